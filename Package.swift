@@ -1,0 +1,59 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// What every target of ours is built with: a warning is an error.
+let common: [SwiftSetting] = [
+    .treatAllWarnings(as: .error)
+]
+/// The cores touch memory that the compiler cannot check; each such expression says `unsafe`.
+let core: [SwiftSetting] = common + [.strictMemorySafety()]
+
+let package = Package(
+    name: "petiole",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Petiole", targets: ["Petiole"]),
+        .executable(name: "petiole", targets: ["PetioleCLI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CLMDB", pkgConfig: "lmdb",
+            providers: [.apt(["liblmdb-dev"]), .brew(["lmdb"])]),
+        .target(name: "CPetiole", cSettings: [.define("_GNU_SOURCE")]),
+        .target(
+            name: "PetioleStorage", dependencies: ["CLMDB", "CPetiole"], swiftSettings: core),
+        .target(name: "PetioleDispatch", dependencies: ["CPetiole"], swiftSettings: core),
+        .target(
+            name: "Petiole",
+            dependencies: [
+                "CPetiole", "PetioleStorage", "PetioleDispatch",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: common),
+        .executableTarget(
+            name: "PetioleCLI",
+            dependencies: [
+                "Petiole",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: common),
+
+        .testTarget(
+            name: "PetioleStorageTests", dependencies: ["PetioleStorage"], swiftSettings: common),
+        .testTarget(
+            name: "PetioleDispatchTests", dependencies: ["PetioleDispatch"], swiftSettings: common),
+        .testTarget(
+            name: "PetioleTests", dependencies: ["Petiole", "CrashChild"], swiftSettings: common),
+        .testTarget(
+            name: "PetioleCLITests", dependencies: ["PetioleCLI"], swiftSettings: common),
+        // Programs that the tests start and kill.
+        .executableTarget(
+            name: "CrashChild", dependencies: ["Petiole"], path: "Tests/CrashChild",
+            swiftSettings: common),
+    ],
+    swiftLanguageModes: [.v6]
+)

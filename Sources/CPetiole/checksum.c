@@ -1,0 +1,83 @@
+#include "checksum.h"
+#include <stdatomic.h>
+#include <string.h>
+
+// The reflected polynomial of CRC-32C: RFC 3720, appendix B.4.
+#define POLYNOMIAL 0x82F63B78u
+
+static uint32_t table[256];
+static atomic_int table_ready;
+
+static const uint32_t *crc_table(void) {
+    // Two threads may fill it at once: they write the same values.
+    if (!atomic_load_explicit(&table_ready, memory_order_acquire)) {
+        for (uint32_t byte = 0; byte < 256; byte++) {
+            uint32_t crc = byte;
+            for (int bit = 0; bit < 8; bit++)
+                crc = (crc >> 1) ^ (crc & 1 ? POLYNOMIAL : 0);
+            __atomic_store_n(&table[byte], crc, __ATOMIC_RELAXED);
+        }
+        atomic_store_explicit(&table_ready, 1, memory_order_release);
+    }
+    return table;
+}
+
+uint32_t petiole_crc32c_by_table(uint32_t seed, const void *bytes, size_t length) {
+    const uint32_t *by = crc_table();
+    const uint8_t *next = bytes;
+    uint32_t crc = ~seed;
+    while (length--)
+        crc = (crc >> 8) ^ by[(crc ^ *next++) & 0xFF];
+    return ~crc;
+}
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+#define HARDWARE __attribute__((target("sse4.2")))
+static int has_instruction(void) { return __builtin_cpu_supports("sse4.2"); }
+#define CRC_U64(crc, value) ((uint32_t)_mm_crc32_u64(crc, value))
+#define CRC_U8(crc, value) _mm_crc32_u8(crc, value)
+#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#include <arm_acle.h>
+#define HARDWARE
+static int has_instruction(void) { return 1; }
+#define CRC_U64(crc, value) __crc32cd(crc, value)
+#define CRC_U8(crc, value) __crc32cb(crc, value)
+#endif
+
+#ifdef HARDWARE
+HARDWARE static uint32_t by_instruction(uint32_t seed, const void *bytes, size_t length) {
+    const uint8_t *next = bytes;
+    uint32_t crc = ~seed;
+    for (; length >= 8; length -= 8, next += 8) {
+        uint64_t word;
+        memcpy(&word, next, 8);
+        crc = CRC_U64(crc, word);
+    }
+    while (length--)
+        crc = CRC_U8(crc, *next++);
+    return ~crc;
+}
+HARDWARE static uint32_t word_by_instruction(uint32_t seed, uint64_t value) {
+    return ~CRC_U64(~seed, value);
+}
+#endif
+
+uint32_t petiole_crc32c(uint32_t seed, const void *bytes, size_t length) {
+#ifdef HARDWARE
+    if (has_instruction())
+        return by_instruction(seed, bytes, length);
+#endif
+    return petiole_crc32c_by_table(seed, bytes, length);
+}
+
+uint32_t petiole_crc32c_u64(uint32_t seed, uint64_t value) {
+#ifdef HARDWARE
+    if (has_instruction())
+        return word_by_instruction(seed, value);
+#endif
+    uint8_t bytes[8];
+    for (int i = 0; i < 8; i++)
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    return petiole_crc32c_by_table(seed, bytes, 8);
+}

@@ -1,0 +1,8 @@
+// What Swift cannot say: futexes, process handles, spawn attributes, checksum instructions.
+#ifndef CPETIOLE_H
+#define CPETIOLE_H
+#include "checksum.h"
+#include "files.h"
+#include "futex.h"
+#include "process.h"
+#endif

@@ -1,0 +1,15 @@
+// CRC-32C (Castagnoli), as in RFC 3720, with the processor's instruction where it has one.
+#ifndef CPETIOLE_CHECKSUM_H
+#define CPETIOLE_CHECKSUM_H
+#include <stddef.h>
+#include <stdint.h>
+
+/// The checksum of `length` bytes, going on from `seed` (0 to begin).
+uint32_t petiole_crc32c(uint32_t seed, const void *_Nullable bytes, size_t length);
+
+/// The checksum of the 8 bytes of `value` in little-endian order, going on from `seed`.
+uint32_t petiole_crc32c_u64(uint32_t seed, uint64_t value);
+
+/// The same two by table, for processors without the instruction, and to check the others by.
+uint32_t petiole_crc32c_by_table(uint32_t seed, const void *_Nullable bytes, size_t length);
+#endif
