@@ -1,6 +1,7 @@
 // What Swift cannot say: futexes, process handles, spawn attributes, checksum instructions.
 #ifndef CPETIOLE_H
 #define CPETIOLE_H
+#include "atomics.h"
 #include "checksum.h"
 #include "files.h"
 #include "futex.h"
