@@ -122,6 +122,9 @@ import Synchronization
         return tables
     }
 
+    /// From now on commits are not synced: only for a store whose format says so. Before the first write.
+    package func neverSync() { unsafe mdb_env_set_flags(handle, UInt32(MDB_NOSYNC), 1) }
+
     /// Closes the environment. Nobody may be using it.
     package func close() {
         idleReaders.withLock { $0 = [] }
@@ -146,9 +149,9 @@ import Synchronization
     }
 
     /// Runs a closure within a view of what is committed now; from any thread.
-    package func read<Value, Failure: Error>(
-        _ body: (Reader) throws(Failure) -> Value
-    ) throws -> Value {
+    package func view<Value>(
+        _ body: (Reader) throws(StorageError) -> Value
+    ) throws(StorageError) -> Value {
         let idle = idleReaders.withLock { $0.popLast() }
         let reader: Reader
         if let idle {
@@ -227,23 +230,34 @@ import Synchronization
 
     /// Pages that are free for reuse inside the file. Cost: reads the whole free list.
     package func freePages() throws(StorageError) -> Int {
-        let reader = try makeReader()
-        var pages = 0
-        // Database 0 is LMDB's list of free pages: each value begins with the number of pages it names.
-        let cursor = try reader.cursor(Table(name: "", handle: 0))
-        var entry = try unsafe cursor.first()
-        while let (_, value) = unsafe entry {
-            if unsafe value.count >= 8 {
-                pages += unsafe Int(truncatingIfNeeded: value.littleEndian(at: 0, as: UInt64.self))
+        try view { (reader) throws(StorageError) in
+            var pages = 0
+            // Database 0 is LMDB's list of free pages: each value begins with the number of pages it names.
+            let cursor = try reader.cursor(Table(name: "", handle: 0))
+            var entry = try unsafe cursor.first()
+            while let (_, value) = unsafe entry {
+                if value.count >= 8 {
+                    pages += unsafe Int(truncatingIfNeeded: value.littleEndian(at: 0, as: UInt64.self))
+                }
+                unsafe entry = try unsafe cursor.next()
             }
-            unsafe entry = try unsafe cursor.next()
+            return pages
         }
-        return pages
     }
 
     /// Writes a consistent copy into a new file while others go on; not synced.
     package func copy(to directory: String) throws(StorageError) {
         try check(unsafe mdb_env_copy(handle, directory), "mdb_env_copy")
+    }
+
+    /// Whether this version destroys the mutexes shared by processes when one that closes thinks it is the last.
+    /// - Source: LMDB's CHANGES, ITS#10095: from 0.9.26, taken out in 0.9.32.
+    package static var destroysSharedMutexes: Bool {
+        var major: Int32 = 0
+        var minor: Int32 = 0
+        var patch: Int32 = 0
+        unsafe mdb_version(&major, &minor, &patch)
+        return major == 0 && minor == 9 && (26...31).contains(patch)
     }
 
     package static var version: String {

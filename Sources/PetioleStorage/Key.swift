@@ -13,6 +13,13 @@ package struct Key: Sendable {
         count = 8
     }
 
+    /// A key of up to 32 bytes given.
+    package init(copying bytes: UnsafeRawBufferPointer) {
+        precondition(bytes.count <= 32, "a key holds at most 32 bytes")
+        unsafe withUnsafeMutableBytes(of: &words) { unsafe $0.copyMemory(from: bytes) }
+        count = bytes.count
+    }
+
     /// Adds a number's bytes, most significant first.
     package mutating func append<Number: FixedWidthInteger>(_ value: Number) {
         let size = MemoryLayout<Number>.size

@@ -3,6 +3,7 @@
 #define CPETIOLE_H
 #include "atomics.h"
 #include "checksum.h"
+#include "crash.h"
 #include "files.h"
 #include "futex.h"
 #include "process.h"

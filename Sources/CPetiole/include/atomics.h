@@ -27,6 +27,10 @@ static inline uint32_t petiole_load_sequential_u32(const void *_Nonnull at) {
 static inline void petiole_store_u32(void *_Nonnull at, uint32_t value) {
     __atomic_store_n((uint32_t *)at, value, __ATOMIC_RELEASE);
 }
+static inline int petiole_swap_u32(void *_Nonnull at, uint32_t expected, uint32_t value) {
+    return __atomic_compare_exchange_n((uint32_t *)at, &expected, value, 0, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_ACQUIRE);
+}
 static inline uint32_t petiole_or_u32(void *_Nonnull at, uint32_t bits) {
     return __atomic_fetch_or((uint32_t *)at, bits, __ATOMIC_SEQ_CST);
 }
