@@ -103,28 +103,15 @@ struct JobBlockBuilder: ~Copyable {
         close(from: offset, meta: meta)
     }
 
-    /// Takes the last job out again, and lends its bytes and meta to be put elsewhere.
-    mutating func moveLast(to other: inout JobBlockBuilder) {
+    /// Takes the last job out again.
+    mutating func dropLast() {
         let at = entries.count - JobBlock.entrySize
-        let bytesCount = bytes.count
-        let (offset, meta) = entries.withBytes { entries in
-            let entry = entries.baseAddress! + at
-            let extras = entry.loadUnaligned(fromByteOffset: 18, as: UInt16.self)
-            let payload = Int(entry.loadUnaligned(as: UInt32.self))
-            return (
-                payload - Int(extras),
-                JobBlock.Meta(
-                    name: entry.loadUnaligned(fromByteOffset: 12, as: UInt32.self),
-                    codec: entry.load(fromByteOffset: 16, as: UInt8.self),
-                    flags: entry.load(fromByteOffset: 17, as: UInt8.self), extrasLength: extras,
-                    maxAttempts: entry.load(fromByteOffset: 20, as: UInt8.self))
-            )
-        }
-        bytes.withBytes { bytes in
-            other.append(UnsafeRawBufferPointer(rebasing: bytes[offset..<bytesCount]), meta: meta)
+        let start = entries.withBytes { entries in
+            Int(entries.littleEndian(at: at, as: UInt32.self))
+                - Int(entries.littleEndian(at: at + 18, as: UInt16.self))
         }
         entries.truncate(to: at)
-        bytes.truncate(to: offset)
+        bytes.truncate(to: start)
         count -= 1
     }
 

@@ -21,6 +21,7 @@ final class OpenStore: Sendable {
     let writer: LogWriter
     let clock: StoreClock
     let names = NameCache()
+    let buffered = BufferedFailures()
     private let settingsRecord: Mutex<SettingsRecord>
     private let bellFile: MappedFile
     private let identity: FileIdentity

@@ -52,7 +52,7 @@ final class EnqueueSubmission: Submission {
     var isBuffered = false
     /// Set for a part of what is larger than one transaction: see ``Staging``.
     var stage: UInt32?
-    private let reply: (Result<UInt64, StorageError>) -> Void
+    var reply: (Result<UInt64, StorageError>) -> Void
     /// The id of the first job; the writer's, while it commits.
     var first: UInt64 = 0
 
