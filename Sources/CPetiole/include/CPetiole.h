@@ -5,4 +5,5 @@
 #include "files.h"
 #include "futex.h"
 #include "process.h"
+#include "threads.h"
 #endif
