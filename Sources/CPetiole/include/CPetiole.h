@@ -7,4 +7,5 @@
 #include "files.h"
 #include "futex.h"
 #include "process.h"
+#include "threads.h"
 #endif
