@@ -115,6 +115,20 @@ struct JobBlockBuilder: ~Copyable {
         count -= 1
     }
 
+    /// Moves the last job into another builder.
+    mutating func moveLast(to other: inout JobBlockBuilder) {
+        let at = entries.count - JobBlock.entrySize
+        let (start, meta) = entries.withBytes { entries in
+            let extras: UInt16 = entries.littleEndian(at: at + 18)
+            let meta = JobBlock.Meta(
+                name: entries.littleEndian(at: at + 12), codec: entries[at + 16],
+                flags: entries[at + 17], extrasLength: extras, maxAttempts: entries[at + 20])
+            return (Int(entries.littleEndian(at: at, as: UInt32.self)) - Int(extras), meta)
+        }
+        bytes.withBytes { other.append(UnsafeRawBufferPointer(rebasing: $0[start...]), meta: meta) }
+        dropLast()
+    }
+
     /// Adds all jobs of another builder, in order.
     mutating func append(contentsOf other: borrowing JobBlockBuilder, name: UInt32) {
         let base = UInt32(bytes.count)

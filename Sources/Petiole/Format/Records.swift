@@ -21,6 +21,10 @@ enum RecordKey {
     static func timer(_ queue: UInt32, _ due: Int64, _ id: UInt64) -> Key {
         Key().appending(queue).appending(UInt64(max(0, due))).appending(id)
     }
+    /// A job that may have ended its process: it runs alone.
+    static func suspect(_ queue: UInt32, _ id: UInt64) -> Key {
+        Key().appending(queue).appending(UInt8(ascii: "s")).appending(id)
+    }
     static func parked(_ queue: UInt32, _ name: UInt32, _ position: UInt64) -> Key {
         Key().appending(queue).appending(UInt8(ascii: "n")).appending(UInt64(name))
             .appending(position)

@@ -25,7 +25,7 @@ extension JobType {
 /// A job type whose value is its payload.
 public protocol CodableJob: JobType, Codable {
     /// What an attempt that succeeds gives.
-    associatedtype Output: Codable & Sendable = NoResult
+    associatedtype Output: Codable & Sendable
     /// How payload and result become bytes: ``PayloadCodec/compact`` unless given. Payloads written in another form are read
     /// in theirs.
     static var codec: PayloadCodec { get }
@@ -40,12 +40,14 @@ extension CodableJob {
 ///
 /// It may run more than once: a job whose process dies before its outcome is on the disk runs again.
 public protocol Job: CodableJob {
+    associatedtype Output
     /// Runs one attempt. What it throws is recorded with the attempt, and followed by ``JobType/retryPolicy``.
     func run(_ context: JobContext) throws -> Output
 }
 
 /// A job that runs as a Swift task whose executor is the pool.
 public protocol AsyncJob: CodableJob {
+    associatedtype Output
     /// Runs one attempt. A cancelled job's task is cancelled.
     func run(_ context: JobContext) async throws -> Output
 }

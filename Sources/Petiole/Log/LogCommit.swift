@@ -162,6 +162,9 @@ struct LogCommit {
                 guard id < end else { break }
                 let active = try formatted { () throws(FormatError) in try ActiveRecord(value) }
                 try cursor.delete()
+                if active.isSuspect {
+                    try transaction.delete(tables.parked, RecordKey.suspect(active.queue, id))
+                }
                 if active.generation > 0 {
                     throw .damaged("job \(id) of a later generation in a run of outcomes")
                 }
@@ -187,7 +190,10 @@ struct LogCommit {
             active = ActiveRecord(
                 state: .ready, queue: queue.id, priority: transition.priority)
         }
-        active.isSuspect = false
+        if active.isSuspect {
+            try transaction.delete(tables.parked, RecordKey.suspect(queue.id, id))
+            active.isSuspect = false
+        }
         switch transition.step {
         case .retry(let due, let attempt):
             active.state = .waiting

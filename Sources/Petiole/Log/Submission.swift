@@ -58,7 +58,7 @@ final class EnqueueSubmission: Submission {
 
     init(
         _ target: JobTarget, _ block: consuming JobBlockBuilder,
-        reply: @escaping (Result<UInt64, StorageError>) -> Void
+        reply: @escaping (Result<UInt64, StorageError>) -> Void = { _ in }
     ) {
         self.target = target
         self.block = block

@@ -58,11 +58,14 @@ struct RangeProgress: Equatable, Sendable {
             guard interval.first < straggler.end, interval.end > straggler.low else { continue }
             let part = Interval(
                 first: max(interval.first, straggler.low), end: min(interval.end, straggler.end))
-            stragglers[index].isChanged = true
-            Self.insert(part, low: &stragglers[index].low, done: &stragglers[index].done)
-            if stragglers[index].low == straggler.end {
-                deleted.append(straggler.position)
+            var changed = straggler
+            changed.isChanged = true
+            Self.insert(part, low: &changed.low, done: &changed.done)
+            if changed.low == changed.end {
+                deleted.append(changed.position)
                 stragglers.remove(at: index)
+            } else {
+                stragglers[index] = changed
             }
         }
         guard interval.end > low, interval.first < end else { return }

@@ -71,7 +71,7 @@ extension JobStore {
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
         let target = open.target(request)
-        let submission = Handover(EnqueueSubmission(target, block) { _ in })
+        let submission = Handover(EnqueueSubmission(target, block))
         let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
             submission.value.reply = { continuation.resume(returning: $0) }
             open.writer.submit(submission.value)
@@ -227,9 +227,12 @@ extension JobStore {
             var block = JobBlockBuilder(
                 jobs: min(expecting ?? 512, 2_048), bytes: StoreFormat.blockLimit)
             let isLast = try request.fill(&block, next)
-            if block.count > 0 {
-                bytes += block.size
-                let part = EnqueueSubmission(target, block) { _ in }
+            // A payload that is too large for the block that it came into lies alone.
+            var alone = JobBlockBuilder(jobs: 1)
+            if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }
+            for part in [EnqueueSubmission(target, block), EnqueueSubmission(target, alone)]
+            where part.block.count > 0 {
+                bytes += part.block.size
                 if let head { head.more.append(part) } else { head = part }
             }
             if isLast { break }
@@ -241,7 +244,7 @@ extension JobStore {
                 bytes = 0
             }
         }
-        if var stage {
+        if let stage {
             if let head { try await stage.add(head) }
             return EnqueuedJobs(store: self, ranges: try await stage.publish(), codec: request.codec)
         }

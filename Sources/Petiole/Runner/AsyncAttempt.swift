@@ -1,0 +1,119 @@
+import CPetiole
+import PetioleDispatch
+import PetioleStorage
+
+/// One attempt of an ``AsyncJob``: a task whose executor is the pool, from its start to the submission of its outcome.
+struct AsyncAttempt: Sendable {
+    let id: UInt64
+    let attempt: Int
+    let entry: JobEntry
+    let queue: OwnedQueue
+    let tag: UInt32
+    let priority: UInt8
+    let place: AttemptSlot
+    let core: RunnerCore
+    let history: [UInt8]
+    let isSuspect: Bool
+    let meta: JobBlock.Meta
+
+    /// Decodes the payload, while its view is open, and starts the task.
+    func start(_ payload: UnsafeRawBufferPointer) {
+        let context = JobContext(
+            id: JobID(rawValue: id), attempt: attempt, slot: place, runner: core)
+        let startedAt = petiole_real_time()
+        let body: @Sendable () async throws -> (codec: UInt8, result: [UInt8])
+        do {
+            body = try entry.prepare(payload, codec: meta.codec, context)
+        } catch {
+            return finish(.failure(error), startedAt, wasStopped: false)
+        }
+        let task = Task(executorPreference: core.pool.executor) {
+            await AsyncPlace.$current.withValue(AsyncPlace(core: core)) {
+                do {
+                    finish(.success(try await body()), startedAt, wasStopped: false)
+                } catch {
+                    let wasStopped =
+                        (error is CancellationError || Task.isCancelled) && context.isCancelled
+                    finish(.failure(error), startedAt, wasStopped: wasStopped)
+                }
+            }
+        }
+        core.stoppables.add(id) { task.cancel() }
+        // Ended before it was added, or asked to stop before it could be found.
+        if place.job != id {
+            core.stoppables.remove(id)
+        } else if context.isCancelled {
+            task.cancel()
+        }
+    }
+
+    private func finish(
+        _ end: Result<(codec: UInt8, result: [UInt8]), any Error>, _ startedAt: Int64,
+        wasStopped: Bool
+    ) {
+        core.stoppables.remove(id)
+        let now = petiole_real_time()
+        var outcome = OutcomeEntry(
+            state: .succeeded, codec: 0, attempt: UInt16(clamping: attempt),
+            startedAt: startedAt / 1_000, runMicroseconds: (now - startedAt) / 1_000)
+        var result: [UInt8] = []
+        var transition: Transition?
+        var isLeft = false
+        switch end {
+        case .success(let value):
+            if meta.flags & JobBlock.discardsResult == 0 {
+                outcome.codec = value.codec
+                result = value.result
+            } else {
+                outcome.codec = OutcomeBlock.discardedFlag
+            }
+        case .failure where wasStopped:
+            outcome.state = .cancelled
+            // Left for the next owner: the runner stops, and nobody cancelled the job.
+            isLeft = place.stopping != id
+        case .failure(let error):
+            let failure = FailureRecord(error)
+            var policy = entry.retryPolicy
+            if meta.maxAttempts > 0 { policy.maxAttempts = Int(meta.maxAttempts) }
+            let step =
+                error is UndecodablePayload
+                ? .deadLetter
+                : policy.step(afterFailureOf: attempt, random: .random(in: 0..<1))
+            switch step {
+            case .retry(let delay):
+                let item = AttemptHistory.Item(
+                    attempt: attempt, startedAt: startedAt / 1_000,
+                    runMicroseconds: (now - startedAt) / 1_000, failure: failure)
+                transition = Transition(
+                    id: id, priority: priority,
+                    step: .retry(due: core.store.clock.now + delay, item))
+            case .fail, .deadLetter:
+                outcome.state = step == .fail ? .failed : .deadLetter
+                var writer = ByteWriter(capacity: 256)
+                failure.write(to: &writer)
+                result = writer.withBytes { Array($0) }
+            }
+        }
+        if !isLeft { submit(outcome, result, transition) }
+        place.clear()
+        core.places.give(place)
+        if isSuspect { _ = core.claims.ended(id) }
+        core.pool.lookAgain()
+    }
+
+    private func submit(_ outcome: OutcomeEntry, _ result: [UInt8], _ transition: Transition?) {
+        var block = OutcomeBlockBuilder()
+        if transition == nil {
+            result.withUnsafeBytes { result in
+                history.withUnsafeBytes { history in
+                    block.append(
+                        id, outcome, history: history.isEmpty ? nil : history, result: result)
+                }
+            }
+        }
+        let submission = OutcomeSubmission(queue, block)
+        submission.settled = [SettledRange(tag: tag, first: id, count: 1)]
+        if let transition { submission.transitions = [transition] }
+        core.store.writer.submit(submission)
+    }
+}

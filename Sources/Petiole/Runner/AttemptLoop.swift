@@ -1,0 +1,453 @@
+import CPetiole
+import PetioleDispatch
+import PetioleStorage
+import Synchronization
+
+// A cancel against a claim in memory
+//
+// Claims write nothing, so a job that somebody cancels may lie in a worker's rest already. The promise is that a cancel that
+// says "will not start" is true.
+//
+//     worker                                    canceller (any process)
+//     reads control: 7
+//     opens a view
+//     …                                         commits the request
+//                                               makes control 8, fences
+//     publishes the job in its slot, fences     reads the slots
+//     reads control
+//
+// Both have a sequentially consistent operation between their write and their read. So either the canceller finds the job in
+// the slot, and says "asked to stop"; or the worker finds control at 8, opens a new view, which shows the request, and
+// records that the job was cancelled instead of starting it. If control moved before the first line, the view shows it.
+//
+// Who writes what: the slot, its worker; control, whoever commits a request; the request, the canceller's writer.
+
+/// Runs a worker's tickets: finds each job in the map, performs an attempt, and gathers what they came to. Belongs to one
+/// thread, but for ``flush()``, which whoever is idle may call.
+final class AttemptLoop: @unchecked Sendable {
+    // What guards it: everything but `gathered` is touched on the worker's thread alone.
+    let core: RunnerCore
+    let reader: Reader
+    private let worker: Worker
+    private let slot: AttemptSlot
+    private let store: OpenStore
+    private let controlWord: UnsafeMutablePointer<UInt32>
+    private var controlSeen: UInt32 = 0
+    private var block: JobBlockView?
+    private var result = ByteWriter(capacity: 1_024)
+    /// The queue of the ticket, where it lies, and below which id nothing needs to be looked up.
+    private var queue: OwnedQueue?
+    private var position: UInt64 = 0
+    private var priority: UInt8 = 0
+    private var tag: UInt32 = 0
+    private var plainEnd: UInt64 = 0
+    /// Real time in nanoseconds, read at the end of the last attempt.
+    private var now: Int64 = 0
+
+    struct Gathered: ~Copyable {
+        var outcomes = OutcomeBlockBuilder(capacity: 0)
+        var queue: OwnedQueue?
+        var tag: UInt32 = 0
+        var settled: [SettledRange] = []
+        var transitions: [Transition] = []
+        var isEmpty: Bool { outcomes.count == 0 && settled.isEmpty && transitions.isEmpty }
+    }
+    private let gathered = GatheredBox()
+
+    init(core: RunnerCore, worker: Worker, reader: Reader, slot: AttemptSlot) {
+        self.core = core
+        self.worker = worker
+        self.reader = reader
+        self.slot = slot
+        store = core.store
+        controlWord = core.store.signals.controlWord
+        core.add(self, index: worker.index)
+    }
+
+    func end() {
+        flush()
+        reader.end()
+        slot.clear()
+        core.removeLoop(index: worker.index)
+    }
+
+    func clearSlot() { if slot.job != 0 { slot.clear() } }
+
+    func endView() {
+        reader.end()
+        block = nil
+        plainEnd = 0
+    }
+
+    // MARK: A ticket
+
+    /// Runs what is in the worker's rest.
+    func runTicket() {
+        let ticketTag = worker.rest.tag
+        guard let progress = store.writer.progress[ticketTag],
+            let queue = core.claims.queue(progress.queue)
+        else { preconditionFailure("a ticket's range is followed until it is settled") }
+        self.queue = queue
+        tag = ticketTag
+        position = progress.position
+        priority = progress.priority
+        plainEnd = 0
+        block = nil
+        slot.prepare(queue: queue.id, epoch: queue.epoch, attempt: 1, flags: 0)
+        if core.marksCrashes {
+            petiole_set_crash_word(slot.flagsWord.assumingMemoryBound(to: UInt32.self))
+        }
+        now = petiole_real_time()
+        let begun = now
+        var attempts = 0
+        var entry: JobEntry?
+        do throws(StorageError) {
+            while !core.pool.isStopping, let (id, _) = worker.rest.take(upTo: 1) {
+                try openView(at: id)
+                let ran = try runOne(id)
+                attempts += 1
+                if ran !== entry {
+                    if attempts > 1 { entry?.measured(now - begun, count: attempts - 1) }
+                    entry = ran
+                }
+                core.pool.runExecutorJobs()
+            }
+        } catch {
+            core.fail(.store(store.storeError(error)))
+        }
+        entry?.measured(now - begun, count: attempts)
+        flush()
+        petiole_set_crash_word(nil)
+        slot.clear()
+    }
+
+    /// Opens a view if none is open, and looks whether anything is known of the jobs to come beside the log.
+    private func openView(at id: UInt64) throws(StorageError) {
+        if reader.isOpen, id < plainEnd { return }
+        controlSeen = petiole_load_sequential_u32(controlWord)
+        reader.end()
+        try reader.begin()
+        block = nil
+        try lookAhead(from: id)
+    }
+
+    /// Finds out up to which id of the ticket the log alone tells everything: no row in `active`, no outcome.
+    private func lookAhead(from id: UInt64) throws(StorageError) {
+        let end = id + 1 + UInt64(worker.rest.count)
+        plainEnd = end
+        isPlain = true
+        do {
+            let cursor = try reader.cursor(store.tables.active)
+            if let (key, _) = try cursor.ceiling(Key(id)),
+                key.bigEndian(at: 0, as: UInt64.self) < end
+            {
+                isPlain = false
+                return
+            }
+        }
+        let cursor = try reader.cursor(store.tables.outcomes)
+        if let (key, value) = try cursor.floor(Key(end - 1)) {
+            let first: UInt64 = key.bigEndian(at: 0)
+            let count = UInt64(value.littleEndian(at: 4, as: UInt32.self))
+            if first + count > id { isPlain = false }
+        }
+    }
+    private var isPlain = false
+
+    /// What is to be done with a job of which more is known than the log tells.
+    private enum Decision {
+        case run(ActiveRecord?)
+        /// It ended, or is elsewhere.
+        case settle
+        case cancel(ActiveRecord)
+    }
+
+    private func decide(_ id: UInt64) throws(StorageError) -> Decision {
+        if let active = try Lookup.active(id, reader, store.tables) {
+            if active.state != .ready || (active.position != 0 && active.position != position) {
+                return .settle
+            }
+            return active.isCancelRequested ? .cancel(active) : .run(active)
+        }
+        return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
+    }
+
+    // MARK: A job
+
+    /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
+    private func runOne(_ id: UInt64) throws(StorageError) -> JobEntry? {
+        slot.publish(id, startedAt: now / 1_000)
+        if petiole_load_sequential_u32(controlWord) != controlSeen {
+            plainEnd = 0
+            try openView(at: id)
+        }
+        var active: ActiveRecord?
+        if !isPlain {
+            switch try decide(id) {
+            case .run(let found): active = found
+            case .settle:
+                settle(id)
+                return nil
+            case .cancel(let found):
+                record(id, .init(state: .cancelled, codec: 0, attempt: found.attempts,
+                    startedAt: now / 1_000, runMicroseconds: 0), history: found.history)
+                return nil
+            }
+        }
+        if block?.contains(id) != true {
+            block = try Lookup.block(id, reader, store.tables)
+        }
+        guard let block else {
+            // Purged: there is nothing left to run or to record.
+            settle(id)
+            return nil
+        }
+        let job: JobBlockView.Entry
+        do throws(FormatError) {
+            job = try block.entry(id)
+        } catch {
+            // A record whose checksum fails is never handed to a job, and never dropped without a trace.
+            fail(id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), active)
+            return nil
+        }
+        guard let entry = core.registry.entry(job.meta.name) else {
+            park(id, name: job.meta.name)
+            return nil
+        }
+        let attempt = Int(active?.attempts ?? 0) + 1
+        if active != nil || entry.isCommand {
+            let flags =
+                (entry.isCommand ? AttemptSlot.command : 0)
+                | (active?.isSuspect == true ? AttemptSlot.alone : 0)
+            slot.prepare(
+                queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
+        }
+        defer {
+            if active != nil || entry.isCommand {
+                slot.prepare(queue: queue!.id, epoch: queue!.epoch, attempt: 1, flags: 0)
+            }
+        }
+        if entry.isAsync {
+            return start(id, job, entry, attempt: attempt, active)
+        }
+        perform(id, job, entry, attempt: attempt, active)
+        if active?.isSuspect == true, core.claims.ended(id) { core.pool.lookAgain() }
+        return entry
+    }
+
+    private func perform(
+        _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
+        _ active: ActiveRecord?
+    ) {
+        let context = JobContext(
+            id: JobID(rawValue: id), attempt: attempt, slot: slot, runner: core)
+        let keepsResult = job.meta.flags & JobBlock.discardsResult == 0
+        let maxAttempts = job.meta.maxAttempts
+        let startedAt = now
+        result.removeAll()
+        let performance: Result<JobEntry.Performance, any Error>
+        do {
+            performance = .success(
+                try entry.perform(
+                    job.payload, codec: job.meta.codec, context, into: &result,
+                    endView: { endView() }))
+        } catch {
+            performance = .failure(error)
+        }
+        now = petiole_real_time()
+        switch performance {
+        case .success(.succeeded(let codec)):
+            if !keepsResult { result.removeAll() }
+            record(
+                id,
+                OutcomeEntry(
+                    state: .succeeded,
+                    codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
+                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000,
+                    runMicroseconds: (now - startedAt) / 1_000),
+                history: active?.history ?? [])
+        case .success(.failed(let codec, let failure)):
+            ended(
+                id, entry, attempt, startedAt, failure, active, maxAttempts, resultCodec: codec)
+        case .success(.stopped):
+            stopped(id, attempt, startedAt, active)
+        case .failure(let error):
+            if error is CancellationError, context.isCancelled {
+                return stopped(id, attempt, startedAt, active)
+            }
+            let failure = FailureRecord(error)
+            if error is UndecodablePayload {
+                result.removeAll()
+                return fail(id, attempt: attempt, failure, active, startedAt: startedAt)
+            }
+            ended(id, entry, attempt, startedAt, failure, active, maxAttempts, resultCodec: nil)
+        }
+    }
+
+    /// An attempt failed: what follows is decided by the policy, and gathered.
+    private func ended(
+        _ id: UInt64, _ entry: JobEntry, _ attempt: Int, _ startedAt: Int64,
+        _ failure: FailureRecord, _ active: ActiveRecord?, _ maxAttempts: UInt8, resultCodec: UInt8?
+    ) {
+        var policy = entry.retryPolicy
+        if maxAttempts > 0 { policy.maxAttempts = Int(maxAttempts) }
+        let step = policy.step(afterFailureOf: attempt, random: .random(in: 0..<1))
+        switch step {
+        case .retry(let delay):
+            let item = AttemptHistory.Item(
+                attempt: attempt, startedAt: startedAt / 1_000,
+                runMicroseconds: (now - startedAt) / 1_000, failure: failure)
+            transition(
+                id, .retry(due: store.clock.now + delay, item))
+        case .fail, .deadLetter:
+            if resultCodec == nil {
+                result.removeAll()
+                failure.write(to: &result)
+            }
+            record(
+                id,
+                OutcomeEntry(
+                    state: step == .fail ? .failed : .deadLetter, codec: resultCodec ?? 0,
+                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000,
+                    runMicroseconds: (now - startedAt) / 1_000),
+                history: active?.history ?? [])
+        }
+    }
+
+    /// A job that cannot be run at all: a dead letter with the evidence.
+    private func fail(
+        _ id: UInt64, attempt: Int, _ failure: FailureRecord, _ active: ActiveRecord?,
+        startedAt: Int64? = nil
+    ) {
+        result.removeAll()
+        failure.write(to: &result)
+        record(
+            id,
+            OutcomeEntry(
+                state: .deadLetter, codec: 0, attempt: UInt16(clamping: attempt),
+                startedAt: (startedAt ?? now) / 1_000,
+                runMicroseconds: (now - (startedAt ?? now)) / 1_000),
+            history: active?.history ?? [])
+    }
+
+    /// An attempt that was asked to stop did so: cancelled if the job was, left for the next owner if the runner stops.
+    private func stopped(_ id: UInt64, _ attempt: Int, _ startedAt: Int64, _ active: ActiveRecord?) {
+        guard slot.stopping == id else { return }
+        result.removeAll()
+        record(
+            id,
+            OutcomeEntry(
+                state: .cancelled, codec: 0, attempt: UInt16(clamping: attempt),
+                startedAt: startedAt / 1_000, runMicroseconds: (now - startedAt) / 1_000),
+            history: active?.history ?? [])
+    }
+
+    private func park(_ id: UInt64, name: UInt32) {
+        let limit = core.parkLimit.components.seconds
+        let deadline = store.clock.now + limit * 1_000_000
+        transition(id, .park(name: name, deadline: deadline))
+    }
+
+    // MARK: Asynchronous jobs
+
+    private func start(
+        _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
+        _ active: ActiveRecord?
+    ) -> JobEntry? {
+        guard let place = core.places.take() else {
+            // No place: this one and what is left of the ticket wait for one, in order, and nothing else is claimed.
+            core.claims.deferTicket(Ticket(first: id, count: 1, tag: tag))
+            if let (first, count) = worker.rest.take(upTo: .max) {
+                core.claims.deferTicket(Ticket(first: first, count: count, tag: tag))
+            }
+            return nil
+        }
+        let flags = active?.isSuspect == true ? AttemptSlot.alone : 0
+        place.prepare(
+            queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
+        place.publish(id, startedAt: now / 1_000)
+        AsyncAttempt(
+            id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
+            place: place, core: core, history: active?.history ?? [],
+            isSuspect: active?.isSuspect == true, meta: job.meta
+        ).start(job.payload)
+        return nil
+    }
+
+    // MARK: Gathering
+
+    private func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
+        result.withBytes { result in
+            let bytes = result
+            gathered.withLock { gathered in
+                let size = bytes.count + history.count + 4
+                if gathered.tag != tag || gathered.queue !== queue
+                    || !gathered.outcomes.accepts(
+                        id, startedAt: outcome.startedAt, byteCount: size)
+                {
+                    submit(&gathered)
+                }
+                gathered.queue = queue
+                gathered.tag = tag
+                if history.isEmpty {
+                    gathered.outcomes.append(id, outcome, result: bytes)
+                } else {
+                    history.withUnsafeBytes {
+                        gathered.outcomes.append(id, outcome, history: $0, result: bytes)
+                    }
+                }
+            }
+        }
+    }
+
+    private func settle(_ id: UInt64) {
+        gathered.withLock { gathered in
+            if gathered.queue !== queue { submit(&gathered) }
+            gathered.queue = queue
+            gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
+        }
+    }
+
+    private func transition(_ id: UInt64, _ step: Transition.Step) {
+        gathered.withLock { gathered in
+            if gathered.queue !== queue { submit(&gathered) }
+            gathered.queue = queue
+            gathered.transitions.append(Transition(id: id, priority: priority, step: step))
+            gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
+        }
+    }
+
+    /// Hands over what was gathered. Whoever is idle may call this for a neighbour that is slow.
+    func flush() {
+        gathered.withLock { gathered in submit(&gathered) }
+    }
+
+    private func submit(_ gathered: inout Gathered) {
+        guard !gathered.isEmpty, let queue = gathered.queue else { return }
+        var outcomes = OutcomeBlockBuilder(capacity: 64)
+        swap(&outcomes, &gathered.outcomes)
+        var settled = gathered.settled
+        if outcomes.count > 0 {
+            settled.append(
+                SettledRange(
+                    tag: gathered.tag, first: outcomes.first, count: UInt64(outcomes.count)))
+        }
+        let submission = OutcomeSubmission(queue, outcomes)
+        submission.settled = settled
+        submission.transitions = gathered.transitions
+        gathered.settled = []
+        gathered.transitions = []
+        store.writer.submit(submission)
+    }
+}
+
+extension FailureRecord {
+    /// What is recorded of an error: its type, and its own text.
+    init(_ error: any Error) {
+        if let undecodable = error as? UndecodablePayload {
+            self.init(type: "UndecodablePayload", message: undecodable.reason)
+        } else {
+            self.init(type: "\(Swift.type(of: error))", message: "\(error)")
+        }
+    }
+}

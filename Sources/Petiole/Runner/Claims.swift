@@ -1,0 +1,237 @@
+import CPetiole
+import PetioleDispatch
+import PetioleStorage
+import Synchronization
+
+// Claims
+//
+// Claiming is done in memory by whichever worker finds the ring empty, and writes nothing. The state is where each lane
+// has been read to, under one lock that is held for a few reads of the map.
+//
+// What is claimed is followed by a ``RangeProgress`` under the ticket's tag, until the writer has committed that it is
+// settled. After a crash all of it is forgotten, and the rows in the lanes say what is left.
+//
+// A row is claimed once: its position is passed. Rows come at the end of a lane only (positions are given in the
+// transaction that makes them), but for those split off a range that was claimed, which lie before it, where reading has
+// passed already.
+
+/// What a runner has claimed, and from where it goes on.
+final class Claims: Sendable {
+    private struct Lane {
+        /// The position of the row read last.
+        var position: UInt64 = 0
+        var current: Current?
+
+        struct Current {
+            let tag: UInt32
+            var next: UInt64
+            let end: UInt64
+        }
+    }
+
+    private struct State {
+        /// By queue, then priority.
+        var lanes: [UInt32: [Lane]] = [:]
+        var queues: [OwnedQueue] = []
+        /// The queue to begin with, so that none waits for the others.
+        var turn = 0
+        /// Tickets that the ring did not take: at most one.
+        var held: [Ticket] = []
+        /// Tickets of asynchronous jobs that wait for a place.
+        var deferred: [Ticket] = []
+        /// Jobs that may have ended the process before: they run alone, before anything else.
+        var suspects: [LaneRow] = []
+        var suspectPositions: Set<UInt64> = []
+        var loneJob: UInt64?
+        var nextDue: Int64?
+        var isFiring = false
+    }
+
+    private let state = Mutex(State())
+    private let store: OpenStore
+
+    init(_ store: OpenStore) { self.store = store }
+
+    func begin(_ queues: [OwnedQueue], suspects: [LaneRow]) {
+        state.withLock { state in
+            state.queues = queues
+            for queue in queues {
+                state.lanes[queue.id] = [Lane](
+                    repeating: Lane(), count: Int(StoreFormat.lowestPriority) + 1)
+            }
+            state.suspects = suspects
+            state.suspectPositions = Set(suspects.map { $0.position })
+        }
+    }
+
+    func queue(_ id: UInt32) -> OwnedQueue? {
+        state.withLock { state in state.queues.first { $0.id == id } }
+    }
+
+    var ownedQueues: [OwnedQueue] { state.withLock { $0.queues } }
+
+    // MARK: Claiming
+
+    /// The next ticket, and more for the ring; nil when nothing is ready.
+    /// - Parameter reader: the worker's own, with a view open.
+    func claim(
+        _ reader: Reader, _ core: RunnerCore, offer: (Ticket) -> Bool
+    ) throws(StorageError) -> Ticket? {
+        var result: Result<Ticket?, StorageError> = .success(nil)
+        state.withLock { state in
+            do throws(StorageError) {
+                result = .success(try claim(&state, reader, core, offer))
+            } catch { result = .failure(error) }
+        }
+        return try result.get()
+    }
+
+    private func claim(
+        _ state: inout State, _ reader: Reader, _ core: RunnerCore, _ offer: (Ticket) -> Bool
+    ) throws(StorageError) -> Ticket? {
+        if state.loneJob != nil { return nil }
+        if let suspect = state.suspects.popLast() {
+            state.loneJob = suspect.first
+            let tag = store.writer.progress.add(
+                RangeProgress(suspect, after: suspect.position - 1))
+            return Ticket(first: suspect.first, count: 1, tag: tag)
+        }
+        if !state.deferred.isEmpty {
+            return core.places.hasRoom ? state.deferred.removeFirst() : nil
+        }
+        if let held = state.held.popLast() { return held }
+        guard let first = try next(&state, reader, core) else { return nil }
+        // Read-ahead: what the ring takes.
+        while core.pool.ticketsWaiting < core.pool.size * WorkerPool.ticketsAhead {
+            guard let ticket = try next(&state, reader, core) else { break }
+            if !offer(ticket) {
+                state.held.append(ticket)
+                break
+            }
+        }
+        return first
+    }
+
+    /// Takes a ticket off the first lane that has one: by priority, queues in turn.
+    private func next(
+        _ state: inout State, _ reader: Reader, _ core: RunnerCore
+    ) throws(StorageError) -> Ticket? {
+        for step in 0..<state.queues.count {
+            let index = (state.turn + step) % state.queues.count
+            let queue = state.queues[index].id
+            for priority in 0...StoreFormat.lowestPriority {
+                guard try advance(&state, queue, priority, reader) else { continue }
+                state.turn = (index + 1) % state.queues.count
+                return try cut(&state, queue, priority, reader, core)
+            }
+        }
+        return nil
+    }
+
+    /// Makes sure that a lane has a current range. False when there is nothing ready in it.
+    private func advance(
+        _ state: inout State, _ queue: UInt32, _ priority: UInt8, _ reader: Reader
+    ) throws(StorageError) -> Bool {
+        let lane = state.lanes[queue]![Int(priority)]
+        if let current = lane.current, current.next < current.end { return true }
+        let cursor = try reader.cursor(store.tables.lanes)
+        var entry = try cursor.ceiling(
+            RecordKey.lane(queue, priority, lane.position + 1))
+        while let found = entry {
+            let row = try formatted { () throws(FormatError) in try LaneRow(found) }
+            guard row.queue == queue, row.priority == priority else { return false }
+            let before = state.lanes[queue]![Int(priority)].position
+            state.lanes[queue]![Int(priority)].position = row.position
+            if state.suspectPositions.remove(row.position) == nil {
+                let tag = store.writer.progress.add(RangeProgress(row, after: before))
+                state.lanes[queue]![Int(priority)].current = Lane.Current(
+                    tag: tag, next: row.first, end: row.end)
+                return true
+            }
+            entry = try cursor.next()
+        }
+        return false
+    }
+
+    /// Cuts a ticket off a lane's current range: a millisecond of work of the type that comes first, within its block.
+    private func cut(
+        _ state: inout State, _ queue: UInt32, _ priority: UInt8, _ reader: Reader,
+        _ core: RunnerCore
+    ) throws(StorageError) -> Ticket {
+        let current = state.lanes[queue]![Int(priority)].current!
+        var count: UInt64 = 1
+        if current.end - current.next > 1,
+            let block = try Lookup.block(current.next, reader, store.tables)
+        {
+            let size = core.registry.entry(block.nameHint(current.next))?.ticketSize ?? 1
+            count = min(UInt64(size), block.end - current.next, current.end - current.next)
+        }
+        state.lanes[queue]![Int(priority)].current!.next += count
+        return Ticket(first: current.next, count: UInt32(count), tag: current.tag)
+    }
+
+    // MARK: What comes back
+
+    /// Keeps a ticket of asynchronous jobs until there is a place for them.
+    func deferTicket(_ ticket: Ticket) { state.withLock { $0.deferred.append(ticket) } }
+
+    var hasDeferred: Bool { state.withLock { !$0.deferred.isEmpty } }
+
+    /// Whether a job runs alone now, because it may have ended the process before.
+    func isAlone(_ id: UInt64) -> Bool { state.withLock { $0.loneJob == id } }
+
+    /// A job that ran alone has ended its attempt. Returns whether it was one.
+    func ended(_ id: UInt64) -> Bool {
+        state.withLock { state in
+            guard state.loneJob == id else { return false }
+            state.loneJob = nil
+            return true
+        }
+    }
+
+    // MARK: Timers
+
+    /// When the next timer of our queues is due, microseconds since 1970.
+    var nextDue: Int64? { state.withLock { $0.nextDue } }
+
+    /// Looks for timers; fires those that are due. Called by a worker that found nothing ready.
+    func lookAtTimers(_ reader: Reader, now: Int64) throws(StorageError) {
+        let queues = ownedQueues
+        var earliest: Int64?
+        for queue in queues {
+            let cursor = try reader.cursor(store.tables.timers)
+            guard let (key, _) = try cursor.ceiling(RecordKey.timer(queue.id, 0, 0)),
+                key.count == 20, key.bigEndian(at: 0, as: UInt32.self) == queue.id
+            else { continue }
+            let due = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
+            earliest = min(earliest ?? due, due)
+        }
+        let fires = state.withLock { state -> Bool in
+            guard let earliest else {
+                state.nextDue = nil
+                return false
+            }
+            if earliest > now {
+                state.nextDue = earliest
+                return false
+            }
+            // While the firing is under way its commit will ring the bell.
+            state.nextDue = nil
+            if state.isFiring { return false }
+            state.isFiring = true
+            return true
+        }
+        guard fires else { return }
+        let tables = store.tables
+        store.writer.submit(
+            OperationSubmission { (transaction, state) throws(StorageError) in
+                for queue in queues {
+                    try Timers.fire(queue.id, tables, &transaction, &state)
+                }
+                // Others may be due still; the bell makes somebody look.
+                state.hasNewWork = true
+            } completion: { [self] _ in
+                state.withLock { $0.isFiring = false }
+            })
+    }
+}

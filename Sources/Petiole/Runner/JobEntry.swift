@@ -1,0 +1,213 @@
+import Synchronization
+
+/// A job type that a runner knows, without its type: how to perform one attempt from bytes to bytes.
+class JobEntry: @unchecked Sendable {
+    // What guards it: everything is set once but `averageNanoseconds`, which is atomic.
+    let name: String
+    let queue: String
+    let retryPolicy: RetryPolicy
+    /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
+    private let averageNanoseconds = Atomic<Int64>(0)
+
+    init(name: String, queue: String, retryPolicy: RetryPolicy) {
+        self.name = name
+        self.queue = queue
+        self.retryPolicy = retryPolicy
+    }
+
+    /// Whether attempts are Swift tasks.
+    var isAsync: Bool { false }
+    /// Whether attempts are child processes: they are never suspected of having ended the runner.
+    var isCommand: Bool { false }
+
+    /// Runs one attempt on this thread.
+    /// - Parameters:
+    ///   - payload: in the map, until `endView` is called.
+    ///   - endView: ends the view that lends the payload; called before anything slow.
+    func perform(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
+        into result: inout ByteWriter, endView: () -> Void
+    ) throws -> Performance {
+        preconditionFailure("a job entry performs")
+    }
+
+    /// What an attempt as a Swift task does, decoded already.
+    func prepare(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext
+    ) throws -> @Sendable () async throws -> (codec: UInt8, result: [UInt8]) {
+        preconditionFailure("only an asynchronous job entry prepares")
+    }
+
+    enum Performance {
+        case succeeded(codec: UInt8)
+        /// The attempt failed, and its result tells more than the failure does: a command's output.
+        case failed(codec: UInt8, FailureRecord)
+        /// As above; asked to stop, it did.
+        case stopped
+    }
+
+    /// Below this a job is fast: handed out in runs, and its view may stay open while it runs.
+    static let fastNanoseconds: Int64 = 100_000
+
+    var isFast: Bool {
+        // Relaxed: a hint.
+        let average = averageNanoseconds.load(ordering: .relaxed)
+        return average > 0 && average < Self.fastNanoseconds
+    }
+
+    /// How many to hand out in one ticket: a millisecond of measured work.
+    var ticketSize: Int {
+        // Relaxed: a hint.
+        let average = averageNanoseconds.load(ordering: .relaxed)
+        guard average > 0, average < Self.fastNanoseconds else { return 1 }
+        return Int(max(1, 1_000_000 / average))
+    }
+
+    /// Takes a measurement of `count` attempts into the average.
+    func measured(_ nanoseconds: Int64, count: Int) {
+        let one = max(1, nanoseconds / Int64(max(count, 1)))
+        // Relaxed: a hint; a lost update costs nothing.
+        let old = averageNanoseconds.load(ordering: .relaxed)
+        averageNanoseconds.store(old == 0 ? one : (old * 3 + one) / 4, ordering: .relaxed)
+    }
+
+    static func decode<Value: Decodable>(
+        _ type: Value.Type, _ payload: UnsafeRawBufferPointer, codec: UInt8
+    ) throws -> Value {
+        guard let form = PayloadCodec(storedID: codec) else {
+            throw UndecodablePayload("its codec \(codec) is unknown here")
+        }
+        do throws(CodecError) {
+            return try form.decode(type, from: payload)
+        } catch {
+            throw UndecodablePayload(error.description)
+        }
+    }
+}
+
+final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
+    init(_ type: J.Type) {
+        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
+    }
+
+    override func perform(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
+        into result: inout ByteWriter, endView: () -> Void
+    ) throws -> Performance {
+        let job = try Self.decode(J.self, payload, codec: codec)
+        if !isFast { endView() }
+        let output = try job.run(context)
+        if J.Output.self != NoResult.self { try J.codec.encode(output, into: &result) }
+        return .succeeded(codec: J.Output.self == NoResult.self ? 1 : J.codec.id)
+    }
+}
+
+final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
+    init(_ type: J.Type) {
+        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
+    }
+
+    override var isAsync: Bool { true }
+
+    override func prepare(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext
+    ) throws -> @Sendable () async throws -> (codec: UInt8, result: [UInt8]) {
+        let job = try Self.decode(J.self, payload, codec: codec)
+        return {
+            let output = try await job.run(context)
+            var writer = ByteWriter(capacity: 64)
+            try J.codec.encode(output, into: &writer)
+            return (J.codec.id, writer.withBytes { Array($0) })
+        }
+    }
+}
+
+final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
+    init(_ type: J.Type) {
+        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
+    }
+
+    override func perform(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
+        into result: inout ByteWriter, endView: () -> Void
+    ) throws -> Performance {
+        var lent = ResultBytes(lending: &result)
+        do {
+            try J.run(RawSpan(_unsafeBytes: payload), result: &lent, context: context)
+        } catch {
+            lent.giveBack(to: &result)
+            throw error
+        }
+        lent.giveBack(to: &result)
+        return .succeeded(codec: PayloadCodec.raw.id)
+    }
+}
+
+final class ClosureEntry: JobEntry, @unchecked Sendable {
+    private let closure: JobClosure
+
+    init(_ closure: JobClosure) {
+        self.closure = closure
+        super.init(
+            name: closure.name, queue: closure.queue, retryPolicy: closure.retryPolicy)
+    }
+
+    override func perform(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
+        into result: inout ByteWriter, endView: () -> Void
+    ) throws -> Performance {
+        .succeeded(codec: try closure.perform(payload, codec, context, &result))
+    }
+}
+
+/// The entries of a runner: checked when they are registered, found by the store's number of their name.
+struct JobRegistry: Sendable {
+    private(set) var entries: [JobEntry] = []
+    private var byNumber: [JobEntry?] = []
+
+    /// - Throws: ``RunnerError`` for a wrong or doubled name, or a type that is none of the three kinds.
+    init(types: [any JobType.Type], closures: [JobClosure]) throws(RunnerError) {
+        for type in types { try add(try Self.entry(type)) }
+        for closure in closures { try add(ClosureEntry(closure)) }
+    }
+
+    mutating func add(_ entry: JobEntry) throws(RunnerError) {
+        guard NameForm.isValid(entry.name) else { throw .invalidName(entry.name, what: "job") }
+        guard NameForm.isValid(entry.queue) else { throw .invalidName(entry.queue, what: "queue") }
+        if entries.contains(where: { $0.name == entry.name }) { throw .registeredTwice(entry.name) }
+        entries.append(entry)
+    }
+
+    private static func entry(_ type: any JobType.Type) throws(RunnerError) -> JobEntry {
+        func sync<J: Job>(_ type: J.Type) -> JobEntry { SyncEntry(type) }
+        func async<J: AsyncJob>(_ type: J.Type) -> JobEntry { AsyncEntry(type) }
+        func raw<J: RawJob>(_ type: J.Type) -> JobEntry { RawEntry(type) }
+        if let type = type as? any Job.Type { return sync(type) }
+        if let type = type as? any AsyncJob.Type { return async(type) }
+        if let type = type as? any RawJob.Type { return raw(type) }
+        throw .notAJob("\(type)")
+    }
+
+    mutating func number(_ numbers: [String: UInt32]) {
+        let highest = numbers.values.max() ?? 0
+        byNumber = [JobEntry?](repeating: nil, count: Int(highest) + 1)
+        for entry in entries {
+            if let number = numbers[entry.name] { byNumber[Int(number)] = entry }
+        }
+    }
+
+    @inline(__always)
+    func entry(_ number: UInt32) -> JobEntry? {
+        Int(number) < byNumber.count ? byNumber[Int(number)] : nil
+    }
+}
+
+extension ResultBytes {
+    /// Takes the writer's memory over for the time of an attempt, so that no attempt allocates its own.
+    init(lending writer: inout ByteWriter) {
+        self.writer = ByteWriter(capacity: 0)
+        swap(&self.writer, &writer)
+    }
+
+    mutating func giveBack(to writer: inout ByteWriter) { swap(&self.writer, &writer) }
+}

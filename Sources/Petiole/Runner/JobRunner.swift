@@ -1,0 +1,291 @@
+import CPetiole
+import Logging
+import PetioleDispatch
+import PetioleStorage
+import Synchronization
+
+/// Runs the jobs of some queues of a store, on a pool of threads. One process runs a queue at a time.
+///
+/// `run()` has the shape of `Service` of swift-service-lifecycle: `extension JobRunner: Service {}` is all it takes.
+public final class JobRunner: Sendable {
+    /// What to do when another process runs a queue already.
+    public enum WhenOwned: Sendable {
+        /// Throw ``RunnerError/queueOwned(queue:pid:jobs:)``.
+        case fail
+        /// Wait in the kernel until that process lets go or dies, then take over at once.
+        case standby
+    }
+
+    /// How a runner works.
+    public struct Options: Sendable {
+        /// Threads; nil: the processors that this process may use.
+        public var workers: Int?
+        /// Asynchronous jobs in flight, 1…128.
+        public var asyncLimit = 64
+        /// What to do when a queue is owned.
+        public var whenOwned = WhenOwned.fail
+        /// How long running jobs have to end when the runner is told to stop; then they are asked to stop.
+        public var gracePeriod: Duration = .seconds(30)
+        /// How long a job whose name no runner of its queue knows is parked before it becomes a dead letter.
+        public var parkLimit: Duration = .seconds(7 * 86_400)
+        /// Whether a handler for SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT and SIGFPE marks the job that ended the process, before
+        /// it passes the signal on. Without it all that ran are suspects.
+        public var marksCrashes = true
+        /// Queues besides those of the job types.
+        public var queues: [String] = []
+
+        /// Makes the options described at each.
+        public init() {}
+    }
+
+    /// The store whose jobs are run.
+    public let store: JobStore
+    /// How this runner works.
+    public let options: Options
+    private let core: RunnerCore
+    private let queueNames: [String]
+    private let isStarted = Mutex<Bool>(false)
+    private let stopSignal = StopSignal()
+
+    /// Makes a runner; nothing runs before ``run()``.
+    /// - Parameters:
+    ///   - jobs: job types: `Job`, `AsyncJob` or `RawJob`.
+    ///   - closures: small ones by name.
+    /// - Throws: ``RunnerError`` for a wrong or doubled name.
+    public convenience init(
+        _ store: JobStore, jobs: [any JobType.Type], closures: [JobClosure] = [],
+        options: Options = Options(), logger: Logger = Logger(label: "petiole")
+    ) throws(RunnerError) {
+        try self.init(
+            store, registry: try JobRegistry(types: jobs, closures: closures), options: options,
+            logger: logger)
+    }
+
+    init(
+        _ store: JobStore, registry: JobRegistry, options: Options, logger: Logger
+    ) throws(RunnerError) {
+        self.store = store
+        self.options = options
+        for queue in options.queues where !NameForm.isValid(queue) {
+            throw .invalidName(queue, what: "queue")
+        }
+        core = RunnerCore(
+            store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
+            parkLimit: options.parkLimit)
+        queueNames = Set(registry.entries.map { $0.queue } + options.queues).sorted()
+    }
+
+    // MARK: Running
+
+    /// Runs until ``stop()``, or until the task is cancelled; then lets running jobs end within the grace period, records
+    /// what they came to, and gives the queues up.
+    /// - Throws: ``RunnerError``: a queue is owned, or the store failed. What was running then runs again with the next owner.
+    public func run() async throws {
+        try await run(while: { [stopSignal] in await stopSignal.wait() })
+    }
+
+    /// Runs while a closure does, then until all jobs that are ready have ended, and stops.
+    public func run<Value: Sendable>(
+        _ body: @Sendable () async throws -> Value
+    ) async throws -> Value {
+        let holder = ResultHolder<Value>()
+        try await withoutActuallyEscaping(body) { body in
+            try await run(while: { [self] in
+                do {
+                    let value = try await body()
+                    holder.box.withLock { $0 = .success(value) }
+                    await waitUntilIdle()
+                } catch {
+                    holder.box.withLock { $0 = .failure(error) }
+                }
+            })
+        }
+        guard let result = holder.box.withLock({ $0 }) else { throw CancellationError() }
+        return try result.get()
+    }
+
+    private final class ResultHolder<Value: Sendable>: Sendable {
+        let box = Mutex<Result<Value, any Error>?>(nil)
+    }
+
+    /// Tells the runner to stop gracefully. A second call makes it stop now: attempts are asked to stop at once. Returns
+    /// immediately, from any thread; not from a signal handler.
+    public func stop() {
+        if stopSignal.signal() { return }
+        core.stopNow()
+    }
+
+    private func run(while body: @escaping @Sendable () async -> Void) async throws {
+        guard
+            isStarted.withLock({ started in
+                defer { started = true }
+                return !started
+            })
+        else { throw RunnerError.startedTwice }
+        core.whenFailed { [stopSignal] in _ = stopSignal.signal() }
+        let ownership = try await Ownership.take(
+            queueNames, core, whenOwned: options.whenOwned, workers: options.workers,
+            marksCrashes: options.marksCrashes)
+        let steward = Steward(core)
+        await withTaskCancellationHandler {
+            await withTaskGroup(of: Void.self) { group in
+                group.addTask { await body() }
+                group.addTask { [stopSignal] in await stopSignal.wait() }
+                await group.next()
+                group.cancelAll()
+                _ = stopSignal.signal()
+            }
+        } onCancel: { [stopSignal] in
+            _ = stopSignal.signal()
+        }
+        await shutDown(steward, ownership)
+        if let failure = core.firstFailure { throw failure }
+    }
+
+    /// Waits until nothing that this runner could run is ready, running or due later.
+    private func waitUntilIdle() async {
+        let isOver = SharedFlag()
+        let core = core
+        let waiting = TaskWaiter()
+        OSThread.start(named: "petiole-drain") {
+            while !isOver.isSet, core.firstFailure == nil, !core.pool.isStopping {
+                // Read before looking: what is recorded in between makes the wait return at once.
+                let seen = core.store.signals.recorded.value
+                if Self.isIdle(core) { break }
+                core.flushAll()
+                core.store.writer.hurry()
+                core.store.signals.recorded.wait(whileAt: seen)
+            }
+            waiting.wake()
+        }
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { waiting.wait($0) }
+        } onCancel: {
+            isOver.set()
+            core.store.signals.recorded.ring()
+        }
+    }
+
+    private static func isIdle(_ core: RunnerCore) -> Bool {
+        let open = core.store
+        let queues = core.claims.ownedQueues
+        do throws(StoreError) {
+            let unfinished = try open.read { (reader) throws(StorageError) in
+                var sum: UInt64 = 0
+                for queue in queues {
+                    guard
+                        let bytes = try reader.value(
+                            open.tables.meta, RecordKey.counters(queue.id))
+                    else { continue }
+                    let counters = try formatted { () throws(FormatError) in
+                        try QueueCounters(bytes)
+                    }
+                    sum += counters.unfinished - counters.parked
+                }
+                return sum
+            }
+            return unfinished == 0
+        } catch {
+            core.fail(.store(error))
+            return true
+        }
+    }
+
+    // MARK: Stopping
+
+    private func shutDown(_ steward: Steward, _ ownership: Ownership) async {
+        let core = core
+        let grace = options.gracePeriod
+        let isOver: Bool = await withUnsafeContinuation { continuation in
+            OSThread.start(named: "petiole-stop") {
+                continuation.resume(returning: Self.endAttempts(core, grace))
+            }
+        }
+        steward.stop()
+        core.flushAll()
+        do throws(StoreError) {
+            // Behind everything that was submitted: when this is durable, so is what the attempts came to.
+            try await store.open.perform { (_, _) throws(StorageError) in }
+        } catch {
+            core.fail(.store(error))
+        }
+        // Jobs on threads that did not heed the request still run: their queues stay ours until the process ends, so
+        // that no other attempt of theirs begins.
+        if isOver { ownership.giveUp() }
+    }
+
+    /// Blocks until no attempt is left. Returns whether that is so.
+    private static func endAttempts(_ core: RunnerCore, _ grace: Duration) -> Bool {
+        let joined = SharedWord()
+        let deadline = petiole_real_time() + nanoseconds(grace)
+        core.pool.stop()
+        OSThread.start(named: "petiole-join") {
+            core.pool.join()
+            joined.publish(1)
+            joined.wakeAll()
+        }
+        var isJoined = wait(joined, deadline)
+        var isIdle = core.places.waitUntilIdle(deadline: deadline)
+        if isJoined, isIdle { return true }
+        core.stopNow()
+        // Commands get SIGTERM, and SIGKILL after their own grace; jobs that look at their context end soon.
+        let last = petiole_real_time() + 15_000_000_000
+        isJoined = wait(joined, last)
+        isIdle = core.places.waitUntilIdle(deadline: last)
+        return isJoined && isIdle
+    }
+
+    private static func wait(_ word: SharedWord, _ deadline: Int64) -> Bool {
+        while word.value == 0 {
+            if !word.wait(while: 0, until: deadline) { return word.value != 0 }
+        }
+        return true
+    }
+
+    private static func nanoseconds(_ duration: Duration) -> Int64 {
+        let (seconds, attoseconds) = duration.components
+        return min(seconds, 1_000_000_000) * 1_000_000_000 + attoseconds / 1_000_000_000
+    }
+}
+
+/// Waited for by the one who runs, given by whoever stops.
+final class StopSignal: Sendable {
+    private struct State {
+        var isGiven = false
+        var waiters: [UInt64: UnsafeContinuation<Void, Never>] = [:]
+        var next: UInt64 = 0
+    }
+    private let state = Mutex(State())
+
+    /// Returns whether this was the first.
+    func signal() -> Bool {
+        let (isFirst, waiters) = state.withLock { state in
+            defer {
+                state.isGiven = true
+                state.waiters = [:]
+            }
+            return (!state.isGiven, Array(state.waiters.values))
+        }
+        for waiter in waiters { waiter.resume() }
+        return isFirst
+    }
+
+    func wait() async {
+        let token = state.withLock { state in
+            state.next += 1
+            return state.next
+        }
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                let isOver = state.withLock { state in
+                    if state.isGiven || Task.isCancelled { return true }
+                    state.waiters[token] = continuation
+                    return false
+                }
+                if isOver { continuation.resume() }
+            }
+        } onCancel: {
+            state.withLock { $0.waiters.removeValue(forKey: token) }?.resume()
+        }
+    }
+}

@@ -1,0 +1,241 @@
+import CPetiole
+import Logging
+import PetioleDispatch
+import PetioleStorage
+import Synchronization
+
+/// What a runner's threads share while it runs.
+final class RunnerCore: WorkSource, @unchecked Sendable {
+    // What guards it: `pool`, `seat` and `registry` are set before the pool starts and not changed after; the rest is
+    // atomic, or guards itself.
+    let jobStore: JobStore
+    let store: OpenStore
+    private(set) var registry: JobRegistry
+    let claims: Claims
+    let places: AsyncPlaces
+    private(set) var pool: WorkerPool!
+    private(set) var seat = 0
+    let logger: Logger
+    let parkLimit: Duration
+    /// Those that can be asked to stop: tasks and child processes, by job.
+    let stoppables = Stoppables()
+    private let stopsNowFlag = Atomic<Bool>(false)
+    private let failure = Mutex<RunnerError?>(nil)
+    private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
+    /// Attempts begun since the start, for tests and the status.
+    let attemptCount = Atomic<Int>(0)
+
+    init(
+        _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
+        parkLimit: Duration
+    ) {
+        jobStore = store
+        self.store = store.open
+        self.registry = registry
+        self.logger = logger
+        self.parkLimit = parkLimit
+        claims = Claims(store.open)
+        places = AsyncPlaces(limit: asyncLimit)
+    }
+
+    func prepare(seat: Int, workers: Int?, numbers: [String: UInt32], installsCrashHandler: Bool) {
+        self.seat = seat
+        registry.number(numbers)
+        pool = WorkerPool(source: self, bell: store.signals.work, size: workers)
+        precondition(
+            pool.workers.count + places.limit <= RunningSlots.slotsPerSeat,
+            "a runner has at most \(RunningSlots.slotsPerSeat) slots")
+        places.useSlots((pool.workers.count..<(pool.workers.count + places.limit)).map {
+            store.slots.slot(seat: seat, $0)
+        })
+        marksCrashes = installsCrashHandler
+        if installsCrashHandler { petiole_install_crash_handler() }
+    }
+    private(set) var marksCrashes = true
+
+    // MARK: Stopping
+
+    /// Set when the time for ending by themselves is over: attempts are asked to stop.
+    var stopsNow: Bool {
+        // Relaxed: a request that is asked for again and again.
+        stopsNowFlag.load(ordering: .relaxed)
+    }
+
+    func stopNow() {
+        // Relaxed: as above.
+        stopsNowFlag.store(true, ordering: .relaxed)
+        stoppables.stopAll()
+    }
+
+    /// Nothing more can be recorded: the runner ends with this.
+    func fail(_ error: RunnerError) {
+        let isFirst = failure.withLock { failure -> Bool in
+            defer { failure = failure ?? error }
+            return failure == nil
+        }
+        guard isFirst else { return }
+        logger.error("runner stops", metadata: ["reason": "\(error)"])
+        pool.stop()
+        onFailure.withLock { $0 }?()
+    }
+
+    var firstFailure: RunnerError? { failure.withLock { $0 } }
+
+    func whenFailed(_ body: @escaping @Sendable () -> Void) { onFailure.withLock { $0 = body } }
+
+    // MARK: The source of the pool's work
+
+    func didStart(_ worker: Worker) {
+        do throws(StorageError) {
+            let reader = try store.environment.makeReader()
+            reader.end()
+            worker.context = AttemptLoop(
+                core: self, worker: worker, reader: reader,
+                slot: store.slots.slot(seat: seat, worker.index))
+        } catch {
+            fail(.store(store.storeError(error)))
+        }
+        if marksCrashes { petiole_make_signal_stack() }
+    }
+
+    func willEnd(_ worker: Worker) {
+        (worker.context as? AttemptLoop)?.end()
+        petiole_set_crash_word(nil)
+    }
+
+    func claim(for worker: Worker) -> Ticket? {
+        guard let loop = worker.context as? AttemptLoop else { return nil }
+        let reader = loop.reader
+        do throws(StorageError) {
+            // A new view each time: what was committed since the last look is what is looked for.
+            reader.end()
+            try reader.begin()
+            if let ticket = try claims.claim(reader, self, offer: { pool.offer($0) }) {
+                return ticket
+            }
+            try claims.lookAtTimers(reader, now: store.clock.now)
+        } catch {
+            fail(.store(store.storeError(error)))
+        }
+        return nil
+    }
+
+    func run(on worker: Worker) {
+        guard let loop = worker.context as? AttemptLoop else { return }
+        loop.runTicket()
+    }
+
+    func willPark(_ worker: Worker) {
+        guard let loop = worker.context as? AttemptLoop else { return }
+        loop.flush()
+        loop.reader.end()
+        loop.clearSlot()
+        // Whoever has nothing to do sees to it that what a slow neighbour has finished is recorded.
+        for other in pool.workers where other !== worker {
+            loops.withLock { $0[other.index] }?.flush()
+        }
+    }
+
+    func nextDeadline() -> Int64? {
+        claims.nextDue.map { $0 > Int64.max / 1_000 ? .max : $0 * 1_000 }
+    }
+
+    private let loops = Mutex<[Int: AttemptLoop]>([:])
+    func add(_ loop: AttemptLoop, index: Int) { loops.withLock { $0[index] = loop } }
+    func removeLoop(index: Int) { loops.withLock { $0[index] = nil } }
+
+    /// Hands over what attempts on a thread have come to, before that thread waits.
+    func flushOutcomes(of worker: Worker?) {
+        guard let loop = worker?.context as? AttemptLoop else { return }
+        loop.flush()
+        loop.endView()
+    }
+
+    func flushAll() {
+        for loop in loops.withLock({ Array($0.values) }) { loop.flush() }
+    }
+}
+
+/// Who can be asked to stop, by job: Swift tasks and child processes. Jobs on threads look at their context.
+final class Stoppables: Sendable {
+    private let stops = Mutex<[UInt64: @Sendable () -> Void]>([:])
+
+    func add(_ id: UInt64, _ stop: @escaping @Sendable () -> Void) {
+        stops.withLock { $0[id] = stop }
+    }
+    func remove(_ id: UInt64) { stops.withLock { _ = $0.removeValue(forKey: id) } }
+    func stop(_ id: UInt64) { stops.withLock { $0[id] }?() }
+    func stopAll() {
+        for stop in stops.withLock({ Array($0.values) }) { stop() }
+    }
+}
+
+/// The places of asynchronous attempts in flight, each with a slot of `running`.
+final class AsyncPlaces: Sendable {
+    let limit: Int
+    private struct State {
+        var inFlight = 0
+        /// Begun and not ended: those in flight, and those that wait for other jobs.
+        var begun = 0
+        var slots: [AttemptSlot] = []
+    }
+    private let state = Mutex(State())
+    private let idleWord = SharedWord()
+
+    init(limit: Int) { self.limit = limit }
+
+    func useSlots(_ slots: [AttemptSlot]) { state.withLock { $0.slots = slots } }
+
+    var hasRoom: Bool { state.withLock { $0.inFlight < limit && !$0.slots.isEmpty } }
+
+    /// Takes a place and a slot; nil when there is none.
+    func take() -> AttemptSlot? {
+        state.withLock { state in
+            guard state.inFlight < limit, let slot = state.slots.popLast() else { return nil }
+            state.inFlight += 1
+            state.begun += 1
+            return slot
+        }
+    }
+
+    /// Gives both back.
+    func give(_ slot: AttemptSlot) {
+        let isIdle = state.withLock { state in
+            state.inFlight -= 1
+            state.begun -= 1
+            state.slots.append(slot)
+            return state.begun == 0
+        }
+        if isIdle {
+            idleWord.add(1)
+            idleWord.wakeAll()
+        }
+    }
+
+    /// A job that waits for another is not in flight. It keeps its slot, so the number of those is what bounds them.
+    func leave() { state.withLock { $0.inFlight -= 1 } }
+    func comeBack() { state.withLock { $0.inFlight += 1 } }
+
+    /// Blocks the thread until no asynchronous attempt is left, or until a deadline in nanoseconds of real time.
+    func waitUntilIdle(deadline: Int64) -> Bool {
+        while true {
+            let turn = idleWord.value
+            if state.withLock({ $0.begun == 0 }) { return true }
+            if !idleWord.wait(while: turn, until: deadline) {
+                return state.withLock { $0.begun == 0 }
+            }
+        }
+    }
+}
+
+/// The place of the asynchronous attempt that the current task is part of.
+struct AsyncPlace: Sendable {
+    @TaskLocal static var current: AsyncPlace?
+    let core: RunnerCore
+
+    func leave() {
+        core.places.leave()
+        core.pool.lookAgain()
+    }
+    func comeBack() { core.places.comeBack() }
+}

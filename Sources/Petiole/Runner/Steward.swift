@@ -1,0 +1,80 @@
+import CPetiole
+import PetioleDispatch
+import PetioleStorage
+import Synchronization
+
+/// Looks after a runner while its workers run jobs: tells attempts that were cancelled, hands over what slow neighbours
+/// finished, clears dead readers, notices a replaced store, prunes. A thread that sleeps on the control word, with one
+/// tick: a second while there is work, 15 while idle.
+final class Steward: Sendable {
+    private let core: RunnerCore
+    private let isStopping = Atomic<Bool>(false)
+    private let endedWord = SharedWord()
+    private static let busyTick: Int64 = 1_000_000_000
+    private static let idleTick: Int64 = 15_000_000_000
+
+    init(_ core: RunnerCore) {
+        self.core = core
+        OSThread.start(named: "petiole-steward") { [self] in work() }
+    }
+
+    func stop() {
+        // Releasing: pairs with the acquiring load in `work`.
+        isStopping.store(true, ordering: .releasing)
+        core.store.signals.control.ring()
+        while endedWord.value == 0 { endedWord.wait(while: 0) }
+    }
+
+    private func work() {
+        var lastCommit = -1
+        var nextPrune = petiole_real_time()
+        // Acquiring: pairs with the releasing store in `stop`.
+        while !isStopping.load(ordering: .acquiring) {
+            // Read before looking: a request that comes in between makes the wait return at once.
+            let seen = core.store.signals.control.value
+            stopCancelled()
+            core.flushAll()
+            let commit = core.store.environment.usage.lastCommit
+            let isBusy = commit != lastCommit
+            lastCommit = commit
+            let now = petiole_real_time()
+            if core.store.isReplaced {
+                core.fail(
+                    .store(
+                        .closed(
+                            path: core.store.path,
+                            reason: "its data file was replaced or deleted while it was open")))
+            }
+            if isBusy { core.store.environment.clearDeadReaders() }
+            if now >= nextPrune {
+                let more = Pruning.step(core.store)
+                nextPrune = now + (more ? Self.busyTick : 60 * Self.busyTick)
+            }
+            let tick = isBusy ? Self.busyTick : Self.idleTick
+            core.store.signals.control.wait(whileAt: seen, until: petiole_real_time() + tick)
+        }
+        endedWord.publish(1)
+        endedWord.wakeAll()
+    }
+
+    /// Tells those attempts of ours that somebody asked to cancel.
+    private func stopCancelled() {
+        for slot in core.store.slots.occupied(seat: core.seat) {
+            let id = slot.job
+            guard id != 0, slot.stopping != id else { continue }
+            let isRequested: Bool
+            do throws(StoreError) {
+                isRequested = try core.store.read { (reader) throws(StorageError) in
+                    try Lookup.active(id, reader, core.store.tables)?.isCancelRequested ?? false
+                }
+            } catch {
+                return core.fail(.store(error))
+            }
+            // The mark is the job's number: should the slot have gone on to another job, it says nothing of that one.
+            if isRequested {
+                slot.stopping = id
+                core.stoppables.stop(id)
+            }
+        }
+    }
+}

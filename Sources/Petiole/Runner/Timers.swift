@@ -1,0 +1,115 @@
+import PetioleStorage
+
+/// What happens when a timer is due: a waiting job becomes ready at the end of its lane, one that was parked too long becomes
+/// a dead letter. In the writer's transaction.
+enum Timers {
+    /// 10,000 a transaction: some milliseconds of work.
+    private static let limit = 10_000
+
+    static func fire(
+        _ queue: UInt32, _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        var due: [(due: Int64, id: UInt64)] = []
+        do {
+            let cursor = try transaction.cursor(tables.timers)
+            var entry = try cursor.ceiling(RecordKey.timer(queue, 0, 0))
+            while let (key, _) = entry, due.count < limit, key.count == 20,
+                key.bigEndian(at: 0, as: UInt32.self) == queue
+            {
+                let time = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
+                guard time <= state.now else { break }
+                due.append((time, key.bigEndian(at: 12)))
+                entry = try cursor.next()
+            }
+        }
+        for timer in due {
+            try transaction.delete(tables.timers, RecordKey.timer(queue, timer.due, timer.id))
+            try fire(timer.id, due: timer.due, tables, &transaction, &state)
+        }
+    }
+
+    private static func fire(
+        _ id: UInt64, due: Int64, _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        guard var active = try Lookup.active(id, transaction, tables), active.due == due,
+            active.state != .ready
+        else { return }
+        if active.state == .waiting, !active.isCancelRequested {
+            active.state = .ready
+            active.due = 0
+            active.position = try state.makeReady(
+                &transaction, queue: active.queue, priority: active.priority, first: id, count: 1)
+            try active.put(&transaction, tables.active, id)
+            return try state.count(transaction, active.queue) { $0.waiting -= 1 }
+        }
+        if active.isCancelRequested {
+            return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
+        }
+        let failure = FailureRecord(
+            type: "UnknownName",
+            message: "no runner of its queue knew the name of this job for as long as it may be parked")
+        try OutcomeRecording.record(
+            id, .deadLetter, failure, active, tables, &transaction, &state)
+    }
+}
+
+/// Records an outcome without an attempt, in the writer's transaction: for whatever ends jobs that do not run.
+enum OutcomeRecording {
+    static func cancel(
+        _ id: UInt64, _ active: ActiveRecord, _ tables: StoreTables,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        try record(id, .cancelled, nil, active, tables, &transaction, &state)
+    }
+
+    /// Ends a job: its outcome, its rows, the counters. Does nothing when it has an outcome already.
+    static func record(
+        _ id: UInt64, _ kind: OutcomeBlock.State, _ failure: FailureRecord?, _ active: ActiveRecord,
+        _ tables: StoreTables, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
+        var result = ByteWriter(capacity: 64)
+        failure?.write(to: &result)
+        var block = OutcomeBlockBuilder()
+        let outcome = OutcomeEntry(
+            state: kind, codec: 0, attempt: active.attempts, startedAt: state.now,
+            runMicroseconds: 0)
+        result.withBytes { result in
+            active.history.withUnsafeBytes { history in
+                block.append(
+                    id, outcome, history: history.isEmpty ? nil : history, result: result)
+            }
+        }
+        do {
+            let cursor = try transaction.cursor(tables.outcomes)
+            block.write(to: try cursor.insert(Key(id), count: block.size), queue: active.queue)
+        }
+        try removeRows(id, active, tables, &transaction)
+        try state.count(transaction, active.queue) { counters in
+            counters.count(kind)
+            if active.state == .waiting { counters.waiting -= 1 }
+            if active.state == .parked { counters.parked -= 1 }
+        }
+        state.ended.append((id, 1))
+    }
+
+    /// Deletes what `active`, `timers`, `parked` and the suspects hold of a job.
+    static func removeRows(
+        _ id: UInt64, _ active: ActiveRecord, _ tables: StoreTables,
+        _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        if active.due != 0 {
+            try transaction.delete(tables.timers, RecordKey.timer(active.queue, active.due, id))
+        }
+        if active.state == .parked {
+            try transaction.delete(
+                tables.parked, RecordKey.parked(active.queue, active.name, active.position))
+        }
+        if active.isSuspect {
+            try transaction.delete(tables.parked, RecordKey.suspect(active.queue, id))
+        }
+        try transaction.delete(tables.active, Key(id))
+    }
+}

@@ -1,0 +1,210 @@
+import PetioleStorage
+import Synchronization
+
+/// A job, for whoever wants to know what becomes of it: an id and the type of its result.
+public struct JobHandle<Output: Codable & Sendable>: Sendable {
+    /// The store that the job lies in.
+    public let store: JobStore
+    /// The job's id.
+    public let id: JobID
+    let codec: PayloadCodec
+
+    init(store: JobStore, id: JobID, codec: PayloadCodec) {
+        self.store = store
+        self.id = id
+        self.codec = codec
+    }
+
+    /// Where the job is in its life.
+    /// - Throws: ``StoreError/noSuchJob(_:)`` when it was pruned or never was.
+    public var state: JobState {
+        get throws(StoreError) { try store.state(of: id) }
+    }
+
+    /// Waits for the job's end, in this process or another, and gives its result.
+    ///
+    /// Inside an ``AsyncJob`` the waiting job gives up its place among those in flight.
+    /// - Throws: ``JobError`` for every end but success, and at once when the job keeps no result; `CancellationError` when the
+    ///   waiting task is cancelled.
+    public var result: Output {
+        get async throws {
+            let place = AsyncPlace.current
+            place?.leave()
+            defer { place?.comeBack() }
+            try await store.awaitEnd(of: id)
+            return try read()
+        }
+    }
+
+    /// The same for a thread that may block: not one of Swift's cooperative pool.
+    func waitForResult() -> Result<Output, any Error> {
+        let done = SharedWord()
+        let open = store.open
+        if let end = store.endIfThere(id) { return end.flatMap { _ in Result { try read() } } }
+        let token = open.writer.waiters.add(id.rawValue) {
+            done.publish(1)
+            done.wakeAll()
+        }
+        store.startWatch()
+        defer { open.writer.waiters.remove(id.rawValue, token) }
+        while true {
+            if let end = store.endIfThere(id) { return end.flatMap { _ in Result { try read() } } }
+            open.writer.hurry()
+            if done.value == 1 { return Result { try read() } }
+            done.wait(while: 0)
+        }
+    }
+
+    /// Reads the result of a job that has ended.
+    private func read() throws -> Output {
+        let outcome: OutcomeBytes
+        do throws(StoreError) {
+            outcome = try store.outcomeBytes(id)
+        } catch {
+            if case .noSuchJob = error { throw JobError.noSuchJob(id) }
+            throw JobError.store(error)
+        }
+        switch outcome.state {
+        case .succeeded:
+            if outcome.isResultDiscarded { throw JobError.keepsNoResult(id) }
+            do throws(CodecError) {
+                return try outcome.result.decoded(PayloadCodec(storedID: outcome.codec) ?? codec)
+            } catch { throw JobError.undecodable(id, reason: error.description) }
+        case .cancelled: throw JobError.cancelled(id)
+        case .failed, .deadLetter:
+            throw JobError.failed(
+                id, attempt: outcome.attempt, outcome.failure,
+                isDeadLetter: outcome.state == .deadLetter)
+        }
+    }
+}
+
+extension [UInt8] {
+    fileprivate func decoded<Output: Decodable>(
+        _ codec: PayloadCodec
+    ) throws(CodecError) -> Output {
+        var result: Result<Output, CodecError>?
+        withUnsafeBytes { bytes in
+            do throws(CodecError) {
+                result = .success(try codec.decode(Output.self, from: bytes))
+            } catch { result = .failure(error) }
+        }
+        return try result!.get()
+    }
+}
+
+/// An outcome taken out of the store.
+struct OutcomeBytes {
+    let state: OutcomeBlock.State
+    let codec: UInt8
+    let attempt: Int
+    let isResultDiscarded: Bool
+    let failure: JobFailure
+    let result: [UInt8]
+}
+
+extension JobStore {
+    func outcomeBytes(_ id: JobID) throws(StoreError) -> OutcomeBytes {
+        let open = open
+        let found = try open.read { (reader) throws(StorageError) -> OutcomeBytes? in
+            guard let block = try Lookup.outcomes(id.rawValue, reader, open.tables) else {
+                return nil
+            }
+            return try formatted { () throws(FormatError) in
+                let entry = try block.entry(id.rawValue)
+                let failure = try Outcome(entry).failure
+                return OutcomeBytes(
+                    state: entry.state, codec: entry.codec, attempt: entry.attempt,
+                    isResultDiscarded: entry.isResultDiscarded,
+                    failure: failure ?? JobFailure(type: "Command", message: "it failed"),
+                    result: Array(entry.result))
+            }
+        }
+        guard let found else { throw .noSuchJob(id) }
+        return found
+    }
+
+    /// Waits until an outcome is recorded. Throws at once when nobody will be able to read a result.
+    func awaitEnd(of id: JobID) async throws {
+        let open = open
+        while true {
+            try Task.checkCancellation()
+            if let end = endIfThere(id) { return try end.get() }
+            startWatch()
+            let waiting = TaskWaiter()
+            await withTaskCancellationHandler {
+                await withUnsafeContinuation { continuation in
+                    waiting.wait(continuation)
+                    let token = open.writer.waiters.add(id.rawValue) { waiting.wake() }
+                    waiting.setToken(token)
+                    open.writer.hurry()
+                    // Recorded between the look above and the entry: nobody else would tell.
+                    if endIfThere(id) != nil { waiting.wake() }
+                }
+            } onCancel: {
+                waiting.wake()
+            }
+            open.writer.waiters.remove(id.rawValue, waiting.token)
+        }
+    }
+
+    /// Success when an outcome is recorded, an error when there will be nothing to wait for, nil when it is yet to come.
+    func endIfThere(_ id: JobID) -> Result<Void, any Error>? {
+        let open = open
+        do throws(StoreError) {
+            let found = try open.read { (reader) throws(StorageError) -> Result<Void, JobError>? in
+                if try Lookup.active(id.rawValue, reader, open.tables) == nil,
+                    try Lookup.outcomes(id.rawValue, reader, open.tables) != nil
+                {
+                    return .success(())
+                }
+                guard let block = try Lookup.block(id.rawValue, reader, open.tables),
+                    try !Self.isStaged(id.rawValue, reader, open.tables)
+                else { return .failure(.noSuchJob(id)) }
+                let entry = try? block.entry(id.rawValue)  // A damaged job still gets its outcome.
+                if let entry, entry.meta.flags & JobBlock.discardsResult != 0 {
+                    return .failure(.keepsNoResult(id))
+                }
+                return nil
+            }
+            return found.map { $0.mapError { $0 as any Error } }
+        } catch {
+            return .failure(JobError.store(error))
+        }
+    }
+
+    func startWatch() {
+        let store = JobStore(open)
+        open.watch.start { id in store.endIfThere(JobID(rawValue: id)) != nil }
+    }
+}
+
+/// One task's wait: resumed once, by whoever is first.
+final class TaskWaiter: Sendable {
+    private struct State {
+        var continuation: UnsafeContinuation<Void, Never>?
+        var isWoken = false
+        var token: UInt64 = 0
+    }
+    private let state = Mutex(State())
+
+    func wait(_ continuation: UnsafeContinuation<Void, Never>) {
+        let isWoken = state.withLock { state in
+            if !state.isWoken { state.continuation = continuation }
+            return state.isWoken
+        }
+        if isWoken { continuation.resume() }
+    }
+
+    func wake() {
+        let continuation = state.withLock { state in
+            state.isWoken = true
+            defer { state.continuation = nil }
+            return state.continuation
+        }
+        continuation?.resume()
+    }
+
+    func setToken(_ token: UInt64) { state.withLock { $0.token = token } }
+    var token: UInt64 { state.withLock { $0.token } }
+}

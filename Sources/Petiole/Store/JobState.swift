@@ -1,0 +1,110 @@
+/// Where a job is in its life.
+public enum JobState: Sendable, Hashable {
+    /// In its lane, to be run as soon as a worker is free, or when a runner comes.
+    case ready
+    /// Another attempt is to come, not before `due`.
+    case waiting(due: WallTime, attempts: Int)
+    /// No runner of its queue knows its name yet.
+    case parked(name: String)
+    /// An attempt runs, in the process with this pid.
+    case running(attempt: Int, since: WallTime, pid: Int)
+    /// It ended: see the outcome.
+    case ended(Outcome)
+
+    /// Whether an outcome is recorded.
+    public var isEnded: Bool {
+        if case .ended = self { true } else { false }
+    }
+}
+
+/// What a job came to.
+public struct Outcome: Sendable, Hashable {
+    /// The kinds of end.
+    public enum Kind: String, Sendable, Hashable, CaseIterable, Codable {
+        /// An attempt gave a result.
+        case succeeded
+        /// The only attempt that was allowed failed.
+        case failed
+        /// Somebody asked that it not run, or that it stop.
+        case cancelled
+        /// It will not be tried again, and is kept with the evidence.
+        case deadLetter
+    }
+    /// How it ended.
+    public let kind: Kind
+    /// The attempt that ended it, from 1; 0 when none began.
+    public let attempt: Int
+    /// When that attempt began, or when it was cancelled before one did.
+    public let startedAt: WallTime
+    /// How long that attempt ran.
+    public let runTime: Duration
+    /// The error, of a failure and of a dead letter.
+    public let failure: JobFailure?
+}
+
+/// The error of an attempt: what is recorded of it.
+public struct JobFailure: Sendable, Hashable {
+    /// The Swift type of the error, or a word for what happened.
+    public let type: String
+    /// The error's own text, at most 8 KiB of it.
+    public let message: String
+}
+
+/// One attempt that another followed.
+public struct FailedAttempt: Sendable, Hashable {
+    /// Which one it was, from 1.
+    public let attempt: Int
+    /// When it began.
+    public let startedAt: WallTime
+    /// How long it ran.
+    public let runTime: Duration
+    /// Why it failed.
+    public let failure: JobFailure
+}
+
+/// An instant of the system's clock, to the microsecond.
+public struct WallTime: Sendable, Hashable, Comparable {
+    /// Microseconds since 1970 in UTC, leap seconds not counted.
+    public var microseconds: Int64
+
+    /// Makes an instant of its microseconds since 1970.
+    public init(microseconds: Int64) { self.microseconds = microseconds }
+
+    /// Orders instants by time.
+    public static func < (left: WallTime, right: WallTime) -> Bool {
+        left.microseconds < right.microseconds
+    }
+}
+
+/// What a handle throws in place of a result.
+public enum JobError: Error, Sendable, Equatable {
+    /// The job failed for good, or became a dead letter: the last attempt's error.
+    case failed(JobID, attempt: Int, JobFailure, isDeadLetter: Bool)
+    /// The job was cancelled.
+    case cancelled(JobID)
+    /// The job keeps no result, so there is nothing to wait for.
+    case keepsNoResult(JobID)
+    /// The result is there, but is not of the type asked for.
+    case undecodable(JobID, reason: String)
+    /// No job has this id: it never did, or it was pruned.
+    case noSuchJob(JobID)
+    /// The store could not be read.
+    case store(StoreError)
+}
+
+extension JobError: CustomStringConvertible {
+    /// What happened to which job.
+    public var description: String {
+        switch self {
+        case .failed(let id, let attempt, let failure, let isDeadLetter):
+            "job \(id) \(isDeadLetter ? "became a dead letter" : "failed") at attempt \(attempt): "
+                + "\(failure.type): \(failure.message)"
+        case .cancelled(let id): "job \(id) was cancelled"
+        case .keepsNoResult(let id):
+            "job \(id) keeps no result; ask for its state, or let its type keep results"
+        case .undecodable(let id, let reason): "the result of job \(id) cannot be read: \(reason)"
+        case .noSuchJob(let id): StoreError.noSuchJob(id).description
+        case .store(let error): error.description
+        }
+    }
+}

@@ -1,0 +1,188 @@
+import PetioleStorage
+
+/// How a job is found in the log, within one view.
+enum Lookup {
+    /// What the log holds of a job: a block, or what pruning kept of one.
+    static func block(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> JobBlockView? {
+        let cursor = try transaction.cursor(tables.jobs)
+        if let (key, value) = try cursor.floor(Key(id)), key.count == 8 {
+            let block = try formatted { () throws(FormatError) in
+                try JobBlockView(first: key.bigEndian(at: 0), value: value)
+            }
+            if block.contains(id) { return block }
+        }
+        guard let value = try transaction.value(tables.kept, Key(id)) else { return nil }
+        return try formatted { () throws(FormatError) in
+            try JobBlockView(first: id, value: value)
+        }
+    }
+
+    /// The outcomes among which a job's is, if it has one.
+    static func outcomes(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> OutcomeBlockView? {
+        if let value = try transaction.value(tables.revised, Key(id)) {
+            return try formatted { () throws(FormatError) in
+                try OutcomeBlockView(first: id, value: value)
+            }
+        }
+        let cursor = try transaction.cursor(tables.outcomes)
+        guard let (key, value) = try cursor.floor(Key(id)), key.count == 8 else { return nil }
+        let block = try formatted { () throws(FormatError) in
+            try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
+        }
+        return block.contains(id) ? block : nil
+    }
+
+    static func active(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> ActiveRecord? {
+        guard let value = try transaction.value(tables.active, Key(id)) else { return nil }
+        return try formatted { () throws(FormatError) in try ActiveRecord(value) }
+    }
+}
+
+extension JobStore {
+    /// Where a job is in its life.
+    /// - Throws: ``StoreError/noSuchJob(_:)`` for an id that no job has, or whose job was pruned.
+    /// - Complexity: O(log *n*) in the jobs kept; for one that has not ended, a look at the attempts in flight.
+    public func state(of id: JobID) throws(StoreError) -> JobState {
+        let open = open
+        let found = try open.read { (reader) throws(StorageError) -> FoundState in
+            if let active = try Lookup.active(id.rawValue, reader, open.tables) {
+                return .active(active, hasName: active.name)
+            }
+            if let outcomes = try Lookup.outcomes(id.rawValue, reader, open.tables) {
+                return try formatted { () throws(FormatError) in
+                    .ended(try Outcome(outcomes.entry(id.rawValue)))
+                }
+            }
+            guard try Lookup.block(id.rawValue, reader, open.tables) != nil else { return .missing }
+            return try Self.isStaged(id.rawValue, reader, open.tables) ? .missing : .ready
+        }
+        switch found {
+        case .missing: throw .noSuchJob(id)
+        case .ended(let outcome): return .ended(outcome)
+        case .active(let active, let name):
+            if let running = running(id) { return running }
+            switch active.state {
+            case .ready: return .ready
+            case .waiting:
+                return .waiting(
+                    due: WallTime(microseconds: active.due), attempts: Int(active.attempts))
+            case .parked: return .parked(name: try jobName(name) ?? "?")
+            }
+        case .ready: return running(id) ?? .ready
+        }
+    }
+
+    private enum FoundState {
+        case missing, ready
+        case ended(Outcome)
+        case active(ActiveRecord, hasName: UInt32)
+    }
+
+    private func running(_ id: JobID) -> JobState? {
+        guard let slot = open.slots.slot(of: id.rawValue) else { return nil }
+        let since = WallTime(microseconds: slot.startedAt)
+        let attempt = Int(slot.attempt)
+        let pid = slot.runner
+        // Still the same job after the rest was read, and its runner has not died.
+        guard slot.job == id.rawValue, open.locks.holder(of: StoreFormat.queueLock(slot.queue)) == pid
+        else { return nil }
+        return .running(attempt: attempt, since: since, pid: Int(pid))
+    }
+
+    static func isStaged(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> Bool {
+        let cursor = try transaction.cursor(tables.stages)
+        var entry = try cursor.first()
+        while let (_, value) = entry {
+            let stage = try formatted { () throws(FormatError) in try StageRecord(value) }
+            if stage.ranges.contains(where: { id >= $0.first && id - $0.first < $0.count }) {
+                return true
+            }
+            entry = try cursor.next()
+        }
+        return false
+    }
+
+    /// The text of a job name's number.
+    func jobName(_ number: UInt32) throws(StoreError) -> String? {
+        let open = open
+        var failure: StoreError?
+        let name = open.names.name(number) {
+            do throws(StoreError) {
+                return try open.read { (reader) throws(StorageError) in
+                    try reader.value(open.tables.names, RecordKey.name(number)).map {
+                        String(decoding: $0, as: UTF8.self)
+                    }
+                }
+            } catch {
+                failure = error
+                return nil
+            }
+        }
+        if let failure { throw failure }
+        return name
+    }
+
+    /// The name of a queue's number.
+    func queueName(_ number: UInt32) throws(StoreError) -> String? {
+        let open = open
+        var failure: StoreError?
+        let name = open.names.queue(number) {
+            do throws(StoreError) {
+                return try self.queueRows().first { $0.record.id == number }?.name
+            } catch {
+                failure = error
+                return nil
+            }
+        }
+        if let failure { throw failure }
+        return name
+    }
+
+    func queueRows() throws(StoreError) -> [(name: String, record: QueueRecord)] {
+        let open = open
+        return try open.read { (reader) throws(StorageError) in
+            var rows: [(String, QueueRecord)] = []
+            let cursor = try reader.cursor(open.tables.queues)
+            var entry = try cursor.first()
+            while let (key, value) = entry {
+                let record = try formatted { () throws(FormatError) in try QueueRecord(value) }
+                rows.append((String(decoding: key, as: UTF8.self), record))
+                entry = try cursor.next()
+            }
+            return rows
+        }
+    }
+}
+
+extension Outcome {
+    init(_ entry: OutcomeBlockView.Entry) throws(FormatError) {
+        var failure: JobFailure?
+        if entry.state == .failed || entry.state == .deadLetter, entry.codec != 3 {
+            let record = try FailureRecord.read(entry.result).0
+            failure = JobFailure(type: record.type, message: record.message)
+        }
+        self.init(
+            kind: Kind(entry.state), attempt: entry.attempt,
+            startedAt: WallTime(microseconds: entry.startedAt),
+            runTime: .microseconds(entry.runMicroseconds), failure: failure)
+    }
+}
+
+extension Outcome.Kind {
+    init(_ state: OutcomeBlock.State) {
+        switch state {
+        case .succeeded: self = .succeeded
+        case .failed: self = .failed
+        case .cancelled: self = .cancelled
+        case .deadLetter: self = .deadLetter
+        }
+    }
+}

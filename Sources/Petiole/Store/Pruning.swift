@@ -1,0 +1,151 @@
+import PetioleStorage
+
+/// Deletes jobs that ended longer ago than they are kept, from the head of the log on, in bounded transactions.
+enum Pruning {
+    /// What one step did.
+    struct Step: Sendable {
+        var blocks = 0
+        var jobs: UInt64 = 0
+        var kept = 0
+        /// Nothing more is old enough.
+        var isDone = false
+    }
+
+    /// 128 blocks a transaction are 8 MiB at most, but for payloads that lie alone.
+    private static let blockLimit = 128
+
+    /// One step by the store's settings, from a thread of our own. Returns whether there is more to do.
+    static func step(_ store: OpenStore) -> Bool {
+        let settings = store.settings
+        let usage = store.environment.usage
+        let isCrowded =
+            usage.usedBytes > Int(clamping: settings.byteLimit) / 1_000
+            * Int(settings.retentionShare)
+        let horizon =
+            isCrowded ? store.clock.now : store.clock.now - settings.retentionSeconds * 1_000_000
+        do throws(StoreError) {
+            // Mostly there is nothing old enough: found out without a write transaction.
+            guard try hasOldBlock(store, before: horizon) else { return false }
+            let step = try store.performBlocking { (transaction, state) throws(StorageError) in
+                try prune(before: horizon, &transaction, &state)
+            }
+            return !step.isDone
+        } catch {
+            // The store failed or is full: the writer reports that to whoever it concerns, and the next tick tries again.
+            return false
+        }
+    }
+
+    private static func hasOldBlock(
+        _ store: OpenStore, before horizon: Int64
+    ) throws(StoreError) -> Bool {
+        try store.read { (reader) throws(StorageError) in
+            let cursor = try reader.cursor(store.tables.jobs)
+            guard let (key, value) = try cursor.first() else { return false }
+            let block = try formatted { () throws(FormatError) in
+                try JobBlockView(first: key.bigEndian(at: 0), value: value)
+            }
+            return block.acceptedAt < horizon
+        }
+    }
+
+    /// Deletes blocks from the head as long as they are older than the horizon and what is unfinished in them is little
+    /// enough to be kept apart.
+    static func prune(
+        before horizon: Int64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> Step {
+        var step = Step()
+        let tables = state.tables
+        while step.blocks < blockLimit {
+            guard
+                let plan = try plan(before: horizon, transaction, tables)
+            else {
+                step.isDone = true
+                break
+            }
+            for (id, bytes) in plan.survivors {
+                try withBytes(bytes) { (bytes) throws(StorageError) in
+                    try transaction.put(tables.kept, Key(id), bytes)
+                }
+            }
+            try transaction.delete(tables.jobs, Key(plan.first))
+            for first in plan.outcomes { try transaction.delete(tables.outcomes, Key(first)) }
+            state.sequences.logHead = plan.end
+            step.blocks += 1
+            step.jobs += plan.end - plan.first - UInt64(plan.survivors.count)
+            step.kept += plan.survivors.count
+        }
+        return step
+    }
+
+    private struct Plan {
+        var first: UInt64
+        var end: UInt64
+        var survivors: [(UInt64, [UInt8])] = []
+        var outcomes: [UInt64] = []
+    }
+
+    /// What is to be done with the block at the head; nil when it stays.
+    private static func plan(
+        before horizon: Int64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> Plan? {
+        let jobs = try transaction.cursor(tables.jobs)
+        guard let (key, value) = try jobs.first() else { return nil }
+        let block = try formatted { () throws(FormatError) in
+            try JobBlockView(first: key.bigEndian(at: 0), value: value)
+        }
+        guard block.acceptedAt < horizon else { return nil }
+        var plan = Plan(first: block.first, end: block.end)
+        let cursor = try transaction.cursor(tables.outcomes)
+        var next = block.first
+        var unfinished: [UInt64] = []
+        // Outcomes that begin before the block belong to one that went already, or reach over into this one.
+        var entry = try cursor.first()
+        while let (key, value) = entry {
+            let outcomes = try formatted { () throws(FormatError) in
+                try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
+            }
+            guard outcomes.first < block.end else { break }
+            if outcomes.first > next { unfinished += Array(next..<outcomes.first) }
+            for id in max(outcomes.first, block.first)..<min(outcomes.end, block.end) {
+                let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
+                // Dead letters are for somebody to look at; what ended lately is kept for as long as the rest.
+                if outcome.state == .deadLetter
+                    || outcome.startedAt + outcome.runMicroseconds >= horizon
+                {
+                    return nil
+                }
+            }
+            next = max(next, outcomes.end)
+            if outcomes.end <= block.end { plan.outcomes.append(outcomes.first) }
+            entry = try cursor.next()
+        }
+        if next < block.end { unfinished += Array(next..<block.end) }
+        // Waiting in a lane as part of a range: the log is where it is read from.
+        for id in unfinished {
+            guard let active = try Lookup.active(id, transaction, tables), active.position != 0
+                    || active.state == .waiting
+            else { return nil }
+            plan.survivors.append((id, try copy(id, of: block)))
+        }
+        return plan
+    }
+
+    private static func copy(
+        _ id: UInt64, of block: JobBlockView
+    ) throws(StorageError) -> [UInt8] {
+        let entry = try formatted { () throws(FormatError) in try block.entry(id) }
+        var builder = JobBlockBuilder(jobs: 1, bytes: entry.payload.count + entry.extras.count)
+        builder.append(
+            UnsafeRawBufferPointer(
+                start: entry.extras.baseAddress, count: entry.extras.count + entry.payload.count),
+            meta: entry.meta)
+        var bytes = [UInt8](repeating: 0, count: builder.size)
+        bytes.withUnsafeMutableBytes { target in
+            builder.write(
+                to: target.baseAddress!, first: id, queue: block.queue, priority: block.priority,
+                name: nil, acceptedAt: block.acceptedAt)
+        }
+        return bytes
+    }
+}
