@@ -74,7 +74,7 @@ package struct Bell: @unchecked Sendable {
     /// Tells everybody that something was committed.
     package func ring() {
         // Release: pairs with the acquiring load in `value`.
-        unsafe word.pointee.add(1, ordering: .releasing)
+        unsafe word.pointee.wrappingAdd(1, ordering: .releasing)
         unsafe petiole_wake(raw, isShared ? 1 : 0, CInt.max)
     }
 
@@ -95,7 +95,7 @@ package struct Bell: @unchecked Sendable {
     /// Wakes the sleepers whose mask has a bit of this one.
     func nudge(mask: UInt32) {
         // Release: as in `ring`.
-        unsafe word.pointee.add(1, ordering: .releasing)
+        unsafe word.pointee.wrappingAdd(1, ordering: .releasing)
         unsafe petiole_wake_in(raw, isShared ? 1 : 0, CInt.max, mask)
     }
 

@@ -125,6 +125,11 @@ final class Parking: Sendable {
         var searching: UInt32
         var parked: UInt32
 
+        init(searching: UInt32, parked: UInt32) {
+            self.searching = searching
+            self.parked = parked
+        }
+
         fileprivate init(_ word: UInt64) {
             searching = UInt32(truncatingIfNeeded: word >> 32)
             parked = UInt32(truncatingIfNeeded: word)
@@ -152,7 +157,7 @@ final class Parking: Sendable {
     init(bell: Bell) {
         self.bell = bell
         // Relaxed: only the number matters, not who sees what.
-        let number = Parking.pools.add(1, ordering: .relaxed).oldValue
+        let number = Parking.pools.wrappingAdd(1, ordering: .relaxed).oldValue
         mask = 1 << ((UInt32(truncatingIfNeeded: getpid()) &+ number) % 31)
     }
 
@@ -166,7 +171,8 @@ final class Parking: Sendable {
     /// Busy → searching. True for the first one, who may spin for a while on behalf of all.
     func search() -> Bool {
         // Sequentially consistent: the order of `crowd`; see the note.
-        let old = crowdWord.add(Parking.oneSearching, ordering: .sequentiallyConsistent).oldValue
+        let old = crowdWord.wrappingAdd(Parking.oneSearching, ordering: .sequentiallyConsistent)
+            .oldValue
         return Crowd(old).searching == 0
     }
 
@@ -174,7 +180,7 @@ final class Parking: Sendable {
     func announce(_ sleeper: Sleeper) -> Role {
         let role = lot.withLock { lot -> Role in
             // Sequentially consistent: the order of `crowd`; see the note.
-            crowdWord.add(
+            crowdWord.wrappingAdd(
                 Parking.oneParked &- Parking.oneSearching, ordering: .sequentiallyConsistent)
             if lot.sentinel == nil {
                 lot.sentinel = sleeper
@@ -208,7 +214,7 @@ final class Parking: Sendable {
                 return
             }
             // Sequentially consistent: the order of `crowd`; see the note.
-            crowdWord.add(
+            crowdWord.wrappingAdd(
                 Parking.oneSearching &- Parking.oneParked, ordering: .sequentiallyConsistent)
         }
     }
@@ -218,7 +224,8 @@ final class Parking: Sendable {
     func settle(more: () -> Bool) {
         // Sequentially consistent: the order of `crowd`; see the note.
         let old = Crowd(
-            crowdWord.subtract(Parking.oneSearching, ordering: .sequentiallyConsistent).oldValue)
+            crowdWord.wrappingSubtract(Parking.oneSearching, ordering: .sequentiallyConsistent)
+                .oldValue)
         guard old.searching == 1 else { return }
         // Sequentially consistent: between the step and the look at the work, whose loads are weaker.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
@@ -255,7 +262,7 @@ final class Parking: Sendable {
                 return .nobody
             }
             // Sequentially consistent: the order of `crowd`; see the note.
-            crowdWord.add(
+            crowdWord.wrappingAdd(
                 Parking.oneSearching &- Parking.oneParked, ordering: .sequentiallyConsistent)
             return picked
         }

@@ -6,22 +6,22 @@ import Synchronization
 // | word     | meaning                                                         | written by                        |
 // |----------|-----------------------------------------------------------------|-----------------------------------|
 // | `span`   | {next: low half, end: high half}, offsets not begun; next = end: nothing | owner (take, load), thieves (steal) |
-// | `base`   | the id of offset 0, so id = base + offset, modulo 2^64          | owner, only while `span` is empty |
-// | `tag`    | the ticket's tag                                                | owner, only while `span` is empty |
+// | `first`  | the ticket's first id                                           | owner, only while `span` is empty |
+// | `label`  | {tag: low half, the offset of `first`: high half}               | owner, only while `span` is empty |
 // | `guests` | thieves between their read of `span` and their swap             | thieves                           |
 //
 // The owner takes from the front and a thief from the back, both by a compare-and-swap of the whole `span`, so an offset goes
 // to exactly one of them.
 //
 // What must not happen: a thief reads `span`, the owner finishes the ticket and loads another, and the thief's swap succeeds
-// with a base that belongs to the other ticket. Why it cannot:
+// with a first id that belongs to the other ticket. Why it cannot:
 //
 // 1. Offsets run on from ticket to ticket: the next ticket begins at the offset where the last one ended when it was loaded.
 //    So `span` never has the same value for two tickets until the offsets have gone once around their 32 bits, and a
 //    swap that succeeds found the very ticket whose `span` was read.
-// 2. If the swap succeeds, the base read before it was that ticket's: `base` is stored with release after the swap that
-//    emptied `span`, and loaded with acquire. A thief that had read a newer base would also see the emptied `span` (or a
-//    later one), and its swap would fail. An older base cannot be read, since the acquiring load of `span` came first.
+// 2. If the swap succeeds, the first id and label read before it were that ticket's: they are stored with release after the swap that
+//    emptied `span`, and loaded with acquire. A thief that had read a newer one would also see the emptied `span` (or a
+//    later one), and its swap would fail. An older one cannot be read, since the acquiring load of `span` came first.
 // 3. The offsets do not go around while a thief holds a value of `span`: whenever a load begins in another half of the offsets
 //    than the one before, once in 2^31 ids, the owner first waits until `guests` is zero. At that time `span` is empty. A
 //    thief counts itself as a guest and *then* reads `span` (both sequentially consistent, as are the owner's emptying
@@ -35,8 +35,8 @@ import Synchronization
 /// What is left of a worker's ticket: its owner takes runs from the front, and who has nothing to do takes half from the back.
 package struct Rest: ~Copyable, Sendable {
     private let span: Atomic<UInt64>
-    private let base: Atomic<UInt64>
-    private let tagWord = Atomic<UInt32>(0)
+    private let first = Atomic<UInt64>(0)
+    private let label = Atomic<UInt64>(0)
     private let guests = Atomic<UInt32>(0)
     /// Where the last ticket began and ended when it was loaded: {end, start} like `span`. Touched by the owner alone. The
     /// offsets run on from that end, not from where thieves have cut it to: else the same offsets came back.
@@ -49,7 +49,6 @@ package struct Rest: ~Copyable, Sendable {
     /// Begins at some offset, for tests that cross the halves.
     init(startOffset: UInt32) {
         span = Atomic(Rest.packed(startOffset, startOffset))
-        base = Atomic(0)
         loaded = Atomic(Rest.packed(startOffset, startOffset))
     }
 
@@ -64,9 +63,9 @@ package struct Rest: ~Copyable, Sendable {
         if (start ^ Rest.next(last)) >> 31 != 0 { waitForGuests() }
         loaded.store(Rest.packed(start, end), ordering: .relaxed)
         // Release, both: pair with the acquiring loads in `steal`; point 2 of the note.
-        base.store(ticket.first &- UInt64(start), ordering: .releasing)
-        tagWord.store(ticket.tag, ordering: .releasing)
-        // Sequentially consistent: publishes base and tag, and stands in one order with `guests`; point 3.
+        first.store(ticket.first, ordering: .releasing)
+        label.store(Rest.packed(ticket.tag, start), ordering: .releasing)
+        // Sequentially consistent: publishes first and label, and stands in one order with `guests`; point 3.
         span.store(Rest.packed(start, end), ordering: .sequentiallyConsistent)
     }
 
@@ -83,8 +82,11 @@ package struct Rest: ~Copyable, Sendable {
             let (won, current) = span.weakCompareExchange(
                 expected: old, desired: Rest.packed(next &+ count, Rest.end(old)),
                 ordering: .sequentiallyConsistent)
-            // Relaxed: the owner's own store.
-            if won { return (base.load(ordering: .relaxed) &+ UInt64(next), count) }
+            if won {
+                // Relaxed, both: the owner's own stores.
+                let start = Rest.end(label.load(ordering: .relaxed))
+                return (first.load(ordering: .relaxed) &+ UInt64(next &- start), count)
+            }
             old = current
         }
     }
@@ -104,15 +106,17 @@ package struct Rest: ~Copyable, Sendable {
         let left = end &- next
         if left == 0 { return nil }
         // Acquire, both: pair with the releasing stores in `load`; point 2.
-        let base = base.load(ordering: .acquiring)
-        let tag = tagWord.load(ordering: .acquiring)
+        let first = first.load(ordering: .acquiring)
+        let label = label.load(ordering: .acquiring)
         let half = left - left / 2
-        // Sequentially consistent: succeeds only if base and tag were this ticket's; point 2.
+        // Sequentially consistent: succeeds only if first and label were this ticket's; point 2.
         let (won, _) = span.compareExchange(
             expected: old, desired: Rest.packed(next, end &- half),
             ordering: .sequentiallyConsistent)
         guard won else { return nil }
-        return Ticket(first: base &+ UInt64(end &- half), count: half, tag: tag)
+        return Ticket(
+            first: first &+ UInt64(end &- half &- Rest.end(label)), count: half,
+            tag: Rest.next(label))
     }
 
     /// How many ids are left, at some moment of the call.
@@ -127,7 +131,7 @@ package struct Rest: ~Copyable, Sendable {
     /// The tag of the ticket that was loaded last. For the owner.
     package var tag: UInt32 {
         // Relaxed: the owner's own store.
-        tagWord.load(ordering: .relaxed)
+        Rest.next(label.load(ordering: .relaxed))
     }
 
     private func waitForGuests() {

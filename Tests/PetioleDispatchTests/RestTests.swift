@@ -5,38 +5,38 @@ import Testing
 
 @Suite("Rest") struct RestTests {
     @Test("the owner takes runs from the front, a thief the later half, and nobody twice")
-    func takesAndSteals() throws {
-        let rest = Rest()
-        #expect(rest.take(upTo: 8) == nil)
+    func takesAndSteals() {
+        let rest = SharedRest()
+        #expect(taken(rest, upTo: 8).isEmpty)
         #expect(rest.steal() == nil)
         rest.load(Ticket(first: 100, count: 10, tag: 7))
-        let run = try #require(rest.take(upTo: 3))
-        #expect(run == (100, 3))
+        #expect(taken(rest, upTo: 3) == [100, 101, 102])
         #expect(rest.steal() == Ticket(first: 106, count: 4, tag: 7))
         #expect(rest.steal() == Ticket(first: 104, count: 2, tag: 7))
         #expect(rest.steal() == Ticket(first: 103, count: 1, tag: 7))
         #expect(rest.steal() == nil)
-        #expect(rest.take(upTo: 1) == nil)
+        #expect(taken(rest, upTo: 1).isEmpty)
         rest.load(Ticket(first: .max, count: 1, tag: 8))
         #expect(rest.tag == 8)
-        #expect(try #require(rest.take(upTo: 5)) == (.max, 1))
+        #expect(taken(rest, upTo: 5) == [.max])
         #expect(rest.isEmpty)
     }
 
     @Test(
         "tickets come out whole where the offsets cross a half or go around",
         arguments: [UInt32(Int32.max) - 5, .max - 5, .max, 0])
-    func crossesHalves(start: UInt32) throws {
-        let rest = Rest(startOffset: start)
+    func crossesHalves(start: UInt32) {
+        let rest = SharedRest(startOffset: start)
         for round in UInt64(0)..<8 {
             rest.load(Ticket(first: round * 1000, count: 4, tag: UInt32(round)))
-            #expect(try #require(rest.take(upTo: 1)) == (round * 1000, 1))
+            #expect(taken(rest, upTo: 1) == [round * 1000])
             #expect(
                 rest.steal() == Ticket(first: round * 1000 + 2, count: 2, tag: UInt32(round)))
-            #expect(try #require(rest.take(upTo: 9)) == (round * 1000 + 1, 1))
+            #expect(taken(rest, upTo: 9) == [round * 1000 + 1])
         }
         rest.load(Ticket(first: 5, count: Ticket.maximumCount, tag: 1))
-        #expect(try #require(rest.take(upTo: .max)) == (5, Ticket.maximumCount))
+        #expect(rest.take(upTo: .max)?.count == Ticket.maximumCount)
+        #expect(rest.isEmpty)
     }
 
     @Test("no order of the steps of an owner and a thief hands out a wrong id, or one twice")
@@ -55,7 +55,7 @@ import Testing
     func together() async {
         let total = 60_000
         let seen = SeenOnce(count: total)
-        let rest = SharedRest()
+        let rest = SharedRest(startOffset: .max - 30_000)
         await withTaskGroup(of: Void.self) { group in
             group.addTask {
                 var first = 0
@@ -77,11 +77,24 @@ import Testing
         }
         #expect(seen.isComplete)
     }
+
+    private func taken(_ rest: SharedRest, upTo limit: UInt32) -> [UInt64] {
+        guard let run = rest.take(upTo: limit) else { return [] }
+        return (0..<run.count).map { run.first &+ UInt64($0) }
+    }
 }
 
 private final class SharedRest: Sendable {
-    let value = Rest(startOffset: .max - 30_000)
+    let value: Rest
     let isOver = Atomic<Bool>(false)
+
+    init(startOffset: UInt32 = 0) { value = Rest(startOffset: startOffset) }
+
+    func load(_ ticket: Ticket) { value.load(ticket) }
+    func take(upTo limit: UInt32) -> (first: UInt64, count: UInt32)? { value.take(upTo: limit) }
+    func steal() -> Ticket? { value.steal() }
+    var isEmpty: Bool { value.isEmpty }
+    var tag: UInt32 { value.tag }
 }
 
 /// `Rest` in a world of four offsets (halves of two, tickets of one), in which a step is one access to shared memory. The
@@ -93,7 +106,8 @@ private struct RestWorld: Hashable {
     var waitsForGuests: Bool
     var next = 0
     var end = 0
-    var base = 0
+    var first = 0
+    var label = 0
     var guests = 0
     // The owner.
     var ticket = 0
@@ -104,7 +118,8 @@ private struct RestWorld: Hashable {
     var thiefStep = 0
     var readNext = 0
     var readEnd = 0
-    var readBase = 0
+    var readFirst = 0
+    var readLabel = 0
     // Which ids were handed out, by bits; an id of the ticket `t` is 10 + 3t.
     var taken: Set<Int> = []
     var isUnsound = false
@@ -132,14 +147,17 @@ private struct RestWorld: Hashable {
             lastStart = start
             ownerStep = 1
         case 1:
-            base = 10 + 3 * ticket - start
+            first = 10 + 3 * ticket
             ownerStep = 2
         case 2:
-            (next, end) = (start, (start + 1) % RestWorld.offsets)
+            label = start
             ownerStep = 3
+        case 3:
+            (next, end) = (start, (start + 1) % RestWorld.offsets)
+            ownerStep = 4
         default:  // Takes, if the thief has not.
             if !isEmpty {
-                hand(out: base + next)
+                hand(out: first + distance(from: label, to: next))
                 next = end
             }
             ticket += 1
@@ -149,26 +167,33 @@ private struct RestWorld: Hashable {
 
     mutating func stepThief() {
         switch thiefStep {
-        case 0: thiefStep = isEmpty ? 6 : 1
+        case 0: thiefStep = isEmpty ? 7 : 1
         case 1:
             guests += 1
             thiefStep = 2
         case 2:
             (readNext, readEnd) = (next, end)
-            thiefStep = isEmpty ? 5 : 3
+            thiefStep = isEmpty ? 6 : 3
         case 3:
-            readBase = base
+            readFirst = first
             thiefStep = 4
         case 4:
+            readLabel = label
+            thiefStep = 5
+        case 5:
             if next == readNext && end == readEnd {
                 end = next
-                hand(out: readBase + readNext)
+                hand(out: readFirst + distance(from: readLabel, to: readNext))
             }
-            thiefStep = 5
+            thiefStep = 6
         default:
             guests -= 1
-            thiefStep = 6
+            thiefStep = 7
         }
+    }
+
+    func distance(from start: Int, to offset: Int) -> Int {
+        (offset - start + RestWorld.offsets) % RestWorld.offsets
     }
 
     static func explore(waitsForGuests: Bool) -> (ends: Int, unsound: Int) {
@@ -184,7 +209,7 @@ private struct RestWorld: Hashable {
                 stack.append(after)
                 isEnd = false
             }
-            if world.thiefStep < 6 {
+            if world.thiefStep < 7 {
                 var after = world
                 after.stepThief()
                 stack.append(after)
