@@ -47,16 +47,18 @@ struct DataFile: ~Copyable {
         return status
     }
 
-    /// Fills the whole buffer from an offset.
+    /// Fills the first `count` bytes of a buffer from an offset, or the whole of it.
     /// - Returns: nil, or the system's error; 0 stands for the end of the file.
-    func read(into buffer: inout [UInt8], at offset: UInt64) -> Int32? {
-        unsafe buffer.withUnsafeMutableBytes { bytes in
+    func read(into buffer: inout [UInt8], count: Int? = nil, at offset: UInt64) -> Int32? {
+        let count = count ?? buffer.count
+        precondition(count <= buffer.count, "\(count) bytes do not fit \(buffer.count)")
+        return unsafe buffer.withUnsafeMutableBytes { bytes in
             var done = 0
-            while done < bytes.count {
+            while done < count {
                 guard let position = off_t(exactly: offset + UInt64(done)) else { return EOVERFLOW }
                 // `done` is below the count, so there is a base address and room behind it.
                 let got = unsafe pread(
-                    descriptor, bytes.baseAddress! + done, bytes.count - done, position)
+                    descriptor, bytes.baseAddress! + done, count - done, position)
                 if got < 0 && errno == EINTR { continue }
                 if got <= 0 { return got < 0 ? errno : 0 }
                 done += got

@@ -7,6 +7,10 @@ struct DataFileHeaders: Equatable {
     /// look takes microseconds, so sixteen looks without two alike hardly occur.
     static let lookLimit = 16
 
+    /// 64 TiB, half of what a process can address; LMDB maps what the header says where the program
+    /// asks for nothing else.
+    static let mapLimit: UInt64 = 1 << 46
+
     /// The one that LMDB takes: the first, unless the second's transaction is newer.
     var newest: HeaderPage { first.transaction < second.transaction ? second : first }
     var pageSize: Int { Int(first.freeList.pageSize) }
@@ -51,6 +55,10 @@ struct DataFileHeaders: Equatable {
             throw .header(
                 path: file.path, page: 1,
                 fault: .transactions(first.transaction, second.transaction))
+        }
+        if newest.mapSize > Self.mapLimit {
+            throw .header(
+                path: file.path, page: newest.pageNumber, fault: .mapSize(newest.mapSize))
         }
         let last = newest.lastPage
         if last < 1 || last >= newest.mapSize / UInt64(size) {

@@ -300,22 +300,18 @@ struct DataFileWalker: ~Copyable {
         swap(&value, &spareValue)
         let start = run * UInt64(pageSize) + UInt64(DataFileLayout.pageHeader)
         if readValue(entry.valueSize, at: start, run, name, file, into: &value) {
-            visit(key, value.span)
+            visit(key, value.span.extracting(0..<entry.valueSize))
         }
         swap(&value, &spareValue)
     }
 
-    /// Fills a buffer with some bytes of a value.
+    /// Reads some bytes of a value to the start of a buffer, which grows to hold them.
     private mutating func readValue(
         _ size: Int, at offset: UInt64, _ page: UInt64, _ name: TreeName,
         _ file: borrowing DataFile, into value: inout [UInt8]
     ) -> Bool {
-        if value.count > size {
-            value.removeLast(value.count - size)
-        } else if value.count < size {
-            value.append(contentsOf: repeatElement(0, count: size - value.count))
-        }
-        guard let code = file.read(into: &value, at: offset) else { return true }
+        if value.count < size { value = [UInt8](repeating: 0, count: size) }
+        guard let code = file.read(into: &value, count: size, at: offset) else { return true }
         report(name, page, code == 0 ? .beyondFile(pages: pagesInFile) : .unreadable(code: code))
         return false
     }
@@ -349,7 +345,7 @@ struct DataFileWalker: ~Copyable {
             let size = min(65_536, entry.valueSize - done)
             guard readValue(size, at: start + UInt64(done), run, .freeList, file, into: &part)
             else { return }
-            markFree(part.span, &record, entry, index, leaf)
+            markFree(part.span.extracting(0..<size), &record, entry, index, leaf)
         }
     }
 

@@ -110,6 +110,8 @@ package enum HeaderFault: Equatable, Sendable {
     case parity(UInt64)
     /// The two pages' transactions are not neighbours.
     case transactions(UInt64, UInt64)
+    /// A larger map than a process can have.
+    case mapSize(UInt64)
     /// The last page does not fit the map that the header names.
     case lastPage(UInt64, mapSize: UInt64)
     /// More pages than are looked at.
@@ -137,6 +139,8 @@ extension HeaderFault: CustomStringConvertible {
             "names transaction \(transaction), which belongs in the other header page"
         case .transactions(let first, let second):
             "names transaction \(second), the other one \(first); they must follow each other"
+        case .mapSize(let bytes):
+            "asks for a map of \(bytes) bytes, more than a process can have"
         case .lastPage(let page, let mapSize):
             "names page \(page) as the last one, which a map of \(mapSize) bytes cannot hold"
         case .tooManyPages(let pages):

@@ -122,19 +122,25 @@ func problem(at path: String) -> DataFileProblem? {
 
     @Test("a store that ends early because its last pages were never written is opened")
     func unwrittenTail() throws {
-        let directory = try TestDirectory()
-        let store = try SampleStore(in: directory)
-        try store.fill(rounds: 2, seed: 9)
-        try store.write { transaction in
-            let jobs = try transaction.database("jobs")
-            let value = [UInt8](repeating: 1, count: 1_000_000)
-            try transaction.put(bigEndian(1 << 40), value, in: jobs)
-            try transaction.delete(bigEndian(1 << 40), in: jobs)
+        var unwritten: UInt64 = 0
+        // Whether the freed pages are the last ones depends on which pages were free before.
+        for rounds in 2..<12 {
+            let directory = try TestDirectory()
+            let store = try SampleStore(in: directory)
+            try store.fill(rounds: rounds, seed: 9)
+            try store.write { transaction in
+                let jobs = try transaction.database("jobs")
+                try transaction.put(bigEndian(1 << 40), [1], in: jobs)
+                let value = [UInt8](repeating: 1, count: 1_000_000)
+                try transaction.put(bigEndian(1 << 41), value, in: jobs)
+                try transaction.delete(bigEndian(1 << 41), in: jobs)
+            }
+            let report = try DataFileWalk(path: directory.dataFile, isQuiet: true).run()
+            unwritten += report.unwrittenPages
+            #expect(report.verdict == .whole && report.leakedPages == 0, "\(report)")
+            #expect(problem(directory) == nil)
         }
-        let report = try DataFileWalk(path: directory.dataFile, isQuiet: true).run()
-        #expect(report.unwrittenPages > 0, "\(report)")
-        #expect(report.verdict == .whole && report.leakedPages == 0, "\(report)")
-        #expect(problem(directory) == nil)
+        #expect(unwritten > 0)
     }
 
     @Test("a store in use is not disturbed by commits between the reads")

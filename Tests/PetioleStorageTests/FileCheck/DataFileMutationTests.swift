@@ -108,8 +108,10 @@ enum Mutation: CaseIterable {
             guard isWhole || (mutation == .truncation && opened == nil) else { continue }
             #expect(opened == nil, "file \(number)")
             guard let reading = try readByLMDB(directory) else { continue }
-            let changed = zip(bytes, sound).enumerated().first { $1.0 != $1.1 }?.offset
-            #expect(reading == .whole, "file \(number), changed at \(changed ?? bytes.count)")
+            if reading != .whole {
+                let changed = sound.indices.first { $0 >= bytes.count || bytes[$0] != sound[$0] }
+                Issue.record("file \(number), changed at \(changed ?? 0): \(reading)")
+            }
         }
     }
 
@@ -133,10 +135,10 @@ enum Mutation: CaseIterable {
         }
     }
 
-    @Test("a walk over any changed file ends, with a report or an error", arguments: 0..<3)
+    @Test("a walk over any changed file ends, with a report or an error", arguments: 0..<4)
     func neverTraps(seed: Int) throws {
         var dice = Dice(state: UInt64(100 + seed))
-        for _ in 0..<300 {
+        for _ in 0..<500 {
             var bytes = sound
             for _ in 0..<Int.random(in: 1...4, using: &dice) where bytes.count > 8_192 {
                 let mutation = try #require(Mutation.allCases.randomElement(using: &dice))
@@ -148,12 +150,12 @@ enum Mutation: CaseIterable {
         }
     }
 
-    @Test("a walk ends whatever a field of a page says", arguments: [0, 1, 0x80, 0xFF])
+    @Test("a walk ends whatever a field of a page says", arguments: [0, 1, 0x7F, 0x80, 0xFF])
     func structuralBytes(value: UInt8) throws {
         // The first bytes of every page and of every entry: where numbers, flags and sizes are.
         var dice = Dice(state: UInt64(value))
         for page in 0..<(sound.count / 4_096) {
-            for _ in 0..<5 {
+            for _ in 0..<10 {
                 var bytes = sound
                 let lower = Int(sound[4_096 * page + 12]) | Int(sound[4_096 * page + 13]) << 8
                 let header = page < 2 ? 152 : min(max(lower, 16), 4_096)

@@ -49,7 +49,7 @@ import Testing
         var dice = Dice(state: 7)
         for _ in 0..<8 {
             try store.write { transaction in
-                let wide = try transaction.database("wide", flags: MDB_REVERSEKEY_FLAG)
+                let wide = try transaction.database("wide", flags: reverseKeys)
                 for _ in 0..<400 {
                     let key = dice.bytes(Int.random(in: 1...511, using: &dice))
                     let size = Int.random(in: 0...2_000, using: &dice)
@@ -137,7 +137,7 @@ import Testing
         let directory = try TestDirectory()
         let store = try SampleStore(in: directory)
         try store.write { transaction in
-            let pairs = try transaction.database("pairs", flags: MDB_DUPSORT_FLAG)
+            let pairs = try transaction.database("pairs", flags: severalValuesAKey)
             try transaction.put([1], [1], in: pairs)
             try transaction.put([1], [2], in: pairs)
         }
@@ -147,5 +147,7 @@ import Testing
     }
 }
 
-private let MDB_REVERSEKEY_FLAG: Int32 = 0x02
-private let MDB_DUPSORT_FLAG: Int32 = 0x04
+/// `MDB_REVERSEKEY`.
+private let reverseKeys: Int32 = 0x02
+/// `MDB_DUPSORT`.
+private let severalValuesAKey: Int32 = 0x04
