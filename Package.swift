@@ -43,7 +43,8 @@ let package = Package(
             swiftSettings: common),
 
         .testTarget(
-            name: "PetioleStorageTests", dependencies: ["PetioleStorage"], swiftSettings: common),
+            name: "PetioleStorageTests", dependencies: ["CLMDB", "PetioleStorage"],
+            swiftSettings: common),
         .testTarget(
             name: "PetioleDispatchTests", dependencies: ["PetioleDispatch"], swiftSettings: common),
         .testTarget(
