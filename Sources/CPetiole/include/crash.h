@@ -1,0 +1,13 @@
+// Marks which thread ended the process: a handler for the signals that a trap or a bad access raises.
+#ifndef CPETIOLE_CRASH_H
+#define CPETIOLE_CRASH_H
+#include <stdint.h>
+
+/// Installs the handler, once in a process, for SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT and SIGFPE. Each is passed on to
+/// what was installed before, after the calling thread's word has been marked.
+void petiole_install_crash_handler(void);
+/// The word in which bit 0 is set when this thread ends the process; NULL: none.
+void petiole_set_crash_word(uint32_t *_Nullable word);
+/// Gives this thread a stack for signal handlers, so that a stack overflow can be marked too. Returns 0 or an errno.
+int petiole_make_signal_stack(void);
+#endif

@@ -1,0 +1,95 @@
+import PetioleStorage
+
+/// How a failure lies in an outcome's result, and in a history: type and message, cut to a bound.
+struct FailureRecord: Equatable, Sendable {
+    var type: String
+    var message: String
+
+    /// 8 KiB of a message are kept; what is cut off is said at its end.
+    static let messageLimit = 8 << 10
+    static let typeLimit = 256
+
+    init(type: String, message: String) {
+        self.type = Self.cut(type, to: Self.typeLimit)
+        self.message = Self.cut(message, to: Self.messageLimit)
+    }
+
+    private static func cut(_ text: String, to limit: Int) -> String {
+        guard text.utf8.count > limit else { return text }
+        let kept = String(decoding: text.utf8.prefix(limit), as: UTF8.self)
+        return "\(kept)… (\(text.utf8.count - limit) bytes more)"
+    }
+
+    func write(to writer: inout ByteWriter) {
+        writer.append(littleEndian: UInt16(type.utf8.count))
+        writer.append(littleEndian: UInt16(message.utf8.count))
+        var text = type + message
+        text.withUTF8 { writer.append(contentsOf: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Reads a failure at the start of the bytes; also says how long it was.
+    static func read(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> (FailureRecord, Int) {
+        guard bytes.count >= 4 else { throw FormatError("a failure is cut short") }
+        let typeLength = Int(bytes.littleEndian(at: 0, as: UInt16.self))
+        let end = 4 + typeLength + Int(bytes.littleEndian(at: 2, as: UInt16.self))
+        guard end <= bytes.count else { throw FormatError("a failure is cut short") }
+        var failure = FailureRecord(type: "", message: "")
+        failure.type = String(decoding: bytes[4..<(4 + typeLength)], as: UTF8.self)
+        failure.message = String(decoding: bytes[(4 + typeLength)..<end], as: UTF8.self)
+        return (failure, end)
+    }
+}
+
+/// Failed attempts that another attempt followed, oldest first, each with its times and error.
+enum AttemptHistory {
+    /// The newest 16 are kept, and their number says how many came before.
+    static let limit = 16
+
+    struct Item: Equatable, Sendable {
+        var attempt: Int
+        var startedAt: Int64
+        var runMicroseconds: Int64
+        var failure: FailureRecord
+    }
+
+    static func appending(_ item: Item, to history: [UInt8]) -> [UInt8] {
+        var items = (try? read(history)) ?? []  // A history that cannot be read is not passed on.
+        items.append(item)
+        if items.count > limit { items.removeFirst(items.count - limit) }
+        var writer = ByteWriter(capacity: history.count + 128)
+        for item in items {
+            writer.append(littleEndian: UInt16(clamping: item.attempt))
+            writer.append(littleEndian: item.startedAt)
+            writer.append(littleEndian: item.runMicroseconds)
+            item.failure.write(to: &writer)
+        }
+        return writer.withBytes { Array($0) }
+    }
+
+    static func read(_ bytes: [UInt8]) throws(FormatError) -> [Item] {
+        var result: Result<[Item], FormatError> = .success([])
+        bytes.withUnsafeBytes { bytes in
+            do throws(FormatError) { result = .success(try read(bytes)) } catch {
+                result = .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    static func read(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> [Item] {
+        var items: [Item] = []
+        var at = 0
+        while at < bytes.count {
+            guard bytes.count - at >= 18 else { throw FormatError("a history is cut short") }
+            let (failure, length) = try FailureRecord.read(
+                UnsafeRawBufferPointer(rebasing: bytes[(at + 18)...]))
+            items.append(
+                Item(
+                    attempt: Int(bytes.littleEndian(at: at, as: UInt16.self)),
+                    startedAt: bytes.littleEndian(at: at + 2),
+                    runMicroseconds: bytes.littleEndian(at: at + 10), failure: failure))
+            at += 18 + length
+        }
+        return items
+    }
+}

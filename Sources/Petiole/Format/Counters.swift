@@ -1,0 +1,95 @@
+import PetioleStorage
+
+/// The store's sequences: one row of `meta`, written by every commit that accepts or moves jobs.
+struct Sequences: Equatable {
+    /// The id of the next job. Ids are one sequence without gaps, taken in the write transaction.
+    var nextJob: UInt64 = 1
+    /// The next place in a lane, in steps of ``StoreFormat/positionStep``; places end in 0xFFFF.
+    var nextPosition: UInt64 = StoreFormat.positionStep - 1
+    var nextStage: UInt64 = 1
+    var nextQueue: UInt32 = 1
+    var nextName: UInt32 = 1
+    /// The oldest id whose block may still be there.
+    var logHead: UInt64 = 1
+
+    static let size = 40
+
+    init() {}
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= Self.size else { throw FormatError("the sequences are cut short") }
+        nextJob = bytes.littleEndian(at: 0)
+        nextPosition = bytes.littleEndian(at: 8)
+        nextStage = bytes.littleEndian(at: 16)
+        nextQueue = bytes.littleEndian(at: 24)
+        nextName = bytes.littleEndian(at: 28)
+        logHead = bytes.littleEndian(at: 32)
+    }
+
+    func write(to target: UnsafeMutableRawPointer) {
+        target.storeLittleEndian(nextJob, at: 0)
+        target.storeLittleEndian(nextPosition, at: 8)
+        target.storeLittleEndian(nextStage, at: 16)
+        target.storeLittleEndian(nextQueue, at: 24)
+        target.storeLittleEndian(nextName, at: 28)
+        target.storeLittleEndian(logHead, at: 32)
+    }
+
+    mutating func takePosition() -> UInt64 {
+        defer { nextPosition += StoreFormat.positionStep }
+        return nextPosition
+    }
+}
+
+/// How many jobs of a queue are where. What is ready or running is what the others leave: no count is written twice.
+struct QueueCounters: Equatable {
+    var accepted: UInt64 = 0
+    var succeeded: UInt64 = 0
+    var failed: UInt64 = 0
+    var cancelled: UInt64 = 0
+    var deadLetters: UInt64 = 0
+    /// Waiting for their due time, retries among them.
+    var waiting: UInt64 = 0
+    var parked: UInt64 = 0
+    /// Attempts that ended in another attempt.
+    var retries: UInt64 = 0
+
+    static let size = 64
+
+    init() {}
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= Self.size else { throw FormatError("a queue's counters are cut short") }
+        accepted = bytes.littleEndian(at: 0)
+        succeeded = bytes.littleEndian(at: 8)
+        failed = bytes.littleEndian(at: 16)
+        cancelled = bytes.littleEndian(at: 24)
+        deadLetters = bytes.littleEndian(at: 32)
+        waiting = bytes.littleEndian(at: 40)
+        parked = bytes.littleEndian(at: 48)
+        retries = bytes.littleEndian(at: 56)
+    }
+
+    func write(to target: UnsafeMutableRawPointer) {
+        target.storeLittleEndian(accepted, at: 0)
+        target.storeLittleEndian(succeeded, at: 8)
+        target.storeLittleEndian(failed, at: 16)
+        target.storeLittleEndian(cancelled, at: 24)
+        target.storeLittleEndian(deadLetters, at: 32)
+        target.storeLittleEndian(waiting, at: 40)
+        target.storeLittleEndian(parked, at: 48)
+        target.storeLittleEndian(retries, at: 56)
+    }
+
+    var ended: UInt64 { succeeded &+ failed &+ cancelled &+ deadLetters }
+    var unfinished: UInt64 { accepted &- ended }
+
+    mutating func count(_ state: OutcomeBlock.State) {
+        switch state {
+        case .succeeded: succeeded += 1
+        case .failed: failed += 1
+        case .cancelled: cancelled += 1
+        case .deadLetter: deadLetters += 1
+        }
+    }
+}

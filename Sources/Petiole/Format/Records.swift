@@ -1,0 +1,292 @@
+import PetioleStorage
+
+/// Keys of the small rows.
+enum RecordKey {
+    static func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
+    static let format = bytes("format")
+    static let settings = bytes("settings")
+    static let sequences = bytes("sequences")
+
+    /// `meta`: a queue's counters.
+    static func counters(_ queue: UInt32) -> Key {
+        Key().appending(UInt8(ascii: "c")).appending(queue)
+    }
+    /// `names`: the text of a name's number; the number of its text is under the text itself, after an "n".
+    static func name(_ number: UInt32) -> Key {
+        Key().appending(UInt8(ascii: "i")).appending(number)
+    }
+    static func lane(_ queue: UInt32, _ priority: UInt8, _ position: UInt64) -> Key {
+        Key().appending(queue).appending(priority).appending(position)
+    }
+    static func timer(_ queue: UInt32, _ due: Int64, _ id: UInt64) -> Key {
+        Key().appending(queue).appending(UInt64(max(0, due))).appending(id)
+    }
+    static func parked(_ queue: UInt32, _ name: UInt32, _ position: UInt64) -> Key {
+        Key().appending(queue).appending(UInt8(ascii: "n")).appending(UInt64(name))
+            .appending(position)
+    }
+}
+
+/// A row of `lanes`: what is ready there, {first, count}.
+struct LaneRow: Equatable {
+    var queue: UInt32
+    var priority: UInt8
+    var position: UInt64
+    var first: UInt64
+    var count: UInt64
+
+    static let size = 16
+    var end: UInt64 { first + count }
+    var key: Key { RecordKey.lane(queue, priority, position) }
+
+    init(queue: UInt32, priority: UInt8, position: UInt64, first: UInt64, count: UInt64) {
+        self.queue = queue
+        self.priority = priority
+        self.position = position
+        self.first = first
+        self.count = count
+    }
+
+    init(_ entry: Cursor.Entry) throws(FormatError) {
+        guard entry.key.count == 13, entry.value.count >= Self.size else {
+            throw FormatError("a row of the lanes is cut short")
+        }
+        queue = entry.key.bigEndian(at: 0)
+        priority = entry.key[4]
+        position = entry.key.bigEndian(at: 5)
+        first = entry.value.littleEndian(at: 0)
+        count = entry.value.littleEndian(at: 8)
+        guard count > 0, first > 0, first <= UInt64.max - count else {
+            throw FormatError("a row of the lanes names no job")
+        }
+    }
+
+    func put(_ transaction: inout WriteTransaction, _ table: Table) throws(StorageError) {
+        try transaction.put(table, key, count: Self.size) { target in
+            target.storeLittleEndian(first, at: 0)
+            target.storeLittleEndian(count, at: 8)
+        }
+    }
+}
+
+/// A queue, by name.
+struct QueueRecord: Equatable, Sendable {
+    var id: UInt32
+    /// Goes up with each takeover; outcomes of an older epoch are refused.
+    var epoch: UInt64 = 0
+    var isPaused = false
+
+    static let size = 24
+
+    init(id: UInt32) { self.id = id }
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= Self.size else { throw FormatError("a queue's row is cut short") }
+        id = bytes.littleEndian(at: 0)
+        isPaused = bytes[4] & 1 != 0
+        epoch = bytes.littleEndian(at: 8)
+    }
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter(capacity: Self.size)
+        writer.append(littleEndian: id)
+        writer.append(littleEndian: UInt32(isPaused ? 1 : 0))
+        writer.append(littleEndian: epoch)
+        writer.append(littleEndian: UInt64(0))
+        return writer.withBytes { Array($0) }
+    }
+}
+
+/// What the log does not tell of a job that has not ended: a row of `active`. It goes before `outcomes`.
+struct ActiveRecord: Equatable {
+    enum State: UInt8 {
+        /// In the lane, at ``position`` (0: still in the range that it was accepted in).
+        case ready = 1
+        /// In `timers`, until ``due``.
+        case waiting = 2
+        /// In `parked`, at ``position``, until a runner knows its name.
+        case parked = 3
+    }
+
+    var state: State
+    /// Asked to be cancelled: whoever meets it next records that.
+    var isCancelRequested = false
+    /// It may have ended the process that ran it: it runs alone.
+    var isSuspect = false
+    var queue: UInt32
+    var priority: UInt8
+    /// Attempts that have ended.
+    var attempts: UInt16 = 0
+    /// Times that it ended its process by a signal of its own thread.
+    var guiltyCrashes: UInt8 = 0
+    /// Times that its process died while it ran alone.
+    var loneCrashes: UInt8 = 0
+    var position: UInt64 = 0
+    /// Microseconds since 1970.
+    var due: Int64 = 0
+    var generation: UInt32 = 0
+    var name: UInt32 = 0
+    /// The failed attempts so far: see ``AttemptHistory``.
+    var history: [UInt8] = []
+
+    static let fixedSize = 40
+
+    init(state: State, queue: UInt32, priority: UInt8) {
+        self.state = state
+        self.queue = queue
+        self.priority = priority
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= Self.fixedSize, let state = State(rawValue: bytes[0]) else {
+            throw FormatError("a row of the active jobs is cut short")
+        }
+        self.state = state
+        isCancelRequested = bytes[1] & 1 != 0
+        isSuspect = bytes[1] & 2 != 0
+        priority = bytes[2]
+        guiltyCrashes = bytes[3]
+        queue = bytes.littleEndian(at: 4)
+        attempts = bytes.littleEndian(at: 8)
+        loneCrashes = bytes[10]
+        position = bytes.littleEndian(at: 12)
+        due = bytes.littleEndian(at: 20)
+        generation = bytes.littleEndian(at: 28)
+        name = bytes.littleEndian(at: 32)
+        history = Array(bytes[Self.fixedSize...])
+    }
+
+    func put(
+        _ transaction: inout WriteTransaction, _ table: Table, _ id: UInt64
+    ) throws(StorageError) {
+        try transaction.put(table, Key(id), count: Self.fixedSize + history.count) { target in
+            target.storeBytes(of: state.rawValue, as: UInt8.self)
+            let flags: UInt8 = (isCancelRequested ? 1 : 0) | (isSuspect ? 2 : 0)
+            target.storeBytes(of: flags, toByteOffset: 1, as: UInt8.self)
+            target.storeBytes(of: priority, toByteOffset: 2, as: UInt8.self)
+            target.storeBytes(of: guiltyCrashes, toByteOffset: 3, as: UInt8.self)
+            target.storeLittleEndian(queue, at: 4)
+            target.storeLittleEndian(attempts, at: 8)
+            target.storeLittleEndian(UInt16(loneCrashes), at: 10)
+            target.storeLittleEndian(position, at: 12)
+            target.storeLittleEndian(due, at: 20)
+            target.storeLittleEndian(generation, at: 28)
+            target.storeLittleEndian(name, at: 32)
+            target.storeLittleEndian(UInt32(0), at: 36)
+            history.withUnsafeBytes { bytes in
+                (target + Self.fixedSize).copyMemory(
+                    from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: bytes.count)
+            }
+        }
+    }
+}
+
+/// What the store was told when it was made, or later by ``JobStore/update(settings:)``.
+struct SettingsRecord: Equatable, Sendable {
+    var retentionSeconds: Int64
+    /// Share of the byte limit that ended jobs may fill, in thousandths.
+    var retentionShare: UInt16
+    var byteLimit: UInt64
+    var payloadLimit: UInt32
+
+    init(retentionSeconds: Int64, retentionShare: UInt16, byteLimit: UInt64, payloadLimit: UInt32) {
+        self.retentionSeconds = retentionSeconds
+        self.retentionShare = retentionShare
+        self.byteLimit = byteLimit
+        self.payloadLimit = payloadLimit
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= 24 else { throw FormatError("the settings are cut short") }
+        retentionSeconds = bytes.littleEndian(at: 0)
+        byteLimit = bytes.littleEndian(at: 8)
+        payloadLimit = bytes.littleEndian(at: 16)
+        retentionShare = bytes.littleEndian(at: 20)
+    }
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter(capacity: 24)
+        writer.append(littleEndian: retentionSeconds)
+        writer.append(littleEndian: byteLimit)
+        writer.append(littleEndian: payloadLimit)
+        writer.append(littleEndian: retentionShare)
+        writer.append(littleEndian: UInt16(0))
+        return writer.withBytes { Array($0) }
+    }
+}
+
+/// The first row that is read of a store.
+struct FormatRecord: Equatable, Sendable {
+    var version: UInt16
+    /// Made as `.scratch`: never synced.
+    var isScratch: Bool
+    /// A random number that names the store, in what its children carry.
+    var storeID: UInt64
+    /// Microseconds since 1970.
+    var createdAt: Int64
+
+    init(version: UInt16, isScratch: Bool, storeID: UInt64, createdAt: Int64) {
+        self.version = version
+        self.isScratch = isScratch
+        self.storeID = storeID
+        self.createdAt = createdAt
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= 24, bytes.littleEndian(at: 0, as: UInt32.self) == StoreFormat.magic
+        else { throw FormatError("the format record is not one of Petiole's") }
+        version = bytes.littleEndian(at: 4)
+        isScratch = bytes.littleEndian(at: 6, as: UInt16.self) & 1 != 0
+        storeID = bytes.littleEndian(at: 8)
+        createdAt = bytes.littleEndian(at: 16)
+    }
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter(capacity: 24)
+        writer.append(littleEndian: StoreFormat.magic)
+        writer.append(littleEndian: version)
+        writer.append(littleEndian: UInt16(isScratch ? 1 : 0))
+        writer.append(littleEndian: storeID)
+        writer.append(littleEndian: createdAt)
+        return writer.withBytes { Array($0) }
+    }
+}
+
+/// Ranges that were written but not published yet: a row of `stages`.
+struct StageRecord: Equatable, Sendable {
+    var queue: UInt32
+    var priority: UInt8
+    var ranges: [(first: UInt64, count: UInt64)] = []
+
+    static func == (left: StageRecord, right: StageRecord) -> Bool {
+        left.queue == right.queue && left.priority == right.priority
+            && left.ranges.elementsEqual(right.ranges, by: ==)
+    }
+
+    init(queue: UInt32, priority: UInt8) {
+        self.queue = queue
+        self.priority = priority
+    }
+
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= 8, (bytes.count - 8) % 16 == 0 else {
+            throw FormatError("a stage's row is cut short")
+        }
+        queue = bytes.littleEndian(at: 0)
+        priority = bytes[4]
+        for at in stride(from: 8, to: bytes.count, by: 16) {
+            ranges.append((bytes.littleEndian(at: at), bytes.littleEndian(at: at + 8)))
+        }
+    }
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter(capacity: 8 + ranges.count * 16)
+        writer.append(littleEndian: queue)
+        writer.append(littleEndian: UInt32(priority))
+        for range in ranges {
+            writer.append(littleEndian: range.first)
+            writer.append(littleEndian: range.count)
+        }
+        return writer.withBytes { Array($0) }
+    }
+}

@@ -1,0 +1,36 @@
+import PetioleDispatch
+
+/// What an attempt knows of itself.
+public struct JobContext: Sendable {
+    /// The job's id.
+    public let id: JobID
+    /// Which attempt this is, from 1.
+    public let attempt: Int
+    let slot: AttemptSlot
+    let runner: RunnerCore
+
+    /// Whether somebody asked that this job stop, or the runner is stopping now. Cheap enough to ask in a loop. A job that
+    /// heeds it throws `CancellationError`.
+    public var isCancelled: Bool {
+        slot.stopping == id.rawValue || runner.stopsNow
+    }
+
+    /// Throws `CancellationError` if ``isCancelled``.
+    public func checkCancellation() throws {
+        if isCancelled { throw CancellationError() }
+    }
+
+    /// The store that this job lies in.
+    public var store: JobStore { runner.jobStore }
+
+    /// Waits for another job's result on this thread, and meanwhile gives up this job's place in the pool, so that jobs that
+    /// wait for jobs come to an end even on one thread. For `Job` and `RawJob`; an `AsyncJob` awaits the handle.
+    /// - Throws: what ``JobHandle/result`` throws; ``RunnerError/tooManyWaiting`` when 64 jobs wait like this already.
+    public func result<Output>(of job: JobHandle<Output>) throws -> Output {
+        runner.flushOutcomes(of: Worker.current)
+        guard let result = runner.pool.blocking({ job.waitForResult() }) else {
+            throw RunnerError.tooManyWaiting(limit: WorkerPool.defaultSpareLimit)
+        }
+        return try result.get()
+    }
+}

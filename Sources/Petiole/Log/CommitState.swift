@@ -1,0 +1,192 @@
+import PetioleStorage
+
+/// What a transaction has read and changed so far: the writer's, for one commit. Becomes true when the commit is durable.
+struct CommitState {
+    let tables: StoreTables
+    /// Microseconds since 1970, one reading for all that the commit accepts.
+    let now: Int64
+    var sequences: Sequences
+    private let sequencesAsRead: Sequences
+    private var counters: [(queue: UInt32, value: QueueCounters, read: QueueCounters)] = []
+
+    // What to do when it is durable.
+    var hasNewWork = false
+    var controlMoved = false
+    var ended: [(first: UInt64, count: UInt64)] = []
+    var progress: [UInt32: RangeProgress] = [:]
+    private(set) var newNames: [String: UInt32] = [:]
+    private(set) var newQueues: [String: QueueRecord] = [:]
+    private(set) var resolved: [(JobTarget, queue: UInt32, name: UInt32)] = []
+    /// The earliest timer set, so that whoever sleeps until a later one is woken.
+    var earliestTimer: Int64?
+
+    init(
+        _ transaction: borrowing WriteTransaction, tables: StoreTables, now: Int64
+    ) throws(StorageError) {
+        self.tables = tables
+        self.now = now
+        sequences = try Self.readSequences(transaction, tables)
+        sequencesAsRead = sequences
+    }
+
+    private static func readSequences(
+        _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> Sequences {
+        guard
+            let bytes = try transaction.value(
+                tables.meta, RecordKey.sequences.withUnsafeBytes { Key(copying: $0) })
+        else { return Sequences() }
+        return try formatted { () throws(FormatError) in try Sequences(bytes) }
+    }
+
+    /// Writes what every commit writes: sequences and counters that changed.
+    mutating func finish(_ transaction: inout WriteTransaction) throws(StorageError) {
+        if sequences != sequencesAsRead {
+            let key = RecordKey.sequences.withUnsafeBytes { Key(copying: $0) }
+            try transaction.put(tables.meta, key, count: Sequences.size) {
+                sequences.write(to: $0)
+            }
+        }
+        for (queue, value, read) in counters where value != read {
+            try transaction.put(
+                tables.meta, RecordKey.counters(queue), count: QueueCounters.size
+            ) { value.write(to: $0) }
+        }
+        for change in progress.values {
+            try change.write(&transaction, tables.lanes)
+        }
+    }
+
+    // MARK: Counting
+
+    /// Changes a queue's counters.
+    mutating func count(
+        _ transaction: borrowing WriteTransaction, _ queue: UInt32,
+        _ change: (inout QueueCounters) -> Void
+    ) throws(StorageError) {
+        if let index = counters.firstIndex(where: { $0.queue == queue }) {
+            change(&counters[index].value)
+            return
+        }
+        var value = QueueCounters()
+        if let bytes = try transaction.value(tables.meta, RecordKey.counters(queue)) {
+            value = try formatted { () throws(FormatError) in try QueueCounters(bytes) }
+        }
+        let read = value
+        change(&value)
+        counters.append((queue, value, read))
+    }
+
+    // MARK: Names
+
+    /// The number of a job name, given one if it has none.
+    mutating func number(
+        ofName name: String, _ transaction: inout WriteTransaction
+    ) throws(StorageError) -> UInt32 {
+        if let number = newNames[name] { return number }
+        let key = RecordKey.bytes("n" + name)
+        let found = try withBytes(key) { (key) throws(StorageError) in
+            try transaction.value(tables.names, key)
+        }
+        if let found, found.count >= 4 { return found.littleEndian(at: 0) }
+        let number = sequences.nextName
+        sequences.nextName += 1
+        var bytes = number.littleEndian
+        try withUnsafeBytes(of: &bytes) { (value) throws(StorageError) in
+            try withBytes(key) { (key) throws(StorageError) in
+                try transaction.put(tables.names, key, value)
+            }
+        }
+        try withBytes(RecordKey.bytes(name)) { (value) throws(StorageError) in
+            try transaction.put(tables.names, RecordKey.name(number), value)
+        }
+        newNames[name] = number
+        return number
+    }
+
+    /// A queue's row, made if there is none.
+    mutating func queue(
+        named name: String, _ transaction: inout WriteTransaction
+    ) throws(StorageError) -> QueueRecord {
+        if let record = newQueues[name] { return record }
+        let found = try withBytes(RecordKey.bytes(name)) { (key) throws(StorageError) in
+            try transaction.value(tables.queues, key)
+        }
+        if let found {
+            return try formatted { () throws(FormatError) in try QueueRecord(found) }
+        }
+        let record = QueueRecord(id: sequences.nextQueue)
+        sequences.nextQueue += 1
+        try put(record, named: name, &transaction)
+        newQueues[name] = record
+        return record
+    }
+
+    func put(
+        _ record: QueueRecord, named name: String, _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        try withBytes(record.bytes) { (value) throws(StorageError) in
+            try withBytes(RecordKey.bytes(name)) { (key) throws(StorageError) in
+                try transaction.put(tables.queues, key, value)
+            }
+        }
+    }
+
+    /// The numbers of a target's queue and name.
+    mutating func numbers(
+        of target: JobTarget, _ transaction: inout WriteTransaction
+    ) throws(StorageError) -> (queue: UInt32, name: UInt32) {
+        if let resolved = target.resolved { return resolved }
+        let queue = try queue(named: target.queueName, &transaction).id
+        let name = try number(ofName: target.jobName, &transaction)
+        resolved.append((target, queue, name))
+        return (queue, name)
+    }
+
+    // MARK: Lanes
+
+    /// Puts jobs that follow each other at the end of a lane. Returns their position.
+    @discardableResult
+    mutating func makeReady(
+        _ transaction: inout WriteTransaction, queue: UInt32, priority: UInt8, first: UInt64,
+        count: UInt64
+    ) throws(StorageError) -> UInt64 {
+        let position = sequences.takePosition()
+        let row = LaneRow(
+            queue: queue, priority: priority, position: position, first: first, count: count)
+        try row.put(&transaction, tables.lanes)
+        hasNewWork = true
+        return position
+    }
+
+    mutating func setTimer(
+        _ transaction: inout WriteTransaction, queue: UInt32, due: Int64, id: UInt64
+    ) throws(StorageError) {
+        try transaction.put(tables.timers, RecordKey.timer(queue, due, id), count: 1) {
+            $0.storeBytes(of: 1, as: UInt8.self)
+        }
+        earliestTimer = min(earliestTimer ?? due, due)
+    }
+}
+
+/// Turns a record that cannot be read into the storage's word for it.
+func formatted<Value>(_ body: () throws(FormatError) -> Value) throws(StorageError) -> Value {
+    do throws(FormatError) {
+        return try body()
+    } catch {
+        throw .damaged(error.description)
+    }
+}
+
+/// Lends an array's bytes to a closure that throws what storage throws.
+func withBytes<Value>(
+    _ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws(StorageError) -> Value
+) throws(StorageError) -> Value {
+    var result: Result<Value, StorageError>?
+    bytes.withUnsafeBytes { bytes in
+        do throws(StorageError) { result = .success(try body(bytes)) } catch {
+            result = .failure(error)
+        }
+    }
+    return try result!.get()
+}

@@ -1,0 +1,217 @@
+import PetioleStorage
+
+/// How submissions become rows. Runs on the writer's thread inside its transaction; decides nothing about jobs.
+struct LogCommit {
+    let tables: StoreTables
+    let now: Int64
+    let ranges: ProgressTable
+
+    /// Applies submissions in the order in which they came.
+    func apply(
+        _ submissions: [Submission], _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        var lanes = AcceptedLanes()
+        for submission in submissions {
+            if let enqueue = submission as? EnqueueSubmission {
+                let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
+                lanes.add(enqueue, queue: queue, name: name)
+            } else if let outcomes = submission as? OutcomeSubmission {
+                try record(outcomes, &transaction, &state)
+            } else if let operation = submission as? OperationSubmission {
+                // What came before an operation is there when it looks.
+                try accept(&lanes, &transaction, &state)
+                try operation.apply(&transaction, &state)
+            }
+        }
+        try accept(&lanes, &transaction, &state)
+        try state.finish(&transaction)
+    }
+
+    // MARK: Accepting
+
+    /// What a commit accepts, by lane: so that it adds one range a lane, however the callers were mixed.
+    private struct AcceptedLanes {
+        struct Lane {
+            let queue: UInt32
+            let priority: UInt8
+            let stage: UInt32?
+            var submissions: [(EnqueueSubmission, name: UInt32)] = []
+        }
+        var lanes: [Lane] = []
+
+        mutating func add(_ submission: EnqueueSubmission, queue: UInt32, name: UInt32) {
+            let priority = submission.target.priority
+            let index = lanes.firstIndex {
+                $0.queue == queue && $0.priority == priority && $0.stage == submission.stage
+            }
+            if let index {
+                lanes[index].submissions.append((submission, name))
+            } else {
+                lanes.append(
+                    Lane(
+                        queue: queue, priority: priority, stage: submission.stage,
+                        submissions: [(submission, name)]))
+            }
+        }
+    }
+
+    private func accept(
+        _ accepted: inout AcceptedLanes, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        guard !accepted.lanes.isEmpty else { return }
+        let cursor = try transaction.cursor(tables.jobs)
+        for lane in accepted.lanes {
+            let first = state.sequences.nextJob
+            var gathered = JobBlockBuilder(jobs: 64, bytes: 8_192)
+            for (submission, name) in lane.submissions {
+                submission.first = state.sequences.nextJob + UInt64(gathered.count)
+                for part in [submission] + submission.more {
+                    if gathered.count > 0,
+                        gathered.size + part.block.size - JobBlock.headerSize
+                            > StoreFormat.blockLimit
+                    {
+                        try put(gathered, lane, name: nil, cursor, &state)
+                        gathered.removeAll()
+                    }
+                    // A full block goes as it is; what is small joins others.
+                    if gathered.count == 0, part.block.size > StoreFormat.blockLimit / 2 {
+                        try put(part.block, lane, name: name, cursor, &state)
+                    } else {
+                        gathered.append(contentsOf: part.block, name: name)
+                    }
+                }
+            }
+            if gathered.count > 0 { try put(gathered, lane, name: nil, cursor, &state) }
+            let count = state.sequences.nextJob - first
+            if let stage = lane.stage {
+                try Staging.add(stage, first: first, count: count, &transaction, state)
+            } else {
+                try state.makeReady(
+                    &transaction, queue: lane.queue, priority: lane.priority, first: first,
+                    count: count)
+                try state.count(transaction, lane.queue) { $0.accepted += count }
+            }
+        }
+        accepted.lanes = []
+    }
+
+    private func put(
+        _ block: borrowing JobBlockBuilder, _ lane: AcceptedLanes.Lane, name: UInt32?,
+        _ cursor: borrowing Cursor, _ state: inout CommitState
+    ) throws(StorageError) {
+        let first = state.sequences.nextJob
+        let target = try cursor.append(Key(first), count: block.size)
+        block.write(
+            to: target, first: first, queue: lane.queue, priority: lane.priority, name: name,
+            acceptedAt: now)
+        state.sequences.nextJob += UInt64(block.count)
+    }
+
+    // MARK: Recording
+
+    private func record(
+        _ submission: OutcomeSubmission, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let queue = submission.queue
+        let row = try state.queue(named: queue.name, &transaction)
+        // Fencing: somebody else owns the queue now, and what we ran may run there again.
+        guard row.epoch == queue.epoch else { return queue.noteFenced() }
+        if submission.outcomes.count > 0 {
+            try put(submission, &transaction, &state)
+        }
+        for transition in submission.transitions {
+            try apply(transition, queue, &transaction, &state)
+        }
+        for settled in submission.settled {
+            guard
+                var progress = state.progress[settled.tag] ?? ranges[settled.tag]
+            else { continue }
+            progress.settle(first: settled.first, count: settled.count)
+            state.progress[settled.tag] = progress
+        }
+    }
+
+    private func put(
+        _ submission: OutcomeSubmission, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let first = submission.outcomes.first
+        let end = submission.outcomes.end
+        do {
+            let cursor = try transaction.cursor(tables.outcomes)
+            // Disjoint from its neighbours: one outcome is recorded for a job.
+            if let before = try cursor.floor(Key(end - 1)) {
+                let start: UInt64 = before.key.bigEndian(at: 0)
+                let count = UInt64(before.value.littleEndian(at: 4, as: UInt32.self))
+                guard start + count <= first else {
+                    throw .damaged("job \(first) has an outcome already, from \(start) on")
+                }
+            }
+            let target = try cursor.insert(Key(first), count: submission.outcomes.size)
+            submission.outcomes.write(to: target, queue: submission.queue.id)
+        }
+        // Active rows of jobs that ended say nothing any more.
+        if try transaction.count(tables.active) > 0 {
+            let cursor = try transaction.cursor(tables.active)
+            var entry = try cursor.ceiling(Key(first))
+            while let (key, value) = entry {
+                let id: UInt64 = key.bigEndian(at: 0)
+                guard id < end else { break }
+                let active = try formatted { () throws(FormatError) in try ActiveRecord(value) }
+                try cursor.delete()
+                if active.generation > 0 {
+                    throw .damaged("job \(id) of a later generation in a run of outcomes")
+                }
+                // After a delete the cursor stands on the entry that followed.
+                entry = try cursor.ceiling(Key(id + 1))
+            }
+        }
+        try state.count(transaction, submission.queue.id) { counters in
+            submission.outcomes.forEachState { counters.count($0) }
+        }
+        state.ended.append((first, end - first))
+    }
+
+    private func apply(
+        _ transition: Transition, _ queue: OwnedQueue, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let id = transition.id
+        var active: ActiveRecord
+        if let bytes = try transaction.value(tables.active, Key(id)) {
+            active = try formatted { () throws(FormatError) in try ActiveRecord(bytes) }
+        } else {
+            active = ActiveRecord(
+                state: .ready, queue: queue.id, priority: transition.priority)
+        }
+        active.isSuspect = false
+        switch transition.step {
+        case .retry(let due, let attempt):
+            active.state = .waiting
+            active.attempts = UInt16(clamping: attempt.attempt)
+            active.due = due
+            active.history = AttemptHistory.appending(attempt, to: active.history)
+            try state.setTimer(&transaction, queue: queue.id, due: due, id: id)
+            try state.count(transaction, queue.id) {
+                $0.waiting += 1
+                $0.retries += 1
+            }
+        case .park(let name, let deadline):
+            active.state = .parked
+            active.name = name
+            active.due = deadline
+            active.position = state.sequences.takePosition()
+            try transaction.put(
+                tables.parked, RecordKey.parked(queue.id, name, active.position), count: 8
+            ) { $0.storeLittleEndian(id, at: 0) }
+            try state.setTimer(&transaction, queue: queue.id, due: deadline, id: id)
+            try state.count(transaction, queue.id) { $0.parked += 1 }
+        }
+        try active.put(&transaction, tables.active, id)
+        // Asked to be cancelled meanwhile: whoever asked, or the runner when the job is due, records it.
+        if active.isCancelRequested { state.controlMoved = true }
+    }
+}

@@ -1,0 +1,311 @@
+import CPetiole
+import PetioleDispatch
+import PetioleStorage
+import Synchronization
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+// The log's writer
+//
+// One thread of our own makes all write transactions of the process. It takes whatever has gathered, applies it, commits,
+// then tells everybody: group commit without a timer, since while the disk syncs, the next batch gathers.
+//
+// Sleeping. `word` is 0 while the writer is awake, 1 while it sleeps, 2 while it lingers for more outcomes.
+//
+//     writer                                  submitter
+//     finds the inbox empty
+//                                             pushes, fences, reads word 0: wakes nobody
+//     word = 1, fences
+//     looks once more, finds it               ← without this second look the submission would wait for the next one
+//
+// Both put a sequentially consistent operation between their write and their read, so at least one sees the other's.
+//
+// No shared fate. When a commit fails, what it held is tried again in parts: outcomes and operations first, then each enqueue
+// by itself. So only who asked for what cannot be done sees an error, and outcomes are recorded even when jobs are refused.
+//
+// Nobody blocks in a circle. The writer waits for nobody but the disk and other processes' writers; a full inbox makes
+// buffered enqueues wait or fail by their own choice, and all others go to an overflow list that their callers bound.
+
+/// Owns all writes of the process to one store.
+final class LogWriter: Sendable {
+    let environment: Environment
+    let tables: StoreTables
+    let signals: StoreSignals
+    let waiters = WaiterTable()
+    let progress = ProgressTable()
+    let clock: StoreClock
+
+    /// 16 MiB: more does not commit faster, and makes those who come next wait longer.
+    private static let batchBytes = 16 << 20
+    /// Outcomes that nobody awaits may ride this long with the next commit.
+    private static let lingerNanoseconds: Int64 = 10_000_000
+    /// 16,384 places of 16 bytes: a commit of lone jobs rarely gathers more.
+    private static let inboxSize = 16_384
+
+    private let inbox = Ring<UInt>(capacity: inboxSize)
+    private let overflow = Mutex<[UInt]>([])
+    private let overflowCount = Atomic<Int>(0)
+    private let word: SharedWord
+    /// Bytes in the inbox that buffered enqueues put there.
+    let bufferedBytes = Atomic<Int>(0)
+    private let space: SharedWord
+    private let isStopping = Atomic<Bool>(false)
+    /// Set when the disk failed: nothing more is accepted by this process.
+    private let broken = Mutex<StorageError?>(nil)
+    /// Bytes of the file that jobs may fill.
+    let byteLimit: Mutex<Int>
+    private let ended = Mutex<Bool>(false)
+    private let endedWord: SharedWord
+
+    init(
+        environment: Environment, tables: StoreTables, signals: StoreSignals, clock: StoreClock,
+        byteLimit: Int
+    ) {
+        self.environment = environment
+        self.tables = tables
+        self.signals = signals
+        self.clock = clock
+        self.byteLimit = Mutex(byteLimit)
+        word = SharedWord()
+        space = SharedWord()
+        endedWord = SharedWord()
+        OSThread.start(named: "petiole-log") { [self] in work() }
+    }
+
+    // MARK: Submitting
+
+    /// Hands a submission over. Never waits.
+    func submit(_ submission: Submission) {
+        let reference = UInt(bitPattern: Unmanaged.passRetained(submission).toOpaque())
+        if !inbox.push(reference) {
+            // Relaxed: the mutex orders the list; the count only says whether to look.
+            overflowCount.add(1, ordering: .relaxed)
+            overflow.withLock { $0.append(reference) }
+        }
+        wake(urgently: submission.isUrgent)
+    }
+
+    /// Hands a buffered enqueue over. False when the inbox or its share of memory is full.
+    func trySubmit(_ submission: Submission, byteCount: Int, byteBound: Int) -> Bool {
+        // Relaxed: a bound on memory, not an order.
+        let before = bufferedBytes.add(byteCount, ordering: .relaxed).oldValue
+        guard before + byteCount <= byteBound || before == 0 else {
+            bufferedBytes.subtract(byteCount, ordering: .relaxed)
+            return false
+        }
+        let reference = Unmanaged.passRetained(submission)
+        guard inbox.push(UInt(bitPattern: reference.toOpaque())) else {
+            reference.release()
+            // Relaxed: as above.
+            bufferedBytes.subtract(byteCount, ordering: .relaxed)
+            return false
+        }
+        wake(urgently: true)
+        return true
+    }
+
+    /// Blocks the calling thread until a commit has made room for buffered enqueues.
+    func waitForSpace(since turn: UInt32) { space.wait(while: turn) }
+    var spaceTurn: UInt32 { space.value }
+
+    /// Makes the writer commit what it lingers for.
+    func hurry() { wake(urgently: true) }
+
+    private func wake(urgently: Bool) {
+        petiole_fence()
+        let state = word.value
+        guard state == 1 || (state == 2 && urgently) else { return }
+        if word.swap(from: state, to: 0) { word.wakeAll() }
+    }
+
+    /// Commits what was submitted, then ends the thread, and waits for its end.
+    func stop() {
+        // Sequentially consistent: seen by the writer's second look before it sleeps.
+        isStopping.store(true, ordering: .sequentiallyConsistent)
+        wake(urgently: true)
+        while endedWord.value == 0 { endedWord.wait(while: 0) }
+    }
+
+    // MARK: The thread
+
+    private func work() {
+        var reserve = DiskReserve(dataFile: environment.dataFile)
+        var batch: [Submission] = []
+        while true {
+            var bytes = gather(&batch, bytes: 0)
+            if batch.isEmpty {
+                // Sequentially consistent: pairs with `stop`.
+                if isStopping.load(ordering: .sequentiallyConsistent) { break }
+                sleep()
+                continue
+            }
+            if shouldLinger(batch, bytes) {
+                let deadline = petiole_real_time() + Self.lingerNanoseconds
+                while shouldLinger(batch, bytes), linger(until: deadline) {
+                    bytes = gather(&batch, bytes: bytes)
+                }
+                bytes = gather(&batch, bytes: bytes)
+            }
+            commit(batch, &reserve)
+            batch.removeAll(keepingCapacity: true)
+            space.add(1)
+            space.wakeAll()
+        }
+        endedWord.store(1)
+        endedWord.wakeAll()
+    }
+
+    /// Takes what is there, up to the bound. Returns the bytes of the batch.
+    private func gather(_ batch: inout [Submission], bytes before: Int) -> Int {
+        var bytes = before
+        while bytes < Self.batchBytes, let reference = inbox.pop() {
+            bytes += take(reference, &batch)
+        }
+        // Relaxed: see `submit`; a count that comes late is seen at the second look.
+        if overflowCount.load(ordering: .relaxed) > 0, bytes < Self.batchBytes {
+            let references = overflow.withLock { list in
+                defer { list = [] }
+                return list
+            }
+            overflowCount.subtract(references.count, ordering: .relaxed)
+            for reference in references { bytes += take(reference, &batch) }
+        }
+        return bytes
+    }
+
+    private func take(_ reference: UInt, _ batch: inout [Submission]) -> Int {
+        let submission = Unmanaged<Submission>.fromOpaque(
+            UnsafeRawPointer(bitPattern: reference)!
+        ).takeRetainedValue()
+        batch.append(submission)
+        return submission.byteCount
+    }
+
+    private var isInboxEmpty: Bool {
+        // Relaxed: a fence or a sequentially consistent store stands before each call that matters.
+        inbox.isEmpty && overflowCount.load(ordering: .relaxed) == 0
+    }
+
+    private func sleep() {
+        word.publish(1)
+        // Sequentially consistent: pairs with `stop`.
+        if !isInboxEmpty || isStopping.load(ordering: .sequentiallyConsistent) {
+            word.store(0)
+            return
+        }
+        while word.value == 1 { word.wait(while: 1) }
+        word.store(0)
+    }
+
+    /// Whether all of it is outcomes that nobody awaits, and not so many that they are worth a commit of their own.
+    private func shouldLinger(_ batch: [Submission], _ bytes: Int) -> Bool {
+        bytes < 1 << 20 && batch.allSatisfy { !$0.isUrgent } && waiters.isEmpty
+            // Sequentially consistent: pairs with `stop`.
+            && !isStopping.load(ordering: .sequentiallyConsistent)
+    }
+
+    /// Waits for something urgent. False at the deadline.
+    private func linger(until deadline: Int64) -> Bool {
+        word.publish(2)
+        var more = true
+        if waiters.isEmpty, word.value == 2 {
+            more = word.wait(while: 2, until: deadline)
+        }
+        word.store(0)
+        return more && petiole_real_time() < deadline
+    }
+
+    // MARK: Committing
+
+    private func commit(_ batch: [Submission], _ reserve: inout DiskReserve) {
+        if let error = broken.withLock({ $0 }) {
+            for submission in batch { submission.finished(error) }
+            return
+        }
+        let enqueues = batch.filter { $0 is EnqueueSubmission }
+        if enqueues.isEmpty || hasRoom(for: enqueues, &reserve) {
+            if attempt(batch) == nil { return }
+        }
+        // In parts: what ends jobs first, alone if need be, then each enqueue by itself.
+        let rest = batch.filter { !($0 is EnqueueSubmission) }
+        if !rest.isEmpty, attempt(rest) != nil {
+            for submission in rest {
+                if let error = attempt([submission]) { fail(submission, error) }
+            }
+        }
+        for submission in enqueues {
+            guard hasRoom(for: [submission], &reserve) else {
+                fail(submission, isPastLimit(submission.byteCount) ? .mapFull : .diskFull)
+                continue
+            }
+            if let error = attempt([submission]) { fail(submission, error) }
+        }
+    }
+
+    private func fail(_ submission: Submission, _ error: StorageError) {
+        if case .system(_, let code) = error, code != ENOSPC { breakDown(error) }
+        if error == .panicked { breakDown(error) }
+        finish(submission, error)
+    }
+
+    /// After an error of the disk nothing more is accepted by this process: what the disk holds is unknown until a fresh one
+    /// opens the store and reads it.
+    private func breakDown(_ error: StorageError) {
+        broken.withLock { $0 = $0 ?? error }
+    }
+
+    private func isPastLimit(_ bytes: Int) -> Bool {
+        let usage = environment.usage
+        let limit = min(byteLimit.withLock { $0 }, usage.mapBytes - (64 << 20))
+        return usage.usedBytes + bytes + bytes / 4 > limit
+    }
+
+    private func hasRoom(for enqueues: [Submission], _ reserve: inout DiskReserve) -> Bool {
+        let bytes = enqueues.reduce(0) { $0 + $1.byteCount }
+        if isPastLimit(bytes) { return false }
+        // Pages, their keys and the lists of freed ones: a quarter more than the bytes themselves, and 64 KiB.
+        return reserve.prepare(
+            usedBytes: environment.usage.usedBytes, writing: bytes + bytes / 4 + 65_536)
+    }
+
+    /// Commits submissions together and tells everybody. Nil on success; otherwise nothing has happened and nobody was told.
+    private func attempt(_ batch: [Submission]) -> StorageError? {
+        let now = clock.now
+        let state: CommitState
+        do throws(StorageError) {
+            state = try environment.write { (transaction) throws(StorageError) in
+                var state = try CommitState(transaction, tables: tables, now: now)
+                try LogCommit(tables: tables, now: now, ranges: progress)
+                    .apply(batch, &transaction, &state)
+                return state
+            }
+        } catch {
+            return error
+        }
+        publish(state)
+        for submission in batch { finish(submission, nil) }
+        if !state.ended.isEmpty { waiters.notify(state.ended) }
+        return nil
+    }
+
+    private func finish(_ submission: Submission, _ error: StorageError?) {
+        if let enqueue = submission as? EnqueueSubmission, enqueue.isBuffered {
+            // Relaxed: a bound on memory, not an order.
+            bufferedBytes.subtract(submission.byteCount, ordering: .relaxed)
+        }
+        submission.finished(error)
+    }
+
+    /// What is true now that the commit is durable.
+    private func publish(_ state: CommitState) {
+        progress.update(state.progress)
+        for (target, queue, name) in state.resolved { target.resolve(queue: queue, name: name) }
+        if state.controlMoved { signals.control.ring() }
+        if state.hasNewWork || state.earliestTimer != nil { signals.work.ring() }
+        if !state.ended.isEmpty { signals.recorded.ring() }
+    }
+}

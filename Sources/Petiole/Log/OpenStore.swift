@@ -1,0 +1,272 @@
+import CPetiole
+import PetioleStorage
+import Synchronization
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// A store that this process has open: its environment, its small files and its writer. One for a directory, however
+/// often it is opened.
+final class OpenStore: Sendable {
+    let path: String
+    let format: FormatRecord
+    let environment: Environment
+    let tables: StoreTables
+    let signals: StoreSignals
+    let slots: RunningSlots
+    let locks: ByteLocks
+    let writer: LogWriter
+    let clock: StoreClock
+    let names = NameCache()
+    let buffered = BufferedFailures()
+    private let settingsRecord: Mutex<SettingsRecord>
+    private let bellFile: MappedFile
+    private let identity: FileIdentity
+    let watch: OutcomeWatch
+    private let targets = Mutex<[TargetKey: JobTarget]>([:])
+
+    struct TargetKey: Hashable {
+        let queue: String
+        let job: String
+        let priority: UInt8
+    }
+
+    var settings: SettingsRecord { settingsRecord.withLock { $0 } }
+
+    fileprivate init(
+        path: String, identity: FileIdentity, clock: StoreClock
+    ) throws(StoreError) {
+        self.path = path
+        self.identity = identity
+        self.clock = clock
+        do {
+            environment = try Environment(
+                directory: path, tableNames: StoreFormat.tables, creating: false,
+                options: Environment.Options())
+            tables = StoreTables(environment)
+            format = try Self.readFormat(environment, tables)
+            guard format.version <= StoreFormat.version else {
+                environment.close()
+                throw NewerFormat(found: format.version)
+            }
+            if format.isScratch { environment.neverSync() }
+            bellFile = try MappedFile(path: path + "/bell", size: StoreSignals.fileSize)
+            signals = StoreSignals(bellFile)
+            slots = try RunningSlots(path: path + "/running")
+            locks = try ByteLocks(path: path + "/locks")
+            let settings = try Self.readSettings(environment, tables)
+            settingsRecord = Mutex(settings)
+            writer = LogWriter(
+                environment: environment, tables: tables, signals: signals, clock: clock,
+                byteLimit: Int(clamping: settings.byteLimit))
+            watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
+        } catch let error as NewerFormat {
+            throw .newerFormat(
+                path: path, found: Int(error.found), supported: Int(StoreFormat.version))
+        } catch let error as StorageError {
+            throw StoreError(error, path: path)
+        } catch {
+            throw .failed(path: path, reason: "\(error)")
+        }
+        environment.clearDeadReaders()
+    }
+
+    private static func readFormat(
+        _ environment: Environment, _ tables: StoreTables
+    ) throws(StorageError) -> FormatRecord {
+        try environment.view { (reader) throws(StorageError) in
+            guard
+                let bytes = try reader.value(
+                    tables.meta, RecordKey.format.withUnsafeBytes { Key(copying: $0) })
+            else { throw .damaged("it has no format record") }
+            return try formatted { () throws(FormatError) in try FormatRecord(bytes) }
+        }
+    }
+
+    private static func readSettings(
+        _ environment: Environment, _ tables: StoreTables
+    ) throws(StorageError) -> SettingsRecord {
+        try environment.view { (reader) throws(StorageError) in
+            guard
+                let bytes = try reader.value(
+                    tables.meta, RecordKey.settings.withUnsafeBytes { Key(copying: $0) })
+            else { return StoreOptions.defaults }
+            return try formatted { () throws(FormatError) in try SettingsRecord(bytes) }
+        }
+    }
+
+    private struct NewerFormat: Error { let found: UInt16 }
+
+    // MARK: Using it
+
+    /// Runs a closure within a view of what is committed now.
+    func read<Value>(
+        _ body: (Reader) throws(StorageError) -> Value
+    ) throws(StoreError) -> Value {
+        do throws(StorageError) {
+            return try environment.view(body)
+        } catch {
+            throw StoreError(error, path: path)
+        }
+    }
+
+    /// Runs an operation in the writer's next transaction, and returns when it is durable.
+    func perform<Value: Sendable>(
+        _ operation: @escaping @Sendable (inout WriteTransaction, inout CommitState)
+            throws(StorageError) -> Value
+    ) async throws(StoreError) -> Value {
+        let result: Result<Value, StorageError> = await withUnsafeContinuation { continuation in
+            submit(operation) { continuation.resume(returning: $0) }
+        }
+        do throws(StorageError) { return try result.get() } catch { throw storeError(error) }
+    }
+
+    /// The same for a thread of our own: blocks it. Never on the writer's thread or on Swift's cooperative pool.
+    func performBlocking<Value: Sendable>(
+        _ operation: @escaping @Sendable (inout WriteTransaction, inout CommitState)
+            throws(StorageError) -> Value
+    ) throws(StoreError) -> Value {
+        let done = SharedWord()
+        let box = Mutex<Result<Value, StorageError>?>(nil)
+        submit(operation) { result in
+            box.withLock { $0 = result }
+            done.publish(1)
+            done.wakeAll()
+        }
+        while done.value == 0 { done.wait(while: 0) }
+        do throws(StorageError) {
+            return try box.withLock { $0! }.get()
+        } catch { throw storeError(error) }
+    }
+
+    private func submit<Value: Sendable>(
+        _ operation: @escaping @Sendable (inout WriteTransaction, inout CommitState)
+            throws(StorageError) -> Value,
+        _ completion: @escaping @Sendable (Result<Value, StorageError>) -> Void
+    ) {
+        let box = Mutex<Value?>(nil)
+        let holder = ValueHolder(box)
+        writer.submit(
+            OperationSubmission { (transaction, state) throws(StorageError) in
+                let value = try operation(&transaction, &state)
+                holder.box.withLock { $0 = value }
+            } completion: { error in
+                if let error { return completion(.failure(error)) }
+                completion(.success(holder.box.withLock { $0! }))
+            })
+    }
+
+    private final class ValueHolder<Value: Sendable>: Sendable {
+        let box: Mutex<Value?>
+        init(_ box: consuming Mutex<Value?>) { self.box = box }
+    }
+
+    func storeError(_ error: StorageError) -> StoreError {
+        StoreError(
+            error, path: path, usage: environment.usage, limit: Int(clamping: settings.byteLimit))
+    }
+
+    /// The one target for a queue, a name and a priority.
+    func target(queue: String, job: String, priority: UInt8) -> JobTarget {
+        let key = TargetKey(queue: queue, job: job, priority: priority)
+        return targets.withLock { targets in
+            if let target = targets[key] { return target }
+            let target = JobTarget(queueName: queue, jobName: job, priority: priority)
+            // A program that makes up names without end is not given memory without end.
+            if targets.count > 10_000 { targets.removeAll() }
+            targets[key] = target
+            return target
+        }
+    }
+
+    /// Whether the path still names the directory that is open.
+    var isReplaced: Bool { FileIdentity(path + "/data.mdb") != identity }
+
+    func update(_ settings: SettingsRecord) async throws(StoreError) {
+        let tables = tables
+        try await perform { (transaction, _) throws(StorageError) in
+            try withBytes(settings.bytes) { (value) throws(StorageError) in
+                try transaction.put(
+                    tables.meta, RecordKey.settings.withUnsafeBytes { Key(copying: $0) }, value)
+            }
+        }
+        settingsRecord.withLock { $0 = settings }
+        writer.byteLimit.withLock { $0 = Int(clamping: settings.byteLimit) }
+    }
+
+    func adoptSettings(_ settings: SettingsRecord) {
+        settingsRecord.withLock { $0 = settings }
+        writer.byteLimit.withLock { $0 = Int(clamping: settings.byteLimit) }
+    }
+
+    fileprivate func close() {
+        writer.stop()
+        watch.stop()
+        // Versions 0.9.26 to 0.9.31 destroy the shared mutexes when a process thinks it is the last to close (ITS#10095):
+        // there the map is left to the end of the process.
+        if !Environment.destroysSharedMutexes { environment.close() }
+    }
+}
+
+/// Which file this is, whatever its path.
+struct FileIdentity: Hashable, Sendable {
+    let device: UInt64
+    let inode: UInt64
+
+    init?(_ path: String) {
+        var info = stat()
+        guard stat(path, &info) == 0 else { return nil }
+        device = UInt64(truncatingIfNeeded: info.st_dev)
+        inode = UInt64(info.st_ino)
+    }
+}
+
+/// The stores that this process has open: one environment a directory, since a second one would drop the first one's
+/// locks without a word.
+enum StoreRegistry {
+    private struct Entry {
+        let store: OpenStore
+        var uses: Int
+    }
+    private static let entries = Mutex<[FileIdentity: Entry]>([:])
+
+    /// Opens a store or gives back the one that is open.
+    static func open(
+        _ path: String, _ options: StoreOptions, clock: StoreClock
+    ) throws(StoreError) -> OpenStore {
+        let result: Result<OpenStore, StoreError> = entries.withLock { entries in
+            do throws(StoreError) {
+                let path = try StoreCreation.locate(path, options)
+                guard let identity = FileIdentity(path + "/data.mdb") else {
+                    throw .noStore(path: path)
+                }
+                if entries[identity] != nil {
+                    entries[identity]!.uses += 1
+                    return .success(entries[identity]!.store)
+                }
+                let store = try OpenStore(path: path, identity: identity, clock: clock)
+                entries[identity] = Entry(store: store, uses: 1)
+                return .success(store)
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    /// Gives one use back; the last closes the store.
+    static func close(_ store: OpenStore) {
+        entries.withLock { entries in
+            guard let identity = entries.first(where: { $0.value.store === store })?.key else {
+                return
+            }
+            entries[identity]!.uses -= 1
+            guard entries[identity]!.uses == 0 else { return }
+            entries[identity] = nil
+            store.close()
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import PetioleDispatch
+import Synchronization
+
+/// Tells waiters of jobs that other processes run: a thread that sleeps on the bell of recorded outcomes, begun with the
+/// first waiter. Jobs of this process are told by the writer itself, at once.
+final class OutcomeWatch: Sendable {
+    private let signals: StoreSignals
+    private let waiters: WaiterTable
+    private let isStarted = Mutex<Bool>(false)
+    private let isStopping = Atomic<Bool>(false)
+    private let look = Mutex<(@Sendable (UInt64) -> Bool)?>(nil)
+
+    init(signals: StoreSignals, waiters: WaiterTable) {
+        self.signals = signals
+        self.waiters = waiters
+    }
+
+    /// Begins to watch, once. `hasEnded` looks a job up.
+    func start(_ hasEnded: @escaping @Sendable (UInt64) -> Bool) {
+        let begins = isStarted.withLock { started -> Bool in
+            defer { started = true }
+            return !started
+        }
+        guard begins else { return }
+        look.withLock { $0 = hasEnded }
+        OSThread.start(named: "petiole-watch") { [self] in watch(hasEnded) }
+    }
+
+    private func watch(_ hasEnded: @Sendable (UInt64) -> Bool) {
+        // Acquiring: pairs with the releasing store in `stop`.
+        while !isStopping.load(ordering: .acquiring) {
+            // Read before looking: a ring in between makes the wait return at once.
+            let seen = signals.recorded.value
+            for id in waiters.ids where hasEnded(id) {
+                waiters.notify([(id, 1)])
+            }
+            signals.recorded.wait(whileAt: seen)
+        }
+    }
+
+    func stop() {
+        // Releasing: pairs with the acquiring load above.
+        isStopping.store(true, ordering: .releasing)
+        signals.recorded.ring()
+    }
+}
+
+/// Job names by number and queue names by number, as far as this process has met them.
+final class NameCache: Sendable {
+    private let names = Mutex<[UInt32: String]>([:])
+    private let queues = Mutex<[UInt32: String]>([:])
+
+    func name(_ number: UInt32, _ find: () -> String?) -> String? {
+        if let name = names.withLock({ $0[number] }) { return name }
+        guard let name = find() else { return nil }
+        names.withLock { $0[number] = name }
+        return name
+    }
+
+    func queue(_ number: UInt32, _ find: () -> String?) -> String? {
+        if let name = queues.withLock({ $0[number] }) { return name }
+        guard let name = find() else { return nil }
+        queues.withLock { $0[number] = name }
+        return name
+    }
+}

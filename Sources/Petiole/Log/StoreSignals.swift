@@ -1,0 +1,71 @@
+import CPetiole
+import PetioleDispatch
+import PetioleStorage
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// The words of the store's file `bell`, each on a line of its own, by which processes wake each other.
+struct StoreSignals: Sendable {
+    /// Rung after a commit that made jobs ready or set a timer. Runners wait on it.
+    let work: Bell
+    /// Moved after a commit that changes what claims in memory may do: a cancel, a pause. Looked at before each job.
+    let control: Bell
+    /// Rung after a commit that recorded outcomes. Who awaits jobs of other processes waits on it.
+    let recorded: Bell
+    /// The control word itself, for the look before each job.
+    nonisolated(unsafe) let controlWord: UnsafeMutablePointer<UInt32>
+    // What guards it: the pointer never changes, and the word is only touched atomically.
+
+    static let fileSize = 4_096
+
+    init(_ file: MappedFile) {
+        func word(_ line: Int) -> UnsafeMutablePointer<UInt32> {
+            (file.base + line * 128).assumingMemoryBound(to: UInt32.self)
+        }
+        work = Bell(shared: word(0))
+        control = Bell(shared: word(1))
+        recorded = Bell(shared: word(2))
+        controlWord = word(1)
+    }
+}
+
+/// A 32-bit word of this process that threads wait on.
+final class SharedWord: @unchecked Sendable {
+    // What guards it: the word is only touched atomically, and lives as long as this object.
+    private let word: UnsafeMutablePointer<UInt32>
+
+    init(_ value: UInt32 = 0) {
+        word = .allocate(capacity: 1)
+        word.initialize(to: value)
+    }
+
+    deinit { word.deallocate() }
+
+    var value: UInt32 { petiole_load_sequential_u32(word) }
+    func store(_ value: UInt32) { petiole_store_u32(word, value) }
+    func publish(_ value: UInt32) {
+        petiole_store_u32(word, value)
+        petiole_fence()
+    }
+    func add(_ value: UInt32) { _ = petiole_add_u32(word, value) }
+    func swap(from old: UInt32, to new: UInt32) -> Bool {
+        petiole_swap_u32(word, old, new) != 0
+    }
+    func wakeAll() { petiole_wake(word, 0, Int32.max) }
+    /// Waits while the word is what it was; may return for no reason. False at the deadline, nanoseconds of real time.
+    @discardableResult
+    func wait(while value: UInt32, until deadline: Int64 = -1) -> Bool {
+        petiole_wait(word, value, 0, deadline) != ETIMEDOUT
+    }
+}
+
+/// Where the time comes from; tests put their own here.
+struct StoreClock: Sendable {
+    /// Microseconds since 1970.
+    var read: @Sendable () -> Int64 = { petiole_real_time() / 1_000 }
+    var now: Int64 { read() }
+}

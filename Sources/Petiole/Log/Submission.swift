@@ -1,0 +1,136 @@
+import PetioleStorage
+import Synchronization
+
+/// Which queue and which name jobs are for: made once and used again, so that an enqueue hashes no text. The numbers
+/// are filled in by the writer when the commit that made them is durable.
+final class JobTarget: Sendable {
+    let queueName: String
+    let jobName: String
+    let priority: UInt8
+    /// 0 while unknown.
+    private let numbers = Atomic<UInt64>(0)
+
+    init(queueName: String, jobName: String, priority: UInt8) {
+        self.queueName = queueName
+        self.jobName = jobName
+        self.priority = priority
+    }
+
+    var resolved: (queue: UInt32, name: UInt32)? {
+        // Acquiring: pairs with the releasing store in `resolve`. Both numbers are in the one word.
+        let word = numbers.load(ordering: .acquiring)
+        return word == 0
+            ? nil : (UInt32(truncatingIfNeeded: word >> 32), UInt32(truncatingIfNeeded: word))
+    }
+
+    func resolve(queue: UInt32, name: UInt32) {
+        // Releasing: pairs with the acquiring load above; the commit that made the numbers is over.
+        numbers.store(UInt64(queue) << 32 | UInt64(name), ordering: .releasing)
+    }
+}
+
+/// What is handed to the log's writer. Each belongs to its maker until it is submitted, then to the writer.
+class Submission {
+    /// Bytes that it will write, about; what a commit gathers is bounded by their sum.
+    var byteCount: Int { 0 }
+    /// Whether somebody waits for it, so that it is committed at once.
+    var isUrgent: Bool { true }
+    /// The next one of a list; the writer's.
+    final var following: Submission?
+
+    /// Told on the writer's thread when the commit is durable, or has failed.
+    func finished(_ error: StorageError?) {}
+}
+
+/// Jobs of one lane and one name, accepted together: all of them or none.
+final class EnqueueSubmission: Submission {
+    let target: JobTarget
+    var block: JobBlockBuilder
+    /// More blocks of the same jobs.
+    var more: [EnqueueSubmission] = []
+    /// Counted against the bound of buffered enqueues.
+    var isBuffered = false
+    /// Set for a part of what is larger than one transaction: see ``Staging``.
+    var stage: UInt32?
+    var reply: (Result<UInt64, StorageError>) -> Void
+    /// The id of the first job; the writer's, while it commits.
+    var first: UInt64 = 0
+
+    init(
+        _ target: JobTarget, _ block: consuming JobBlockBuilder,
+        reply: @escaping (Result<UInt64, StorageError>) -> Void
+    ) {
+        self.target = target
+        self.block = block
+        self.reply = reply
+    }
+
+    override var byteCount: Int { more.reduce(block.size) { $0 + $1.block.size } }
+    var jobCount: UInt64 { more.reduce(UInt64(block.count)) { $0 + UInt64($1.block.count) } }
+
+    override func finished(_ error: StorageError?) {
+        reply(error.map { .failure($0) } ?? .success(first))
+    }
+}
+
+/// What attempts of a queue came to: outcomes of consecutive ids, or another attempt later, and what is settled thereby.
+final class OutcomeSubmission: Submission {
+    let queue: OwnedQueue
+    var outcomes: OutcomeBlockBuilder
+    /// Which of the lane's ranges are done with: what ended, and what turned out to have ended or moved before.
+    var settled: [SettledRange] = []
+    var transitions: [Transition] = []
+    private let urgent: Bool
+
+    init(
+        _ queue: OwnedQueue, _ outcomes: consuming OutcomeBlockBuilder, isUrgent: Bool = false
+    ) {
+        self.queue = queue
+        self.outcomes = outcomes
+        urgent = isUrgent
+    }
+
+    override var byteCount: Int { outcomes.size + transitions.count * 1_024 + 64 }
+    override var isUrgent: Bool { urgent }
+
+    override func finished(_ error: StorageError?) {
+        if let error { queue.failed(error) }
+    }
+}
+
+/// Ids of one ticket's range that need no further claim.
+struct SettledRange: Equatable, Sendable {
+    var tag: UInt32
+    var first: UInt64
+    var count: UInt64
+}
+
+/// An attempt after which the job goes on elsewhere.
+struct Transition: Sendable {
+    enum Step: Sendable {
+        /// Another attempt, not before `due`.
+        case retry(due: Int64, AttemptHistory.Item)
+        /// Its name is unknown here: it waits for a runner that knows it, until `deadline`.
+        case park(name: UInt32, deadline: Int64)
+    }
+    var id: UInt64
+    var priority: UInt8
+    var step: Step
+}
+
+/// Anything else that is done in a transaction. It may be run again, alone, when the commit with others fails.
+final class OperationSubmission: Submission {
+    let apply: (inout WriteTransaction, inout CommitState) throws(StorageError) -> Void
+    private let completion: (StorageError?) -> Void
+
+    init(
+        _ apply: @escaping (inout WriteTransaction, inout CommitState) throws(StorageError) -> Void,
+        completion: @escaping (StorageError?) -> Void
+    ) {
+        self.apply = apply
+        self.completion = completion
+    }
+
+    override var byteCount: Int { 4_096 }
+    override func finished(_ error: StorageError?) { completion(error) }
+}

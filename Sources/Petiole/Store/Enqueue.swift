@@ -1,0 +1,392 @@
+import PetioleStorage
+import Synchronization
+
+// How producers' jobs get into blocks and to the writer. Everything that can be wrong with them is found before: the
+// transaction is never touched by a request that cannot be granted.
+
+extension JobStore {
+    // MARK: One
+
+    /// Enqueues a job. When this returns, the job is on the disk.
+    /// - Returns: the job's handle, for its state and result.
+    /// - Throws: ``EnqueueError``; the job was not accepted then.
+    /// - Complexity: O(log *n*) in the jobs kept, and one commit, which it shares with whoever enqueues at the same time.
+    @discardableResult
+    public func enqueue<J: CodableJob>(
+        _ job: J, options: EnqueueOptions = EnqueueOptions()
+    ) async throws(EnqueueError) -> JobHandle<J.Output> {
+        let request = try EnqueueRequest(J.self, options, codec: J.codec, limit: payloadLimit)
+        let block = try request.block { (writer) throws(CodecError) in
+            try J.codec.encode(job, into: &writer)
+        }
+        return JobHandle(store: self, id: try await accept(request, block), codec: J.codec)
+    }
+
+    /// Enqueues a raw job whose payload is the bytes given.
+    @discardableResult
+    public func enqueue<J: RawJob>(
+        _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions()
+    ) async throws(EnqueueError) -> JobHandle<[UInt8]> {
+        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        let block = try request.block { (writer) throws(CodecError) in
+            payload.withUnsafeBytes { writer.append(contentsOf: $0) }
+        }
+        return JobHandle(store: self, id: try await accept(request, block), codec: .raw)
+    }
+
+    /// Enqueues a job by name, without its type's code: a closure's, or one that another program runs.
+    /// - Parameter output: what the result is read as.
+    @discardableResult
+    public func enqueue<Payload: Encodable & Sendable, Output: Codable & Sendable>(
+        name: String, payload: Payload, output: Output.Type = NoResult.self,
+        codec: PayloadCodec = .compact, options: EnqueueOptions = EnqueueOptions()
+    ) async throws(EnqueueError) -> JobHandle<Output> {
+        let request = try EnqueueRequest(name: name, options, codec: codec, limit: payloadLimit)
+        let block = try request.block { (writer) throws(CodecError) in
+            try codec.encode(payload, into: &writer)
+        }
+        return JobHandle(store: self, id: try await accept(request, block), codec: codec)
+    }
+
+    /// Enqueues a job by name, with a payload of JSON text, which is stored in the compact form.
+    @discardableResult
+    public func enqueue(
+        name: String, json: String, options: EnqueueOptions = EnqueueOptions()
+    ) async throws(EnqueueError) -> JobID {
+        let request = try EnqueueRequest(name: name, options, codec: .compact, limit: payloadLimit)
+        var text = json
+        let block = try request.block { (writer) throws(CodecError) in
+            var result: Result<Void, CodecError> = .success(())
+            text.withUTF8 { bytes in
+                do throws(CodecError) {
+                    try jsonToCompact(UnsafeRawBufferPointer(bytes), into: &writer)
+                } catch { result = .failure(error) }
+            }
+            try result.get()
+        }
+        return try await accept(request, block)
+    }
+
+    private func accept(
+        _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
+    ) async throws(EnqueueError) -> JobID {
+        let target = open.target(request)
+        let submission = Handover(EnqueueSubmission(target, block) { _ in })
+        let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
+            submission.value.reply = { continuation.resume(returning: $0) }
+            open.writer.submit(submission.value)
+        }
+        return JobID(rawValue: try unwrap(result, request))
+    }
+
+    private func unwrap(
+        _ result: Result<UInt64, StorageError>, _ request: EnqueueRequest
+    ) throws(EnqueueError) -> UInt64 {
+        switch result {
+        case .success(let first): return first
+        case .failure(let error):
+            throw .refused(job: request.name, queue: request.queue, open.storeError(error))
+        }
+    }
+
+    // MARK: Buffered
+
+    /// Hands a job over without waiting for the disk.
+    /// - Throws: ``EnqueueError`` for what can be told at once; the rest is told by ``PendingJob/accepted`` and ``flush()``.
+    /// - Complexity: O(1); no system call while the writer is awake.
+    @discardableResult
+    public func enqueue<J: CodableJob>(
+        _ job: J, options: EnqueueOptions = EnqueueOptions(), durability: BufferedDurability
+    ) throws(EnqueueError) -> PendingJob<J.Output> {
+        let request = try EnqueueRequest(J.self, options, codec: J.codec, limit: payloadLimit)
+        let block = try request.block { (writer) throws(CodecError) in
+            try J.codec.encode(job, into: &writer)
+        }
+        return try handOver(request, block, durability)
+    }
+
+    /// Hands a raw job over without waiting for the disk.
+    @discardableResult
+    public func enqueue<J: RawJob>(
+        _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions(),
+        durability: BufferedDurability
+    ) throws(EnqueueError) -> PendingJob<[UInt8]> {
+        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        let block = try request.block { (writer) throws(CodecError) in
+            payload.withUnsafeBytes { writer.append(contentsOf: $0) }
+        }
+        return try handOver(request, block, durability)
+    }
+
+    /// 64 MiB of payloads may wait for the disk.
+    static let bufferBound = 64 << 20
+
+    private func handOver<Output>(
+        _ request: EnqueueRequest, _ block: consuming JobBlockBuilder,
+        _ durability: BufferedDurability
+    ) throws(EnqueueError) -> PendingJob<Output> {
+        let pending = PendingAcceptance(request)
+        let open = open
+        let submission = EnqueueSubmission(open.target(request), block) { result in
+            if case .failure(let error) = result { open.buffered.failed(open.storeError(error)) }
+            pending.settle(result.mapError { open.storeError($0) })
+        }
+        submission.isBuffered = true
+        let bytes = submission.byteCount
+        while true {
+            let turn = open.writer.spaceTurn
+            if open.writer.trySubmit(submission, byteCount: bytes, byteBound: Self.bufferBound) {
+                return PendingJob(store: self, pending: pending, codec: request.codec)
+            }
+            switch durability.whenFull {
+            case .fail: throw .bufferFull
+            case .wait: open.writer.waitForSpace(since: turn)
+            }
+        }
+    }
+
+    /// Waits until everything handed over before is on the disk.
+    /// - Throws: ``FlushError`` with the first error and the number of jobs refused since the last flush.
+    public func flush() async throws(FlushError) {
+        do throws(StoreError) {
+            try await open.perform { (_, _) throws(StorageError) in }
+        } catch {
+            throw FlushError(first: error, count: 0)
+        }
+        if let failure = open.buffered.take() {
+            throw FlushError(first: failure.first, count: failure.count)
+        }
+    }
+
+    // MARK: Many
+
+    /// Enqueues jobs all or nothing, whatever their number: when this returns, all are on the disk.
+    ///
+    /// What is larger than one transaction (16 MiB) is staged: written in several, and published by the last.
+    /// - Returns: their handles, a collection that takes no memory for each.
+    /// - Throws: ``EnqueueError``; none of them was accepted then.
+    @discardableResult
+    public func enqueue<Jobs: Sequence>(
+        contentsOf jobs: Jobs, options: EnqueueOptions = EnqueueOptions()
+    ) async throws(EnqueueError) -> EnqueuedJobs<Jobs.Element.Output>
+    where Jobs.Element: CodableJob {
+        typealias Element = Jobs.Element
+        let request = try EnqueueRequest(
+            Element.self, options, codec: Element.codec, limit: payloadLimit)
+        var iterator = jobs.makeIterator()
+        return try await acceptMany(request) { (writer) throws(CodecError) in
+            guard let job = iterator.next() else { return false }
+            try Element.codec.encode(job, into: &writer)
+            return true
+        }
+    }
+
+    /// Enqueues raw jobs all or nothing.
+    /// - Parameter payloads: their bytes; a sequence may lend the same array changed, it is copied before the next is asked for.
+    @discardableResult
+    public func enqueue<J: RawJob, Payloads: Sequence>(
+        _ type: J.Type, payloads: Payloads, options: EnqueueOptions = EnqueueOptions()
+    ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> where Payloads.Element == [UInt8] {
+        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        var iterator = payloads.makeIterator()
+        return try await acceptMany(request) { (writer) throws(CodecError) in
+            guard let payload = iterator.next() else { return false }
+            payload.withUnsafeBytes { writer.append(contentsOf: $0) }
+            return true
+        }
+    }
+
+    /// Enqueues raw jobs all or nothing, whose payloads a closure writes: nothing is allocated for each.
+    /// - Parameters:
+    ///   - count: how many.
+    ///   - write: writes the payload of the job at an index.
+    @discardableResult
+    public func enqueue<J: RawJob>(
+        _ type: J.Type, count: Int, options: EnqueueOptions = EnqueueOptions(),
+        _ write: (Int, inout PayloadBytes) -> Void
+    ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> {
+        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        var index = 0
+        return try await acceptMany(request, expecting: count) { (writer) throws(CodecError) in
+            guard index < count else { return false }
+            PayloadBytes.lend(&writer) { write(index, &$0) }
+            index += 1
+            return true
+        }
+    }
+
+    private func acceptMany<Output>(
+        _ request: EnqueueRequest, expecting: Int? = nil,
+        _ next: (inout ByteWriter) throws(CodecError) -> Bool
+    ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
+        let target = open.target(request)
+        var head: EnqueueSubmission?
+        var bytes = 0
+        var stage: StageWriter?
+        while true {
+            var block = JobBlockBuilder(
+                jobs: min(expecting ?? 512, 2_048), bytes: StoreFormat.blockLimit)
+            let isLast = try request.fill(&block, next)
+            if block.count > 0 {
+                bytes += block.size
+                let part = EnqueueSubmission(target, block) { _ in }
+                if let head { head.more.append(part) } else { head = part }
+            }
+            if isLast { break }
+            // More than one transaction holds: from here on it is staged.
+            if bytes >= Self.stageBytes, let full = head {
+                if stage == nil { stage = try await StageWriter(self, request) }
+                try await stage!.add(full)
+                head = nil
+                bytes = 0
+            }
+        }
+        if var stage {
+            if let head { try await stage.add(head) }
+            return EnqueuedJobs(store: self, ranges: try await stage.publish(), codec: request.codec)
+        }
+        guard let head else { return EnqueuedJobs(store: self, ranges: [], codec: request.codec) }
+        let count = head.jobCount
+        let submission = Handover(head)
+        let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
+            submission.value.reply = { continuation.resume(returning: $0) }
+            open.writer.submit(submission.value)
+        }
+        let first = try unwrap(result, request)
+        return EnqueuedJobs(store: self, ranges: [(first, count)], codec: request.codec)
+    }
+
+    /// 8 MiB: what one submission may bring into a transaction of 16.
+    static let stageBytes = 8 << 20
+
+    var payloadLimit: Int { Int(open.settings.payloadLimit) }
+}
+
+/// Hands an object from one thread to another, once: the giver does not touch it again.
+struct Handover<Value>: @unchecked Sendable {
+    // What guards it: the giver lets go of the value when it hands it over.
+    let value: Value
+    init(_ value: Value) { self.value = value }
+}
+
+/// Where the payload of a raw job is written, see ``JobStore/enqueue(_:count:options:_:)``.
+public struct PayloadBytes: ~Copyable {
+    private var writer: ByteWriter
+
+    /// Adds bytes. Cost: a copy.
+    public mutating func append(_ bytes: RawSpan) {
+        bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
+    }
+    /// Adds bytes. Cost: a copy.
+    public mutating func append(contentsOf bytes: [UInt8]) {
+        bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
+    }
+    /// Adds a number in little-endian order.
+    public mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
+        writer.append(littleEndian: number)
+    }
+
+    private init(_ writer: consuming ByteWriter) { self.writer = writer }
+
+    static func lend(_ writer: inout ByteWriter, _ body: (inout PayloadBytes) -> Void) {
+        var taken = PayloadBytes(writer)
+        body(&taken)
+        writer = taken.giveBack()
+    }
+
+    private consuming func giveBack() -> ByteWriter { writer }
+}
+
+/// An enqueue that was found to be grantable: names checked, options resolved.
+struct EnqueueRequest: Sendable {
+    let name: String
+    let queue: String
+    let priority: UInt8
+    let codec: PayloadCodec
+    let limit: Int
+    private let meta: JobBlock.Meta
+
+    init<J: JobType>(
+        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec, limit: Int
+    ) throws(EnqueueError) {
+        try self.init(
+            name: J.jobName, queue: options.queue ?? J.queue,
+            keepsResult: options.keepsResult ?? J.keepsResult, options, codecID: codec.id,
+            codec: codec, limit: limit)
+    }
+
+    init(
+        name: String, _ options: EnqueueOptions, codec: PayloadCodec, limit: Int,
+        codecID: UInt8? = nil
+    ) throws(EnqueueError) {
+        try self.init(
+            name: name, queue: options.queue ?? "default", keepsResult: options.keepsResult ?? true,
+            options, codecID: codecID ?? codec.id, codec: codec, limit: limit)
+    }
+
+    private init(
+        name: String, queue: String, keepsResult: Bool, _ options: EnqueueOptions, codecID: UInt8,
+        codec: PayloadCodec, limit: Int
+    ) throws(EnqueueError) {
+        try NameForm.check(name, "job")
+        try NameForm.check(queue, "queue")
+        self.name = name
+        self.queue = queue
+        priority = UInt8(min(max(options.priority, 0), 9))
+        self.codec = codec
+        self.limit = limit
+        meta = JobBlock.Meta(
+            codec: codecID, flags: keepsResult ? 0 : JobBlock.discardsResult,
+            maxAttempts: UInt8(min(max(options.maxAttempts ?? 0, 0), 255)))
+    }
+
+    /// A block of the one job whose payload is written.
+    func block(
+        _ write: (inout ByteWriter) throws(CodecError) -> Void
+    ) throws(EnqueueError) -> JobBlockBuilder {
+        var block = JobBlockBuilder(jobs: 1, bytes: 128)
+        try add(to: &block, write)
+        return block
+    }
+
+    /// Fills a block. Returns whether there are no more jobs.
+    func fill(
+        _ block: inout JobBlockBuilder, _ next: (inout ByteWriter) throws(CodecError) -> Bool
+    ) throws(EnqueueError) -> Bool {
+        while true {
+            var isLast = false
+            let before = block.count
+            try add(to: &block) { (writer) throws(CodecError) in
+                isLast = try !next(&writer)
+            }
+            if isLast {
+                block.dropLast()
+                return true
+            }
+            // Room for another like the last: blocks end a little before the bound rather than after it.
+            let used = block.size
+            if used + used / Int(block.count) > StoreFormat.blockLimit || before > 60_000 {
+                return false
+            }
+        }
+    }
+
+    private func add(
+        to block: inout JobBlockBuilder, _ write: (inout ByteWriter) throws(CodecError) -> Void
+    ) throws(EnqueueError) {
+        let before = block.size
+        do throws(CodecError) {
+            try block.append(meta: meta, write)
+        } catch {
+            throw .unencodable(job: name, reason: error.description)
+        }
+        let bytes = block.size - before - JobBlock.entrySize
+        if bytes > limit { throw .payloadTooLarge(job: name, bytes: bytes, limit: limit) }
+    }
+}
+
+extension OpenStore {
+    func target(_ request: EnqueueRequest) -> JobTarget {
+        target(queue: request.queue, job: request.name, priority: request.priority)
+    }
+}

@@ -1,0 +1,94 @@
+import PetioleStorage
+
+/// Writes what is larger than one transaction, part by part, and publishes it: see ``Staging`` for the protocol.
+struct StageWriter {
+    private let store: JobStore
+    private let request: EnqueueRequest
+    private let stage: UInt32
+    private let lease: StageLease
+
+    /// Holds the stage's lock byte until it is published or given up; what is given up is swept.
+    private final class StageLease: Sendable {
+        let locks: ByteLocks
+        let byte: Int64
+        init(locks: ByteLocks, byte: Int64) {
+            self.locks = locks
+            self.byte = byte
+        }
+        deinit { locks.unlock(byte) }
+    }
+
+    init(_ store: JobStore, _ request: EnqueueRequest) async throws(EnqueueError) {
+        self.store = store
+        self.request = request
+        let open = store.open
+        let refused = { (error: StoreError) in
+            EnqueueError.refused(job: request.name, queue: request.queue, error)
+        }
+        while true {
+            let stage = UInt32.random(in: 1...UInt32.max)
+            let byte = StoreFormat.stageLock(UInt64(stage))
+            do throws(StorageError) {
+                guard try open.locks.tryLock(byte) == .taken else { continue }
+            } catch { throw refused(open.storeError(error)) }
+            self.stage = stage
+            lease = StageLease(locks: open.locks, byte: byte)
+            break
+        }
+        let target = open.target(request)
+        let stage = stage
+        do throws(StoreError) {
+            try await open.perform { (transaction, state) throws(StorageError) in
+                try Staging.begin(stage, target, &transaction, &state)
+            }
+        } catch { throw refused(error) }
+    }
+
+    /// Writes a part, durably and unseen.
+    func add(_ part: EnqueueSubmission) async throws(EnqueueError) {
+        part.stage = stage
+        let submission = Handover(part)
+        let writer = store.open.writer
+        let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
+            submission.value.reply = { continuation.resume(returning: $0) }
+            writer.submit(submission.value)
+        }
+        if case .failure(let error) = result {
+            await giveUp()
+            throw .refused(
+                job: request.name, queue: request.queue, store.open.storeError(error))
+        }
+    }
+
+    /// Makes all parts ready, in one transaction.
+    func publish() async throws(EnqueueError) -> [(first: UInt64, count: UInt64)] {
+        let stage = stage
+        do throws(StoreError) {
+            let ranges = try await store.open.perform {
+                (transaction, state) throws(StorageError) in
+                try Staging.publish(stage, &transaction, &state)
+                    .map { [$0.first, $0.count] }
+            }
+            return withExtendedLifetime(lease) { ranges.map { ($0[0], $0[1]) } }
+        } catch {
+            await giveUp()
+            throw .refused(job: request.name, queue: request.queue, error)
+        }
+    }
+
+    /// Deletes what was written. When that fails too, whoever opens the store next sweeps it.
+    func giveUp() async {
+        let stage = stage
+        var isSwept = false
+        while !isSwept {
+            do throws(StoreError) {
+                isSwept = try await store.open.perform {
+                    (transaction, state) throws(StorageError) in
+                    try Staging.sweep(stage, &transaction, state)
+                }
+            } catch {
+                return
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+/// How a store is made, and what its settings are from then on.
+public struct StoreOptions: Sendable {
+    /// What a power cut may cost.
+    public enum Durability: Sendable {
+        /// What was accepted and recorded is on the disk before anybody is told.
+        case durable
+        /// Never synced: for tests, memory file systems and caches. A power cut may lose everything, a killed process
+        /// nothing. The store's format says so for ever.
+        case scratch
+    }
+
+    /// Whether a store that is missing is made.
+    public var createsStore = true
+    /// For a store that is made now; one that exists keeps its own.
+    public var durability = Durability.durable
+    /// How long jobs that have ended are kept, in whole seconds; 7 days unless set. Pruned some time after. Nil leaves the
+    /// store's setting alone.
+    public var retention: Duration?
+    /// Bytes that the store's data file may take, at least 64 MiB; 64 GiB unless set. Nil leaves the store's setting alone.
+    public var byteLimit: Int?
+    /// Bytes that one payload may have, at most 1 GiB; 64 MiB unless set. Nil leaves the store's setting alone.
+    public var payloadLimit: Int?
+    /// The share of the byte limit that ended jobs may fill before the oldest are pruned early, 0…1; 0.5 unless set. Nil
+    /// leaves the store's setting alone.
+    public var retentionShare: Double?
+
+    /// Makes options that make a missing store and change no setting of one that exists.
+    public init() {}
+
+    /// Settings of a store for which none were given.
+    static let defaults = SettingsRecord(
+        retentionSeconds: 7 * 86_400, retentionShare: 500, byteLimit: 64 << 30,
+        payloadLimit: 64 << 20)
+
+    func applied(to settings: SettingsRecord) -> SettingsRecord {
+        var settings = settings
+        if let retention { settings.retentionSeconds = max(0, retention.components.seconds) }
+        if let byteLimit { settings.byteLimit = UInt64(max(byteLimit, 64 << 20)) }
+        if let payloadLimit {
+            settings.payloadLimit = UInt32(min(max(payloadLimit, 0), 1 << 30))
+        }
+        if let retentionShare {
+            settings.retentionShare = UInt16(min(max(retentionShare, 0), 1) * 1_000)
+        }
+        return settings
+    }
+}
