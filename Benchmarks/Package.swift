@@ -1,0 +1,43 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own, so that what measures Petiole burdens nobody who uses it.
+let package = Package(
+    name: "petiole-benchmarks",
+    platforms: [.macOS(.v15)],
+    products: [
+        .executable(name: "petiole-bench", targets: ["Report"])
+    ],
+    dependencies: [
+        .package(name: "petiole", path: ".."),
+        .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.0", traits: []),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    ],
+    targets: [
+        .systemLibrary(
+            name: "CLMDBYardstick", pkgConfig: "lmdb",
+            providers: [.apt(["liblmdb-dev"]), .brew(["lmdb"])]),
+        .target(
+            name: "CYardsticks", dependencies: ["CLMDBYardstick"],
+            cSettings: [.define("_GNU_SOURCE")]),
+        .executableTarget(
+            name: "Report",
+            dependencies: [
+                "CYardsticks",
+                .product(name: "Petiole", package: "petiole"),
+                .product(name: "Histogram", package: "hdrhistogram-swift"),
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(
+            name: "Micro",
+            dependencies: [
+                "CYardsticks",
+                .product(name: "Petiole", package: "petiole"),
+                .product(name: "Benchmark", package: "benchmark"),
+            ],
+            path: "Benchmarks/Micro",
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+    ],
+    swiftLanguageModes: [.v6]
+)

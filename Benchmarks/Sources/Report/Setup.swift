@@ -1,0 +1,36 @@
+import Foundation
+
+/// What a family of rows is told: how much to measure, and where its files go.
+struct Setup {
+    /// Small counts: shows that all works; its figures are rough.
+    var isQuick: Bool
+    /// On a disk; removed when the program ends.
+    var folder: URL
+    /// The tool for release, as `make build` leaves it.
+    var tool: URL
+
+    /// `full` jobs, samples or rounds, or `quick` of them.
+    func count(_ full: Int, quick: Int) -> Int { isQuick ? quick : full }
+
+    /// Lends a path at which nothing exists, and removes what is there afterwards. Waits for the disk
+    /// to have written what came before, so that it does not slow down what comes now.
+    func withPath<Value>(_ name: String, _ body: (String) throws -> Value) throws -> Value {
+        let path = folder.appending(path: "\(name)-\(UUID().uuidString)").path
+        defer {
+            // What cannot be removed now goes with the folder, whose removal reports its error.
+            try? FileManager.default.removeItem(atPath: path)
+        }
+        sync()
+        return try body(path)
+    }
+}
+
+/// A family of rows that is measured together, on a name by which `--only` picks it.
+struct Family: Sendable {
+    var name: String
+    var measure: @Sendable (Setup) async throws -> [Row]
+
+    static let all: [Family] = [
+        .endToEnd, .enqueueLatency, .startLatency, .ring, .tool,
+    ]
+}

@@ -1,0 +1,60 @@
+# `make` alone lists what there is. Works with GNU make 3.81 and later.
+
+PREFIX ?= /usr/local
+SWIFT ?= swift
+
+# Folders by name: Benchmarks/.build holds copies of other people's sources.
+SWIFT_SOURCES = Package.swift Sources Tests \
+	Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Benchmarks
+
+# The tool carries Swift's library with it on Linux: it then starts faster and needs only liblmdb.
+ifeq ($(shell uname -s),Linux)
+STATIC = --static-swift-stdlib
+endif
+BUILD_TOOL = $(SWIFT) build -c release --product petiole $(STATIC)
+
+.PHONY: help deps build test lint format tsan bench demo clean install
+
+help:
+	@echo 'make deps     install what is missing to build (Debian, Ubuntu), or say what it is'
+	@echo 'make build    build the tool for release: .build/release/petiole'
+	@echo 'make test     build and run all tests'
+	@echo 'make lint     check the format of all Swift sources'
+	@echo 'make format   format all Swift sources in place'
+	@echo 'make tsan     run the tests of dispatch and of the log writer under the thread sanitizer'
+	@echo 'make bench    measure and print one table; BENCH="--quick --only ring" narrows it'
+	@echo 'make demo     kill a run of 3,000 files half-way, start it again, check every result'
+	@echo 'make install  install the tool to $$(PREFIX)/bin, now $(PREFIX)/bin'
+	@echo 'make clean    remove what was built'
+
+deps:
+	@SWIFT='$(SWIFT)' .make/deps
+
+build: deps
+	$(BUILD_TOOL)
+
+test: deps
+	$(SWIFT) test --disable-xctest
+
+lint: deps
+	$(SWIFT) format lint --strict --recursive $(SWIFT_SOURCES)
+
+format: deps
+	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
+
+tsan: deps
+	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan \
+		--filter 'PetioleDispatchTests|LogWriter'
+
+bench: build
+	$(SWIFT) run -c release --package-path Benchmarks petiole-bench $(BENCH)
+
+demo: build
+	@.make/demo .build/release/petiole
+
+install: build
+	install -d '$(DESTDIR)$(PREFIX)/bin'
+	install -m 755 .build/release/petiole '$(DESTDIR)$(PREFIX)/bin/petiole'
+
+clean:
+	rm -rf .build .build-tsan Benchmarks/.build

@@ -1,0 +1,52 @@
+import Foundation
+import Testing
+
+@Suite("Habits of the sources") struct SourceTests {
+    @Test("the cores import no Foundation", arguments: ["PetioleStorage", "PetioleDispatch"])
+    func coresImportNoFoundation(target: String) throws {
+        let foundation = /^\s*(@\w+(\(\w+\))?\s+)*(\w+\s+)?import\s+(\w+\s+)?Foundation\w*/
+        for file in try Tree.files(under: "Sources/\(target)", ending: ".swift") {
+            for (index, line) in file.lines.enumerated() where line.contains(foundation) {
+                Issue.record("\(file.place(index)): a core imports Foundation")
+            }
+        }
+    }
+
+    @Test("each discarded error, unchecked promise and atomic ordering has its reason beside it")
+    func reasons() throws {
+        for file in try Tree.files(under: "Sources", ending: ".swift") {
+            for index in Reasons.missing(in: file.lines) {
+                let line = file.lines[index].trimmingCharacters(in: .whitespaces)
+                Issue.record("\(file.place(index)): no reason beside `\(line)`")
+            }
+        }
+    }
+
+    @Test("no source file is longer than 600 lines")
+    func lengths() throws {
+        for file in try Tree.files(under: "Sources", ending: ".swift", ".c", ".h") {
+            // The last piece is what follows the final newline: nothing.
+            let count = file.lines.count - 1
+            #expect(count <= 600, "\(file.place(600)): \(count) lines; split it by idea")
+        }
+    }
+
+    @Test("only Petiole has public declarations")
+    func publicOnlyInPetiole() throws {
+        for file in try Tree.files(under: "Sources", ending: ".swift")
+        where !file.path.hasPrefix("Sources/Petiole/") {
+            for index in PublicDeclarations.indices(in: file.lines) {
+                Issue.record("\(file.place(index)): public outside of Petiole; use package")
+            }
+        }
+    }
+
+    @Test("every public declaration of Petiole is documented")
+    func publicIsDocumented() throws {
+        for file in try Tree.files(under: "Sources/Petiole", ending: ".swift") {
+            for index in PublicDeclarations.undocumented(in: file.lines) {
+                Issue.record("\(file.place(index)): public without a doc comment above it")
+            }
+        }
+    }
+}
