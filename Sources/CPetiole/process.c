@@ -1,0 +1,568 @@
+#include "process.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef __linux__
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424
+#endif
+#else
+#include <libproc.h>
+#include <sys/event.h>
+#include <sys/sysctl.h>
+#endif
+
+extern char **environ;
+
+#ifndef ELIBBAD
+#define ELIBBAD ENOEXEC
+#endif
+
+// Starting
+
+/// What execvp falls back on when there is no PATH.
+static const char default_path[] = "/bin:/usr/bin";
+
+static const char *value_of(char *const *environment, const char *name) {
+    size_t length = strlen(name);
+    for (; *environment; environment++) {
+        if (!strncmp(*environment, name, length) && (*environment)[length] == '=')
+            return *environment + length + 1;
+    }
+    return NULL;
+}
+
+struct prepared {
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;
+};
+
+static void discard(struct prepared *spawn) {
+    posix_spawn_file_actions_destroy(&spawn->actions);
+    posix_spawnattr_destroy(&spawn->attributes);
+}
+
+/// On an error nothing is left to discard.
+static int prepare(struct prepared *spawn, int directory, const int descriptors[3]) {
+    int error = posix_spawnattr_init(&spawn->attributes);
+    if (error)
+        return error;
+    error = posix_spawn_file_actions_init(&spawn->actions);
+    if (error) {
+        posix_spawnattr_destroy(&spawn->attributes);
+        return error;
+    }
+    // Every disposition is set, those that are default already too: glibc then makes one call a signal,
+    // else two for each that has a handler.
+    short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+#ifdef POSIX_SPAWN_CLOEXEC_DEFAULT
+    flags |= POSIX_SPAWN_CLOEXEC_DEFAULT;
+#endif
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    sigdelset(&all, SIGKILL);
+    sigdelset(&all, SIGSTOP);
+    error = posix_spawnattr_setflags(&spawn->attributes, flags);
+    if (!error)
+        error = posix_spawnattr_setpgroup(&spawn->attributes, 0);
+    if (!error)
+        error = posix_spawnattr_setsigmask(&spawn->attributes, &none);
+    if (!error)
+        error = posix_spawnattr_setsigdefault(&spawn->attributes, &all);
+    if (!error && directory >= 0)
+        error = posix_spawn_file_actions_addfchdir_np(&spawn->actions, directory);
+    for (int target = 0; !error && target < 3; target++)
+        error = posix_spawn_file_actions_adddup2(&spawn->actions, descriptors[target], target);
+#ifdef __linux__
+    if (!error)
+        error = posix_spawn_file_actions_addclosefrom_np(&spawn->actions, 3);
+#endif
+    if (error)
+        discard(spawn);
+    return error;
+}
+
+/// Starts the program at `path`. An absent file is told from an absent interpreter, which both are ENOENT.
+static int start(const struct petiole_spawn_request *request, const char *path,
+                 const struct prepared *spawn, pid_t *pid) {
+    int error = posix_spawn(pid, path, &spawn->actions, &spawn->attributes, request->arguments,
+                            request->environment);
+    if (error != ENOENT)
+        return error;
+    int directory = request->directory >= 0 ? request->directory : AT_FDCWD;
+    struct stat info;
+    return fstatat(directory, path, &info, 0) ? ENOENT : ELIBBAD;
+}
+
+/// The search of execvp, but without its last resort, a shell for a file that is no program.
+static int search_and_start(const struct petiole_spawn_request *request,
+                            const struct prepared *spawn, pid_t *pid) {
+    const char *name = request->arguments[0];
+    size_t name_length = strlen(name);
+    if (!name_length)
+        return ENOENT;
+    if (strchr(name, '/'))
+        return start(request, name, spawn, pid);
+    if (name_length > NAME_MAX)
+        return ENAMETOOLONG;
+    const char *path = value_of(request->environment, "PATH");
+    if (!path)
+        path = default_path;
+    int directory = request->directory >= 0 ? request->directory : AT_FDCWD;
+    int answer = ENOENT;
+    for (;;) {
+        size_t length = strcspn(path, ":");
+        char candidate[PATH_MAX];
+        if (length + name_length + 2 <= sizeof candidate) {
+            // An empty entry is the working directory.
+            memcpy(candidate, path, length);
+            if (length)
+                candidate[length] = '/';
+            memcpy(candidate + length + (length ? 1 : 0), name, name_length + 1);
+            // Looking first is a microsecond; a child started in vain is a hundred.
+            struct stat info;
+            if (!fstatat(directory, candidate, &info, 0)) {
+                int error = S_ISREG(info.st_mode) ? start(request, candidate, spawn, pid) : EACCES;
+                if (error == EACCES)
+                    answer = EACCES;
+                else if (error != ENOENT && error != ENOTDIR)
+                    return error;
+            } else if (errno == EACCES) {
+                answer = EACCES;
+            }
+        }
+        if (!path[length])
+            return answer;
+        path += length + 1;
+    }
+}
+
+int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
+    // Numbers below 3 would be overwritten by the copies to 0, 1 and 2 before their own turn.
+    int given[3] = {request->input, request->output, request->error};
+    int lifted[3] = {-1, -1, -1};
+    int error = 0;
+    for (int index = 0; index < 3 && !error; index++) {
+        if (given[index] < 3) {
+            lifted[index] = fcntl(given[index], F_DUPFD_CLOEXEC, 3);
+            if (lifted[index] < 0)
+                error = errno;
+            given[index] = lifted[index];
+        }
+    }
+    struct petiole_spawn_request lifted_request = *request;
+    int lifted_directory = -1;
+    if (!error && request->directory >= 0 && request->directory < 3) {
+        lifted_directory = fcntl(request->directory, F_DUPFD_CLOEXEC, 3);
+        if (lifted_directory < 0)
+            error = errno;
+        lifted_request.directory = lifted_directory;
+    }
+    if (!error) {
+        struct prepared spawn;
+        error = prepare(&spawn, lifted_request.directory, given);
+        if (!error) {
+            error = search_and_start(&lifted_request, &spawn, pid);
+            discard(&spawn);
+        }
+    }
+    for (int index = 0; index < 3; index++) {
+        if (lifted[index] >= 0)
+            close(lifted[index]);
+    }
+    if (lifted_directory >= 0)
+        close(lifted_directory);
+    return error;
+}
+
+// Waiting for the end
+
+struct watch {
+    pid_t pid;
+    int end;
+};
+
+static void *watch_until_end(void *argument) {
+    struct watch *watch = argument;
+    siginfo_t info;
+    // WNOWAIT leaves the end for the one who asks how it was.
+    while (waitid(P_PID, (id_t)watch->pid, &info, WEXITED | WNOWAIT) && errno == EINTR) {
+    }
+    close(watch->end);
+    free(watch);
+    return NULL;
+}
+
+static int end_descriptor_by_thread(pid_t pid) {
+    int ends[2];
+    int error = petiole_pipe(ends, 0);
+    if (error)
+        return -error;
+    struct watch *watch = malloc(sizeof *watch);
+    pthread_t thread;
+    sigset_t all, before;
+    error = watch ? 0 : ENOMEM;
+    if (!error) {
+        watch->pid = pid;
+        watch->end = ends[1];
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        error = pthread_create(&thread, NULL, watch_until_end, watch);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+    }
+    if (error) {
+        free(watch);
+        close(ends[0]);
+        close(ends[1]);
+        return -error;
+    }
+    pthread_detach(thread);
+    return ends[0];
+}
+
+#ifdef __linux__
+int petiole_end_descriptor_of_other(pid_t pid) {
+    int descriptor = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (descriptor >= 0)
+        return descriptor;
+    // EPERM is the answer of a seccomp filter that does not know the call.
+    return errno == EPERM ? -ENOSYS : -errno;
+}
+
+int petiole_end_descriptor(pid_t pid, int without_handle) {
+    int descriptor = without_handle ? -ENOSYS : petiole_end_descriptor_of_other(pid);
+    return descriptor == -ENOSYS ? end_descriptor_by_thread(pid) : descriptor;
+}
+
+int petiole_signal(pid_t pid, int descriptor, int signal) {
+    if (!syscall(SYS_pidfd_send_signal, descriptor, signal, NULL, 0))
+        return 0;
+    if (errno == ENOSYS || errno == EBADF || errno == EINVAL)
+        return kill(pid, signal) ? errno : 0;
+    return errno;
+}
+#else
+int petiole_end_descriptor_of_other(pid_t pid) {
+    int queue = kqueue();
+    if (queue < 0)
+        return -errno;
+    fcntl(queue, F_SETFD, FD_CLOEXEC);
+    struct kevent change;
+    EV_SET(&change, pid, EVFILT_PROC, EV_ADD, NOTE_EXIT, 0, NULL);
+    if (!kevent(queue, &change, 1, NULL, 0, NULL))
+        return queue;
+    int error = errno;
+    close(queue);
+    return -error;
+}
+
+int petiole_end_descriptor(pid_t pid, int without_handle) {
+    if (without_handle)
+        return end_descriptor_by_thread(pid);
+    int descriptor = petiole_end_descriptor_of_other(pid);
+    if (descriptor != -ESRCH)
+        return descriptor;
+    // A child that has ended and is not reaped is ESRCH here; the waiting thread comes back at once.
+    siginfo_t info;
+    if (!waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | WNOHANG))
+        return end_descriptor_by_thread(pid);
+    return -ESRCH;
+}
+
+int petiole_signal(pid_t pid, int descriptor, int signal) {
+    (void)descriptor;
+    return kill(pid, signal) ? errno : 0;
+}
+#endif
+
+int petiole_reap(pid_t pid, int descriptor, struct petiole_end *end) {
+    siginfo_t info;
+    int failed;
+    do {
+        memset(&info, 0, sizeof info);
+#ifdef __linux__
+        // P_PIDFD, which cannot mean another child that got the number. Before Linux 5.4, and for
+        // a descriptor that is no pidfd, EINVAL or EBADF.
+        failed = descriptor >= 0 ? waitid((idtype_t)3, (id_t)descriptor, &info, WEXITED) : -1;
+        if (descriptor < 0 || (failed && (errno == EINVAL || errno == EBADF)))
+            failed = waitid(P_PID, (id_t)pid, &info, WEXITED);
+#else
+        (void)descriptor;
+        failed = waitid(P_PID, (id_t)pid, &info, WEXITED);
+#endif
+    } while (failed && errno == EINTR);
+    if (failed)
+        return errno;
+    end->status = info.si_status;
+    end->signalled = info.si_code != CLD_EXITED;
+    end->core_dumped = info.si_code == CLD_DUMPED;
+    return 0;
+}
+
+// Descriptors
+
+int petiole_pipe(int ends[2], int nonblocking) {
+#ifdef __linux__
+    if (pipe2(ends, O_CLOEXEC))
+        return errno;
+#else
+    if (pipe(ends))
+        return errno;
+    fcntl(ends[0], F_SETFD, FD_CLOEXEC);
+    fcntl(ends[1], F_SETFD, FD_CLOEXEC);
+#endif
+    if (((nonblocking & 1) && fcntl(ends[0], F_SETFL, O_NONBLOCK)) ||
+        ((nonblocking & 2) && fcntl(ends[1], F_SETFL, O_WRONLY | O_NONBLOCK))) {
+        int error = errno;
+        close(ends[0]);
+        close(ends[1]);
+        return error;
+    }
+    return 0;
+}
+
+int petiole_wake_open(int ends[2]) {
+#ifdef __linux__
+    ends[0] = ends[1] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return ends[0] < 0 ? errno : 0;
+#else
+    return petiole_pipe(ends, 3);
+#endif
+}
+
+void petiole_wake(int end) {
+    uint64_t one = 1;
+    // The only failure is "full", and then the other side wakes anyway.
+    while (write(end, &one, sizeof one) < 0 && errno == EINTR) {
+    }
+}
+
+void petiole_wake_drain(int end) {
+    uint64_t counts[8];
+    ssize_t count;
+    do {
+        count = read(end, counts, sizeof counts);
+    } while (count == (ssize_t)sizeof counts || (count < 0 && errno == EINTR));
+}
+
+ssize_t petiole_write_quietly(int file, const void *bytes, size_t length) {
+    // The signal of our own write is blocked, taken if it came, and the mask put back. One that was
+    // pending before is not ours to take.
+    sigset_t pipe_signal, before, pending;
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&pending);
+    int was_pending = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    ssize_t count = write(file, bytes, length);
+    int error = count < 0 ? errno : 0;
+    if (error == EPIPE && !was_pending) {
+#ifdef __linux__
+        struct timespec now = {0, 0};
+        while (sigtimedwait(&pipe_signal, NULL, &now) < 0 && errno == EINTR) {
+        }
+#else
+        int taken;
+        sigpending(&pending);
+        if (sigismember(&pending, SIGPIPE))
+            sigwait(&pipe_signal, &taken);
+#endif
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return count < 0 ? -error : count;
+}
+
+static pthread_once_t null_once = PTHREAD_ONCE_INIT;
+static int null_input;
+
+static void open_null(void) {
+    null_input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null_input < 0)
+        null_input = -errno;
+}
+
+int petiole_null_input(void) {
+    pthread_once(&null_once, open_null);
+    return null_input;
+}
+
+int petiole_open_input(int directory, const char *path) {
+    int file = openat(directory >= 0 ? directory : AT_FDCWD, path,
+                      O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0)
+        return -errno;
+    // The child expects reads that block.
+    fcntl(file, F_SETFL, O_RDONLY);
+    return file;
+}
+
+int petiole_open_directory(const char *path) {
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+#ifdef O_PATH
+    // A directory that may be entered and not listed is good enough to work in.
+    if (directory < 0 && errno == EACCES)
+        directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+#endif
+    return directory < 0 ? -errno : directory;
+}
+
+int petiole_create_file(int directory, const char *name) {
+    int file = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return file < 0 ? -errno : file;
+}
+
+char **petiole_environment(void) {
+    static char *none[] = {NULL};
+    return environ ? environ : none;
+}
+
+void petiole_error_text(int code, char *text, size_t capacity) {
+#if defined(__GLIBC__)
+    // The GNU form answers with a string, which may lie elsewhere.
+    char buffer[128];
+    snprintf(text, capacity, "%s", strerror_r(code, buffer, sizeof buffer));
+#else
+    if (strerror_r(code, text, capacity))
+        snprintf(text, capacity, "unknown error");
+#endif
+}
+
+// Looking at other processes
+
+#ifdef __linux__
+static ssize_t read_whole(pid_t pid, const char *name, char *bytes, size_t capacity) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    size_t length = 0;
+    while (length < capacity) {
+        ssize_t count = read(file, bytes + length, capacity - length);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0) {
+            int error = errno;
+            close(file);
+            return -error;
+        }
+        if (count == 0)
+            break;
+        length += (size_t)count;
+    }
+    close(file);
+    return (ssize_t)length;
+}
+
+int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
+    char text[1024];
+    ssize_t length = read_whole(pid, "stat", text, sizeof text - 1);
+    if (length < 0)
+        return (int)-length;
+    text[length] = 0;
+    // The name, field 2, may hold spaces and brackets: the fields are counted from its last bracket.
+    const char *rest = strrchr(text, ')');
+    char state;
+    int parent, group, session;
+    unsigned long long start_time;
+    if (!rest ||
+        sscanf(rest + 1,
+               " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &state, &parent, &group, &session, &start_time) != 5)
+        return ESRCH;
+    info->start_time = start_time;
+    info->parent = parent;
+    info->group = group;
+    info->session = session;
+    info->has_ended = state == 'Z' || state == 'X' || state == 'x';
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%d", (int)pid);
+    struct stat owner;
+    if (stat(path, &owner))
+        return ESRCH;
+    info->user = owner.st_uid;
+    return 0;
+}
+
+ssize_t petiole_list_processes(pid_t *pids, size_t capacity) {
+    DIR *directory = opendir("/proc");
+    if (!directory)
+        return -errno;
+    size_t count = 0;
+    struct dirent *entry;
+    while ((entry = readdir(directory))) {
+        char *end;
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9')
+            continue;
+        long pid = strtol(entry->d_name, &end, 10);
+        if (*end || pid > INT_MAX)
+            continue;
+        if (count < capacity)
+            pids[count] = (pid_t)pid;
+        count++;
+    }
+    closedir(directory);
+    return (ssize_t)count;
+}
+
+ssize_t petiole_process_environment(pid_t pid, char *bytes, size_t capacity) {
+    return read_whole(pid, "environ", bytes, capacity);
+}
+#else
+int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
+    struct proc_bsdinfo bsd;
+    int length = proc_pidinfo(pid, PROC_PIDTBSDINFO, 0, &bsd, sizeof bsd);
+    if (length != (int)sizeof bsd)
+        return ESRCH;
+    info->start_time = bsd.pbi_start_tvsec * 1000000 + bsd.pbi_start_tvusec;
+    info->parent = (pid_t)bsd.pbi_ppid;
+    info->group = (pid_t)bsd.pbi_pgid;
+    info->session = getsid(pid);
+    info->user = bsd.pbi_uid;
+    info->has_ended = bsd.pbi_status == SZOMB;
+    return 0;
+}
+
+ssize_t petiole_list_processes(pid_t *pids, size_t capacity) {
+    int count = proc_listallpids(pids, (int)(capacity * sizeof *pids));
+    return count < 0 ? -errno : count;
+}
+
+ssize_t petiole_process_environment(pid_t pid, char *bytes, size_t capacity) {
+    // KERN_PROCARGS2: the count of arguments, the path of the program, zeroes, the arguments, the environment.
+    int name[3] = {CTL_KERN, KERN_PROCARGS2, pid};
+    size_t length = capacity;
+    if (sysctl(name, 3, bytes, &length, NULL, 0))
+        return -errno;
+    if (length < sizeof(int))
+        return 0;
+    int count;
+    memcpy(&count, bytes, sizeof count);
+    size_t at = sizeof count;
+    at += strnlen(bytes + at, length - at);
+    while (at < length && !bytes[at])
+        at++;
+    for (; count > 0 && at < length; count--)
+        at += strnlen(bytes + at, length - at) + 1;
+    if (at >= length)
+        return 0;
+    memmove(bytes, bytes + at, length - at);
+    return (ssize_t)(length - at);
+}
+#endif

@@ -1,0 +1,130 @@
+import CPetiole
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// What the waiting thread does with a running child: feeds its input, reads its outputs, looks for its end.
+struct ChildConversation: ~Copyable {
+    /// What a pipe holds on Linux: one read empties it.
+    private static let readSize = 65_536
+
+    private let child: ChildProcess
+    private var pipes: ChildPipes
+    private var output: OutputCapture
+    private var errorOutput: OutputCapture
+    private var inputPosition = 0
+    private var endedAt: ContinuousClock.Instant?
+    /// -1, which `poll` skips, once the pipe is at its end.
+    private var outputNumber: Int32
+    private var errorNumber: Int32
+    private var outputHeldOpen = false
+
+    init(pipes: consuming ChildPipes, child: ChildProcess) {
+        self.child = child
+        output = OutputCapture(limits: pipes.limits, suffix: "out")
+        errorOutput = OutputCapture(limits: pipes.limits, suffix: "err")
+        outputNumber = pipes.output.number
+        errorNumber = pipes.errorOutput.number
+        self.pipes = pipes
+    }
+
+    /// Until the child has ended and its pipes have too, or the time is up that they have after it.
+    mutating func run() {
+        let buffer = UnsafeMutableRawBufferPointer.allocate(
+            byteCount: Self.readSize, alignment: 16)
+        defer { buffer.deallocate() }
+        // Nobody to watch: somebody else reaped it before we looked.
+        if child.endDescriptor < 0 { endedAt = .now }
+        feed()
+        while endedAt == nil || outputNumber >= 0 || errorNumber >= 0 {
+            let stop = child.performStop()
+            let deadline = deadline(stop)
+            if endedAt != nil, let deadline, deadline <= .now {
+                outputHeldOpen = true
+                return
+            }
+            step(until: deadline, buffer)
+        }
+    }
+
+    consuming func finish(cause: CommandEnd.Cause) -> CommandEnd {
+        CommandEnd(
+            cause: cause, runTime: (endedAt ?? .now) - child.startedAt,
+            output: output.finish(), errorOutput: errorOutput.finish(),
+            outputHeldOpen: outputHeldOpen)
+    }
+
+    /// Until when nothing may happen: the hard signal of a stop, or, after the child's end, the end of the
+    /// grace of its pipes, which begins anew with the hard signal.
+    private func deadline(_ stop: ChildProcess.Stop?) -> ContinuousClock.Instant? {
+        if let stop, !stop.hardIsSent { return stop.hardAt }
+        guard let endedAt else { return nil }
+        return max(endedAt, stop?.hardAt ?? endedAt) + ChildProcess.pipeGrace
+    }
+
+    private mutating func step(
+        until deadline: ContinuousClock.Instant?, _ buffer: UnsafeMutableRawBufferPointer
+    ) {
+        let events = Int16(POLLIN)
+        var watched = (
+            pollfd(fd: outputNumber, events: events, revents: 0),
+            pollfd(fd: errorNumber, events: events, revents: 0),
+            pollfd(fd: pipes.input?.number ?? -1, events: Int16(POLLOUT), revents: 0),
+            pollfd(fd: endedAt == nil ? child.endDescriptor : -1, events: events, revents: 0),
+            pollfd(fd: child.wakeDescriptor, events: events, revents: 0)
+        )
+        let count = withUnsafeMutablePointer(to: &watched) { watched in
+            watched.withMemoryRebound(to: pollfd.self, capacity: 5) {
+                poll($0, 5, pollTimeout(until: deadline))
+            }
+        }
+        // Interrupted, or out of memory for a moment: the loop looks again.
+        guard count > 0 else { return }
+        if watched.4.revents != 0 { child.drainWake() }
+        if watched.2.revents != 0 { feed() }
+        if watched.0.revents != 0, Self.read(outputNumber, into: &output, buffer) {
+            outputNumber = -1
+        }
+        if watched.1.revents != 0, Self.read(errorNumber, into: &errorOutput, buffer) {
+            errorNumber = -1
+        }
+        if watched.3.revents != 0 {
+            endedAt = .now
+            // Nobody reads it any more, or only what the command left behind.
+            pipes.input = nil
+        }
+    }
+
+    /// Reads once. True at the end of the pipe.
+    private static func read(
+        _ number: Int32, into capture: inout OutputCapture, _ buffer: UnsafeMutableRawBufferPointer
+    ) -> Bool {
+        let count = systemRead(number, buffer)
+        if count > 0 { capture.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+        return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)
+    }
+
+    /// Writes what the pipe takes of the input; closes it after the last byte, or when nobody reads.
+    private mutating func feed() {
+        guard let number = pipes.input?.number else { return }
+        while inputPosition < pipes.inputBytes.count {
+            let count = pipes.inputBytes.withUnsafeBytes {
+                petiole_write_quietly(
+                    number, $0.baseAddress! + inputPosition, $0.count - inputPosition)
+            }
+            if count == -Int(EINTR) { continue }
+            if count == -Int(EAGAIN) { return }
+            // EPIPE: a command need not read its input, and what it came to is for it to say.
+            if count < 0 { break }
+            inputPosition += count
+        }
+        pipes.input = nil
+    }
+}
+
+private func systemRead(_ number: Int32, _ buffer: UnsafeMutableRawBufferPointer) -> Int {
+    read(number, buffer.baseAddress, buffer.count)
+}

@@ -1,0 +1,111 @@
+/// A program to run as a child process: the payload of a command job.
+///
+/// Everything is bytes, exactly as the child gets them: no shell, no locale, no encoding. A value that
+/// exists is one that can be handed to the system: it has a program and holds no zero byte.
+package struct Command: Sendable, Equatable {
+    /// One variable of an environment. Its name is not empty and holds no `=`.
+    package struct Variable: Sendable, Equatable {
+        package var name: [UInt8]
+        package var value: [UInt8]
+
+        package init(name: [UInt8], value: [UInt8]) {
+            self.name = name
+            self.value = value
+        }
+
+        package init(_ name: String, _ value: String) {
+            self.init(name: Array(name.utf8), value: Array(value.utf8))
+        }
+    }
+
+    package enum Environment: Sendable, Equatable {
+        /// What the running process has when the child is started.
+        case inherited
+        /// The same, with these added or put in place of those of the same name.
+        case inheritedWith([Variable])
+        /// These and no others, but for the mark of the attempt.
+        case exactly([Variable])
+    }
+
+    package enum Input: Sendable, Equatable {
+        /// `/dev/null`: the end of the file at once.
+        case null
+        case bytes([UInt8])
+        /// A file, opened for reading; a relative path is meant from the command's working directory.
+        /// A FIFO is opened without waiting for somebody who writes.
+        case file(path: [UInt8])
+    }
+
+    /// The program and its arguments. A program without a slash is searched, as by `execvp`, in the `PATH` of
+    /// the environment *the child gets* (`/bin:/usr/bin` if it has none), never by a shell.
+    package let arguments: [[UInt8]]
+    /// `nil`: that of the running process.
+    package let workingDirectory: [UInt8]?
+    package let environment: Environment
+    package let standardInput: Input
+
+    package init(
+        arguments: [[UInt8]], workingDirectory: [UInt8]? = nil,
+        environment: Environment = .inherited, standardInput: Input = .null
+    ) throws(InvalidCommand) {
+        try Self.check(arguments, workingDirectory, environment, standardInput)
+        self.arguments = arguments
+        self.workingDirectory = workingDirectory
+        self.environment = environment
+        self.standardInput = standardInput
+    }
+
+    package init(
+        _ arguments: String..., workingDirectory: String? = nil,
+        environment: Environment = .inherited, standardInput: Input = .null
+    ) throws(InvalidCommand) {
+        try self.init(
+            arguments: arguments.map { Array($0.utf8) },
+            workingDirectory: workingDirectory.map { Array($0.utf8) },
+            environment: environment, standardInput: standardInput)
+    }
+
+    private static func check(
+        _ arguments: [[UInt8]], _ workingDirectory: [UInt8]?, _ environment: Environment,
+        _ standardInput: Input
+    ) throws(InvalidCommand) {
+        guard !arguments.isEmpty else { throw .noProgram }
+        if let index = arguments.firstIndex(where: { $0.contains(0) }) {
+            throw .zeroByte(in: "argument \(index)")
+        }
+        if let workingDirectory, workingDirectory.contains(0) {
+            throw .zeroByte(in: "the working directory")
+        }
+        if case .file(let path) = standardInput, path.contains(0) {
+            throw .zeroByte(in: "the path of standard input")
+        }
+        let variables: [Variable]
+        switch environment {
+        case .inherited: variables = []
+        case .inheritedWith(let some), .exactly(let some): variables = some
+        }
+        for variable in variables {
+            guard !variable.name.isEmpty, !variable.name.contains(UInt8(ascii: "=")) else {
+                throw .badVariableName
+            }
+            if variable.name.contains(0) || variable.value.contains(0) {
+                throw .zeroByte(in: "the environment")
+            }
+        }
+    }
+}
+
+/// Why no child could ever be started from these values.
+package enum InvalidCommand: Error, Equatable, CustomStringConvertible {
+    case noProgram
+    case zeroByte(in: String)
+    case badVariableName
+
+    package var description: String {
+        switch self {
+        case .noProgram: "a command needs at least one argument, the program"
+        case .zeroByte(let place): "\(place) of the command holds a zero byte, which ends a string"
+        case .badVariableName: "the name of an environment variable is empty or holds '='"
+        }
+    }
+}
