@@ -346,7 +346,7 @@ int petiole_wake_open(int ends[2]) {
 #endif
 }
 
-void petiole_wake(int end) {
+void petiole_wake_ring(int end) {
     uint64_t one = 1;
     // The only failure is "full", and then the other side wakes anyway.
     while (write(end, &one, sizeof one) < 0 && errno == EINTR) {

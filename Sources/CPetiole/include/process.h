@@ -45,9 +45,9 @@ int petiole_signal(pid_t pid, int descriptor, int signal);
 
 /// Both ends close-on-exec; the ends named in `nonblocking` (1: the reading one, 2: the writing one) never block.
 int petiole_pipe(int ends[_Nonnull 2], int nonblocking);
-/// A descriptor to wake a poll with: `ends[0]` becomes readable after `petiole_wake(ends[1])`. They may be one.
+/// A descriptor to wake a poll with: `ends[0]` becomes readable after `petiole_wake_ring(ends[1])`. They may be one.
 int petiole_wake_open(int ends[_Nonnull 2]);
-void petiole_wake(int end);
+void petiole_wake_ring(int end);
 void petiole_wake_drain(int end);
 /// `write` that never raises SIGPIPE. Returns the count or -errno.
 ssize_t petiole_write_quietly(int file, const void *_Nonnull bytes, size_t length);

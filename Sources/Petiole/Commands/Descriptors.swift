@@ -60,7 +60,7 @@ struct Wake: ~Copyable {
         if writing != reading { closeDescriptor(writing) }
     }
 
-    func ring() { petiole_wake(writing) }
+    func ring() { petiole_wake_ring(writing) }
     func drain() { petiole_wake_drain(reading) }
 }
 

@@ -89,13 +89,14 @@ struct JobBlockBuilder: ~Copyable {
         close(from: offset, meta: meta)
     }
 
-    /// Adds a job whose payload `write` appends, and nothing when it throws.
+    /// Adds a job whose extras and payload `write` appends, and nothing when it throws. It returns the length of the extras.
     mutating func append<Failure: Error>(
-        meta: JobBlock.Meta, _ write: (inout ByteWriter) throws(Failure) -> Void
+        meta: JobBlock.Meta, _ write: (inout ByteWriter) throws(Failure) -> Int
     ) throws(Failure) {
         let offset = bytes.count
+        var meta = meta
         do throws(Failure) {
-            try write(&bytes)
+            meta.extrasLength = UInt16(try write(&bytes))
         } catch {
             bytes.truncate(to: offset)
             throw error

@@ -36,6 +36,7 @@ final class LogWriter: Sendable {
     let tables: StoreTables
     let signals: StoreSignals
     let waiters = WaiterTable()
+    let observers = CommitObservers()
     let progress = ProgressTable()
     let clock: StoreClock
 
@@ -288,7 +289,10 @@ final class LogWriter: Sendable {
         }
         publish(state)
         for submission in batch { finish(submission, nil) }
-        if !state.ended.isEmpty { waiters.notify(state.ended) }
+        if !state.ended.isEmpty {
+            waiters.notify(state.ended)
+            observers.tell(state.ended)
+        }
         return nil
     }
 

@@ -4,10 +4,33 @@
     import Glibc
 #endif
 
-/// Ends and awaits what a dead runner's commands left running.
+/// Ends and awaits what a dead runner's commands left running: what its slots name, and what carries the mark of an attempt
+/// whose job no living runner has in a slot.
 enum ChildrenOfTheDead {
     static func end(
         _ named: [(pid: pid_t, startTime: UInt64, group: pid_t)], _ store: OpenStore
     ) {
+        for child in named {
+            Leftovers.endAndAwait(
+                pid: child.pid, startTime: child.startTime, processGroup: child.group)
+        }
+        let living = livingJobs(store)
+        let left = Leftovers.find(storeID: store.mark).filter { !living.contains($0.mark.job) }
+        if !left.isEmpty { Leftovers.endAndAwait(all: left) }
     }
+
+    /// Jobs that runners which are alive have in their slots: their children are nobody else's business.
+    private static func livingJobs(_ store: OpenStore) -> Set<UInt64> {
+        var jobs: Set<UInt64> = []
+        for seat in 0..<RunningSlots.seatCount
+        where store.locks.holder(of: StoreFormat.seatLock(seat)) != nil {
+            for slot in store.slots.occupied(seat: seat) { jobs.insert(slot.job) }
+        }
+        return jobs
+    }
+}
+
+extension OpenStore {
+    /// What the store's children carry in their environment.
+    var mark: String { String(format.storeID, radix: 16) }
 }

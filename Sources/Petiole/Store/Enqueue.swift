@@ -175,9 +175,9 @@ extension JobStore {
             Element.self, options, codec: Element.codec, limit: payloadLimit)
         var iterator = jobs.makeIterator()
         return try await acceptMany(request) { (writer) throws(CodecError) in
-            guard let job = iterator.next() else { return false }
+            guard let job = iterator.next() else { return nil }
             try Element.codec.encode(job, into: &writer)
-            return true
+            return 0
         }
     }
 
@@ -190,9 +190,9 @@ extension JobStore {
         let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
         var iterator = payloads.makeIterator()
         return try await acceptMany(request) { (writer) throws(CodecError) in
-            guard let payload = iterator.next() else { return false }
+            guard let payload = iterator.next() else { return nil }
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
-            return true
+            return 0
         }
     }
 
@@ -208,16 +208,18 @@ extension JobStore {
         let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
         var index = 0
         return try await acceptMany(request, expecting: count) { (writer) throws(CodecError) in
-            guard index < count else { return false }
+            guard index < count else { return nil }
             PayloadBytes.lend(&writer) { write(index, &$0) }
             index += 1
-            return true
+            return 0
         }
     }
 
-    private func acceptMany<Output>(
+    /// Accepts what `next` writes, job by job: the extras of each, then its payload. It returns the length of the extras, nil
+    /// after the last job.
+    func acceptMany<Output>(
         _ request: EnqueueRequest, expecting: Int? = nil,
-        _ next: (inout ByteWriter) throws(CodecError) -> Bool
+        _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
         let target = open.target(request)
         var head: EnqueueSubmission?
@@ -348,19 +350,26 @@ struct EnqueueRequest: Sendable {
         _ write: (inout ByteWriter) throws(CodecError) -> Void
     ) throws(EnqueueError) -> JobBlockBuilder {
         var block = JobBlockBuilder(jobs: 1, bytes: 128)
-        try add(to: &block, write)
+        try add(to: &block) { (writer) throws(CodecError) in
+            try write(&writer)
+            return 0
+        }
         return block
     }
 
     /// Fills a block. Returns whether there are no more jobs.
     func fill(
-        _ block: inout JobBlockBuilder, _ next: (inout ByteWriter) throws(CodecError) -> Bool
+        _ block: inout JobBlockBuilder, _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) throws(EnqueueError) -> Bool {
         while true {
             var isLast = false
             let before = block.count
             try add(to: &block) { (writer) throws(CodecError) in
-                isLast = try !next(&writer)
+                guard let extras = try next(&writer) else {
+                    isLast = true
+                    return 0
+                }
+                return extras
             }
             if isLast {
                 block.dropLast()
@@ -375,7 +384,7 @@ struct EnqueueRequest: Sendable {
     }
 
     private func add(
-        to block: inout JobBlockBuilder, _ write: (inout ByteWriter) throws(CodecError) -> Void
+        to block: inout JobBlockBuilder, _ write: (inout ByteWriter) throws(CodecError) -> Int
     ) throws(EnqueueError) {
         let before = block.size
         do throws(CodecError) {

@@ -66,7 +66,7 @@ extension JobStore {
         case .missing: throw .noSuchJob(id)
         case .ended(let outcome): return .ended(outcome)
         case .active(let active, let name):
-            if let running = running(id) { return running }
+            if let running = runningState(id) { return running }
             switch active.state {
             case .ready: return .ready
             case .waiting:
@@ -74,7 +74,7 @@ extension JobStore {
                     due: WallTime(microseconds: active.due), attempts: Int(active.attempts))
             case .parked: return .parked(name: try jobName(name) ?? "?")
             }
-        case .ready: return running(id) ?? .ready
+        case .ready: return runningState(id) ?? .ready
         }
     }
 
@@ -84,7 +84,7 @@ extension JobStore {
         case active(ActiveRecord, hasName: UInt32)
     }
 
-    private func running(_ id: JobID) -> JobState? {
+    func runningState(_ id: JobID) -> JobState? {
         guard let slot = open.slots.slot(of: id.rawValue) else { return nil }
         let since = WallTime(microseconds: slot.startedAt)
         let attempt = Int(slot.attempt)
@@ -168,6 +168,9 @@ extension Outcome {
         if entry.state == .failed || entry.state == .deadLetter, entry.codec != 3 {
             let record = try FailureRecord.read(entry.result).0
             failure = JobFailure(type: record.type, message: record.message)
+        } else if entry.state == .failed || entry.state == .deadLetter {
+            let end = try? CommandEnd.decode(Array(entry.result))  // Still a failure when it cannot be read.
+            failure = JobFailure(type: "Command", message: end?.reason ?? "it failed")
         }
         self.init(
             kind: Kind(entry.state), attempt: entry.attempt,

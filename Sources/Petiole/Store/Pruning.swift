@@ -149,3 +149,24 @@ enum Pruning {
         return bytes
     }
 }
+
+extension JobStore {
+    /// Deletes jobs that ended longer ago than a duration, now, whatever the store's setting.
+    ///
+    /// Works from the head of the log: a dead letter, or a job that has not ended and is still part of the range in which it
+    /// was accepted, ends it.
+    /// - Returns: how many jobs were deleted.
+    @discardableResult
+    public func prune(olderThan age: Duration) async throws(StoreError) -> Int {
+        let open = open
+        let horizon = open.clock.now - age.components.seconds * 1_000_000
+        var jobs = 0
+        while true {
+            let step = try await open.perform { (transaction, state) throws(StorageError) in
+                try Pruning.prune(before: horizon, &transaction, &state)
+            }
+            jobs += Int(step.jobs)
+            if step.isDone { return jobs }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+import Logging
+import PetioleStorage
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// The built-in job type whose attempts are child processes.
+package enum CommandJob {
+    /// The name of its jobs in the store.
+    package static let name = "petiole.command"
+    /// The codec number of its payloads and results.
+    package static let codec: UInt8 = 3
+}
+
+/// Runs commands on the pool's threads: each waits there for its child.
+final class CommandEntry: JobEntry, @unchecked Sendable {
+    /// Bytes of each output that lie in the outcome; more goes to a file of the store's folder `outputs`.
+    private let memoryBound: Int
+    private let onEnd: (@Sendable (JobID, CommandEnd) -> Void)?
+    private let onStart: (@Sendable (JobID) -> Void)?
+
+    init(
+        queue: String, retryPolicy: RetryPolicy, memoryBound: Int = 1 << 20,
+        onStart: (@Sendable (JobID) -> Void)? = nil,
+        onEnd: (@Sendable (JobID, CommandEnd) -> Void)? = nil
+    ) {
+        self.memoryBound = memoryBound
+        self.onStart = onStart
+        self.onEnd = onEnd
+        super.init(name: CommandJob.name, queue: queue, retryPolicy: retryPolicy)
+    }
+
+    override var isCommand: Bool { true }
+
+    override func perform(
+        _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
+        into result: inout ByteWriter, endView: () -> Void
+    ) throws -> Performance {
+        let bytes = Array(payload)
+        endView()
+        let command: Command
+        do throws(CompactFault) {
+            command = try Command.decode(bytes)
+        } catch {
+            throw UndecodablePayload("\(error)")
+        }
+        if context.isCancelled { return .stopped }
+        onStart?(context.id)
+        let end = try run(command, context)
+        onEnd?(context.id, end)
+        if context.isCancelled, !end.succeeded { return .stopped }
+        var encoded: [UInt8] = []
+        end.encode(into: &encoded)
+        encoded.withUnsafeBytes { result.append(contentsOf: $0) }
+        if end.succeeded { return .succeeded(codec: CommandJob.codec) }
+        return .failed(codec: CommandJob.codec, FailureRecord(type: "Command", message: end.reason))
+    }
+
+    private func run(_ command: Command, _ context: JobContext) throws -> CommandEnd {
+        let store = context.runner.store
+        let limits = CaptureLimits(
+            memoryBound: memoryBound,
+            spill: SpillPlace(
+                directory: Array(store.outputsPath.utf8), name: "\(context.id)-\(context.attempt)"))
+        let mark = AttemptMark(
+            storeID: store.mark, job: context.id.rawValue, attempt: context.attempt)
+        let stoppables = context.runner.stoppables
+        let slot = context.slot
+        defer { stoppables.remove(context.id.rawValue) }
+        return try ChildProcess.run(command, mark: mark, limits: limits) { child in
+            slot.setChild(
+                pid: child.pid, group: child.processGroup, startTime: child.startTime)
+            stoppables.add(context.id.rawValue) { child.stop() }
+            // Asked to stop before it could be found.
+            if context.isCancelled { child.stop() }
+        }
+    }
+}
+
+extension CommandEnd {
+    /// The end in words: "it exited with status 3".
+    package var reason: String {
+        switch cause {
+        case .exited(let code): "it exited with status \(code)"
+        case .signalled(let signal, let dumped):
+            "it was ended by signal \(signal)\(dumped ? ", and left a core" : "")"
+        case .lost(.takenByOthers):
+            "its end was taken by somebody else: this program ignores SIGCHLD or waits for children"
+        case .lost(.system(let code)): "its end could not be awaited: \(systemMessage(code))"
+        }
+    }
+}
+
+extension OpenStore {
+    /// Where outputs of commands go that are too large for an outcome; made when first asked for.
+    var outputsPath: String {
+        let path = self.path + "/outputs"
+        // Already there, or the spill itself will say why not.
+        mkdir(path, 0o700)
+        return path
+    }
+}
+
+extension JobStore {
+    /// A command to be enqueued, with the bytes of the input that it was made for.
+    package struct CommandRequest: Sendable {
+        package let command: Command
+        package let input: [UInt8]
+        package init(command: Command, input: [UInt8] = []) {
+            self.command = command
+            self.input = input
+        }
+    }
+
+    /// Enqueues commands all or nothing. Each keeps the bytes of its input beside it, by which a run that goes on knows it.
+    package func enqueue(
+        commands: some Sequence<CommandRequest> & Sendable, options: EnqueueOptions
+    ) async throws(EnqueueError) -> [ClosedRange<UInt64>] {
+        let request = try EnqueueRequest(
+            name: CommandJob.name, options, codec: .raw, limit: payloadLimit,
+            codecID: CommandJob.codec)
+        var iterator = commands.makeIterator()
+        let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
+            (writer) throws(CodecError) in
+            guard let next = iterator.next() else { return nil }
+            next.input.withUnsafeBytes { writer.append(contentsOf: $0) }
+            var bytes: [UInt8] = []
+            next.command.encode(into: &bytes)
+            bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
+            return next.input.count
+        }
+        return jobs.idRanges
+    }
+
+    /// The file that holds an output that was spilled.
+    package func spillPath(_ name: String) -> String { open.path + "/outputs/" + name }
+}
+
+extension JobRunner {
+    /// A runner of commands of one queue.
+    package convenience init(
+        commandsOf queue: String, in store: JobStore, retryPolicy: RetryPolicy, options: Options,
+        onStart: (@Sendable (JobID) -> Void)? = nil,
+        onEnd: (@Sendable (JobID, CommandEnd) -> Void)? = nil
+    ) throws(RunnerError) {
+        var registry = try JobRegistry(types: [], closures: [])
+        try registry.add(
+            CommandEntry(queue: queue, retryPolicy: retryPolicy, onStart: onStart, onEnd: onEnd))
+        try self.init(
+            store, registry: registry, options: options, logger: Logger(label: "petiole"))
+    }
+}

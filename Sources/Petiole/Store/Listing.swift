@@ -1,0 +1,293 @@
+import PetioleStorage
+
+/// Which jobs a listing gives.
+public struct JobFilter: Sendable, Hashable {
+    /// States as people ask for them.
+    public enum State: String, Sendable, Hashable, CaseIterable {
+        /// In a lane, or running.
+        case ready
+        /// An attempt runs.
+        case running
+        /// Another attempt is to come.
+        case waiting
+        /// No runner knows the name yet.
+        case parked
+        /// Ended with a result.
+        case succeeded
+        /// Ended by the failure of its only attempt.
+        case failed
+        /// Ended because somebody asked.
+        case cancelled
+        /// Dead letters.
+        case deadLetter = "dead"
+    }
+    /// Only jobs in one of these; empty: all.
+    public var states: Set<State> = []
+    /// Only jobs of this name.
+    public var name: String?
+    /// Only jobs that were accepted for this queue.
+    public var queue: String?
+    /// Only jobs with a greater id.
+    public var after: JobID?
+
+    /// Makes a filter that lets every job pass.
+    public init() {}
+}
+
+/// A job as a listing shows it.
+public struct JobSummary: Sendable, Hashable {
+    /// The job's id.
+    public let id: JobID
+    /// The name of its type.
+    public let name: String
+    /// The queue that it was accepted for.
+    public let queue: String
+    /// 0…9, 0 first.
+    public let priority: Int
+    /// When it was accepted.
+    public let acceptedAt: WallTime
+    /// Bytes of its payload.
+    public let payloadBytes: Int
+    /// Where it is in its life.
+    public let state: JobState
+}
+
+/// All that is known of a job.
+public struct JobDetails: Sendable {
+    /// What a listing shows.
+    public let summary: JobSummary
+    /// How the payload became bytes: 0 raw, 1 compact, 2 JSON, 3 a command.
+    public let payloadCodec: UInt8
+    /// The payload's bytes.
+    public let payload: [UInt8]
+    /// What was kept beside the payload: of a command, the input that it was made for.
+    public let extras: [UInt8]
+    /// Attempts that failed and were followed by another, oldest first; the newest 16.
+    public let failedAttempts: [FailedAttempt]
+    /// How the result became bytes, nil without an outcome.
+    public let resultCodec: UInt8?
+    /// The result's bytes; empty when none was kept.
+    public let result: [UInt8]
+
+    /// The payload as JSON text, when its form can be shown so; at most `limit` bytes of it.
+    public func payloadJSON(limit: Int = 1 << 20) -> String? {
+        Self.json(payload, payloadCodec, limit)
+    }
+
+    /// The result as JSON text, when its form can be shown so.
+    public func resultJSON(limit: Int = 1 << 20) -> String? {
+        resultCodec.flatMap { Self.json(result, $0, limit) }
+    }
+
+    private static func json(_ bytes: [UInt8], _ codec: UInt8, _ limit: Int) -> String? {
+        switch codec {
+        case PayloadCodec.compact.id:
+            // What cannot be shown is shown as nothing: the bytes are there besides.
+            bytes.withUnsafeBytes { try? compactToJSON($0, maximumBytes: limit) }
+        case PayloadCodec.json.id where bytes.count <= limit: String(decoding: bytes, as: UTF8.self)
+        default: nil
+        }
+    }
+}
+
+extension JobStore {
+    /// Jobs in the order of their ids, for as long as `visit` returns true. Those that pruning kept apart come last.
+    /// - Complexity: O(jobs kept) when nothing is told of a queue; the log is read block by block, each in a view of its own.
+    public func forEachJob(
+        _ filter: JobFilter = JobFilter(), _ visit: (JobSummary) -> Bool
+    ) throws(StoreError) {
+        try forEachRecord(filter) { summary, _, _ in visit(summary) }
+    }
+
+    /// The same with the bytes kept beside each payload, and the payload, lent for the call.
+    package func forEachRecord(
+        _ filter: JobFilter,
+        _ visit: (JobSummary, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
+    ) throws(StoreError) {
+        let open = open
+        let queueRows = try queueRows()
+        var queueNames: [UInt32: String] = [:]
+        for (name, record) in queueRows { queueNames[record.id] = name }
+        let queue = filter.queue.map { wanted in
+            queueRows.first { $0.name == wanted }?.record.id ?? 0
+        }
+        for table in [open.tables.jobs, open.tables.kept] {
+            var next = (filter.after?.rawValue ?? 0) + 1
+            var isFirst = true
+            while true {
+                // A view for each few blocks: a listing must not keep freed pages from being reused for long.
+                let page = try open.read { (reader) throws(StorageError) -> Page in
+                    let cursor = try reader.cursor(table)
+                    var page = Page()
+                    var entry =
+                        isFirst ? try cursor.floor(Key(next)) : try cursor.ceiling(Key(next))
+                    if entry == nil, isFirst { entry = try cursor.ceiling(Key(next)) }
+                    var blocks = 0
+                    while let (key, value) = entry, blocks < 16 {
+                        let block = try formatted { () throws(FormatError) in
+                            try JobBlockView(first: key.bigEndian(at: 0), value: value)
+                        }
+                        page.next = block.end
+                        if queue == nil || block.queue == queue {
+                            blocks += 1
+                            for id in max(block.first, isFirst ? next : 0)..<block.end {
+                                if id < next { continue }
+                                guard
+                                    let item = try Self.item(
+                                        id, block, reader, open.tables)
+                                else { continue }
+                                page.items.append(item)
+                            }
+                        }
+                        entry = try cursor.next()
+                    }
+                    page.isLast = entry == nil
+                    return page
+                }
+                isFirst = false
+                next = page.next
+                for item in page.items {
+                    let state = try state(item)
+                    let summary = JobSummary(
+                        id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
+                        queue: queueNames[item.queue] ?? "?", priority: Int(item.priority),
+                        acceptedAt: WallTime(microseconds: item.acceptedAt),
+                        payloadBytes: item.bytes.count - item.extras, state: state)
+                    if let name = filter.name, name != summary.name { continue }
+                    guard filter.states.isEmpty || filter.accepts(state) else { continue }
+                    let goesOn = item.bytes.withUnsafeBytes { bytes in
+                        visit(
+                            summary, UnsafeRawBufferPointer(rebasing: bytes[..<item.extras]),
+                            UnsafeRawBufferPointer(rebasing: bytes[item.extras...]))
+                    }
+                    if !goesOn { return }
+                }
+                if page.isLast { break }
+            }
+        }
+    }
+
+    private struct Page {
+        var items: [Item] = []
+        var next: UInt64 = 0
+        var isLast = false
+    }
+
+    private struct Item {
+        var id: UInt64
+        var name: UInt32
+        var queue: UInt32
+        var priority: UInt8
+        var acceptedAt: Int64
+        var extras: Int
+        var bytes: [UInt8]
+        var active: ActiveRecord?
+        var outcome: Outcome?
+    }
+
+    private static func item(
+        _ id: UInt64, _ block: JobBlockView, _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> Item? {
+        // A damaged job is listed by `petiole doctor`.
+        guard let entry = try? block.entry(id) else { return nil }
+        if try isStaged(id, reader, tables) { return nil }
+        let active = try Lookup.active(id, reader, tables)
+        var outcome: Outcome?
+        if active == nil, let outcomes = try Lookup.outcomes(id, reader, tables) {
+            outcome = try formatted { () throws(FormatError) in try Outcome(outcomes.entry(id)) }
+        }
+        return Item(
+            id: id, name: entry.meta.name, queue: active?.queue ?? block.queue,
+            priority: active?.priority ?? block.priority, acceptedAt: block.acceptedAt,
+            extras: entry.extras.count, bytes: Array(entry.extras) + Array(entry.payload),
+            active: active, outcome: outcome)
+    }
+
+    private func state(_ item: Item) throws(StoreError) -> JobState {
+        if let outcome = item.outcome { return .ended(outcome) }
+        if let running = runningState(JobID(rawValue: item.id)) { return running }
+        switch item.active?.state {
+        case .waiting:
+            return .waiting(
+                due: WallTime(microseconds: item.active!.due), attempts: Int(item.active!.attempts))
+        case .parked: return .parked(name: try jobName(item.active!.name) ?? "?")
+        case .ready, nil: return .ready
+        }
+    }
+
+    /// All that is known of a job.
+    /// - Throws: ``StoreError/noSuchJob(_:)`` when it was pruned or never was.
+    public func details(of id: JobID) throws(StoreError) -> JobDetails {
+        let open = open
+        var filter = JobFilter()
+        filter.after = JobID(rawValue: id.rawValue &- 1)
+        var found: (JobSummary, [UInt8], [UInt8])?
+        try forEachRecord(filter) { summary, extras, payload in
+            if summary.id == id { found = (summary, Array(extras), Array(payload)) }
+            return false
+        }
+        if found == nil {
+            // Among what pruning kept apart.
+            try forEachRecord(filter) { summary, extras, payload in
+                if summary.id == id { found = (summary, Array(extras), Array(payload)) }
+                return summary.id < id
+            }
+        }
+        guard let found else { throw .noSuchJob(id) }
+        struct Rest {
+            var codec: UInt8 = 0
+            var resultCodec: UInt8?
+            var result: [UInt8] = []
+            var history: [AttemptHistory.Item] = []
+        }
+        let rest = try open.read { (reader) throws(StorageError) -> Rest in
+            var rest = Rest()
+            if let block = try Lookup.block(id.rawValue, reader, open.tables) {
+                rest.codec = try formatted { () throws(FormatError) in
+                    try block.entry(id.rawValue).meta.codec
+                }
+            }
+            if let active = try Lookup.active(id.rawValue, reader, open.tables) {
+                rest.history = try formatted { () throws(FormatError) in
+                    try AttemptHistory.read(active.history)
+                }
+            } else if let outcomes = try Lookup.outcomes(id.rawValue, reader, open.tables) {
+                try formatted { () throws(FormatError) in
+                    let entry = try outcomes.entry(id.rawValue)
+                    rest.resultCodec = entry.codec
+                    rest.result = Array(entry.result)
+                    if let history = entry.history {
+                        rest.history = try AttemptHistory.read(history)
+                    }
+                }
+            }
+            return rest
+        }
+        return JobDetails(
+            summary: found.0, payloadCodec: rest.codec, payload: found.2, extras: found.1,
+            failedAttempts: rest.history.map { item in
+                FailedAttempt(
+                    attempt: item.attempt, startedAt: WallTime(microseconds: item.startedAt),
+                    runTime: .microseconds(item.runMicroseconds),
+                    failure: JobFailure(type: item.failure.type, message: item.failure.message))
+            }, resultCodec: rest.resultCodec, result: rest.result)
+    }
+}
+
+extension JobFilter {
+    fileprivate func accepts(_ state: JobState) -> Bool {
+        switch state {
+        case .ready: states.contains(.ready)
+        case .running: states.contains(.running) || states.contains(.ready)
+        case .waiting: states.contains(.waiting)
+        case .parked: states.contains(.parked)
+        case .ended(let outcome):
+            switch outcome.kind {
+            case .succeeded: states.contains(.succeeded)
+            case .failed: states.contains(.failed)
+            case .cancelled: states.contains(.cancelled)
+            case .deadLetter: states.contains(.deadLetter)
+            }
+        }
+    }
+}
