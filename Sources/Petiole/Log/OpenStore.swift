@@ -43,6 +43,8 @@ final class OpenStore: Sendable {
         self.identity = identity
         self.clock = clock
         do {
+            // LMDB trusts its file: what can be told beforehand is an error, not a crash.
+            try DataFileCheck.beforeOpening(directory: path)
             environment = try Environment(
                 directory: path, tableNames: StoreFormat.tables, creating: false,
                 options: Environment.Options())
@@ -66,6 +68,8 @@ final class OpenStore: Sendable {
         } catch let error as NewerFormat {
             throw .newerFormat(
                 path: path, found: Int(error.found), supported: Int(StoreFormat.version))
+        } catch let error as DataFileProblem {
+            throw StoreError(error, path: path)
         } catch let error as StorageError {
             throw StoreError(error, path: path)
         } catch {

@@ -27,6 +27,19 @@ public enum StoreError: Error, Sendable, Equatable {
     /// The disk or the system failed; whether the last change is there is unknown until the store is opened anew.
     case failed(path: String, reason: String)
 
+    init(_ problem: DataFileProblem, path: String) {
+        switch problem {
+        case .noDirectory, .noDataFile: self = .noStore(path: path)
+        case .notADirectory, .notARegularFile, .symbolicLink, .otherNames:
+            self = .notAStore(path: path, reason: problem.description)
+        case .otherMachine: self = .remoteFileSystem(path: path)
+        case .otherOwner, .writableByOthers, .cannotRead:
+            self = .notPermitted(path: path, reason: problem.description)
+        case .tooShort, .header, .cutShort, .damaged, .changing:
+            self = .damaged(path: path, reason: problem.description)
+        }
+    }
+
     init(_ error: StorageError, path: String, usage: Environment.Usage? = nil, limit: Int? = nil) {
         switch error {
         case .mapFull:
