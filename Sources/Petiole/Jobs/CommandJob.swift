@@ -120,8 +120,7 @@ extension JobStore {
         commands: some Sequence<CommandRequest> & Sendable, options: EnqueueOptions
     ) async throws(EnqueueError) -> [ClosedRange<UInt64>] {
         let request = try EnqueueRequest(
-            name: CommandJob.name, options, codec: .raw, limit: payloadLimit,
-            codecID: CommandJob.codec)
+            name: CommandJob.name, options, codec: .raw, codecID: CommandJob.codec, in: open)
         var iterator = commands.makeIterator()
         let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
             (writer) throws(CodecError) in

@@ -26,6 +26,8 @@ final class OpenStore: Sendable {
     private let bellFile: MappedFile
     private let identity: FileIdentity
     let watch: OutcomeWatch
+    /// Requests by job type, see ``request(_:_:codec:)``; forgotten when the settings change.
+    let requests = Mutex<[ObjectIdentifier: EnqueueRequest]>([:])
     private let targets = Mutex<[TargetKey: JobTarget]>([:])
 
     struct TargetKey: Hashable {
@@ -189,19 +191,8 @@ final class OpenStore: Sendable {
     /// Whether the path still names the directory that is open.
     var isReplaced: Bool { FileIdentity(path + "/data.mdb") != identity }
 
-    func update(_ settings: SettingsRecord) async throws(StoreError) {
-        let tables = tables
-        try await perform { (transaction, _) throws(StorageError) in
-            try withBytes(settings.bytes) { (value) throws(StorageError) in
-                try transaction.put(
-                    tables.meta, RecordKey.settings.withUnsafeBytes { Key(copying: $0) }, value)
-            }
-        }
-        settingsRecord.withLock { $0 = settings }
-        writer.byteLimit.withLock { $0 = Int(clamping: settings.byteLimit) }
-    }
-
     func adoptSettings(_ settings: SettingsRecord) {
+        requests.withLock { $0 = [:] }
         settingsRecord.withLock { $0 = settings }
         writer.byteLimit.withLock { $0 = Int(clamping: settings.byteLimit) }
     }

@@ -8,8 +8,12 @@ final class Ownership: Sendable {
     private let seatLock: Int64
     private let queues: [UInt32]
     private let seat: Int
+    private let claims: Claims
 
-    private init(_ store: OpenStore, queueLocks: [Int64], queues: [UInt32], seat: Int) {
+    private init(
+        _ store: OpenStore, _ claims: Claims, queueLocks: [Int64], queues: [UInt32], seat: Int
+    ) {
+        self.claims = claims
         self.store = store
         self.queueLocks = queueLocks
         self.queues = queues
@@ -51,7 +55,8 @@ final class Ownership: Sendable {
                     throw RunnerError.store(
                         .failed(path: open.path, reason: "no thread could be started: \(error)"))
                 }
-                return Ownership(open, queueLocks: locks, queues: ids, seat: seat)
+                return Ownership(
+                    open, core.claims, queueLocks: locks, queues: ids, seat: seat)
             } catch {
                 for byte in locks { open.locks.unlock(byte) }
                 throw error
@@ -138,7 +143,8 @@ final class Ownership: Sendable {
         }
         let queues = zip(names, epochs.0).map { name, record in
             OwnedQueue(name: name, id: record.id, epoch: record.epoch, path: open.path) {
-                [weak core] in core?.fail($0)
+                // Let go of when the queue is given up.
+                core.fail($0)
             }
         }
         core.claims.begin(queues, suspects: [])
@@ -172,6 +178,7 @@ final class Ownership: Sendable {
     /// Lets the next owner come.
     func giveUp() {
         for slot in store.slots.occupied(seat: seat) { slot.clear() }
+        claims.begin([], suspects: [])
         for queue in queues { store.writer.progress.forget(queue: queue) }
         store.locks.unlock(seatLock)
         for byte in queueLocks { store.locks.unlock(byte) }

@@ -15,7 +15,7 @@ extension JobStore {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<J.Output> {
-        let request = try EnqueueRequest(J.self, options, codec: J.codec, limit: payloadLimit)
+        let request = try open.request(J.self, options, codec: J.codec)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -27,7 +27,7 @@ extension JobStore {
     public func enqueue<J: RawJob>(
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<[UInt8]> {
-        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        let request = try open.request(J.self, options, codec: .raw)
         let block = try request.block { (writer) throws(CodecError) in
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
         }
@@ -41,7 +41,7 @@ extension JobStore {
         name: String, payload: Payload, output: Output.Type = NoResult.self,
         codec: PayloadCodec = .compact, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<Output> {
-        let request = try EnqueueRequest(name: name, options, codec: codec, limit: payloadLimit)
+        let request = try EnqueueRequest(name: name, options, codec: codec, in: open)
         let block = try request.block { (writer) throws(CodecError) in
             try codec.encode(payload, into: &writer)
         }
@@ -53,7 +53,7 @@ extension JobStore {
     public func enqueue(
         name: String, json: String, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobID {
-        let request = try EnqueueRequest(name: name, options, codec: .compact, limit: payloadLimit)
+        let request = try EnqueueRequest(name: name, options, codec: .compact, in: open)
         var text = json
         let block = try request.block { (writer) throws(CodecError) in
             var result: Result<Void, CodecError> = .success(())
@@ -70,7 +70,7 @@ extension JobStore {
     private func accept(
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
-        let target = open.target(request)
+        let target = request.target
         let submission = Handover(EnqueueSubmission(target, block))
         let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
             submission.value.reply = { continuation.resume(returning: $0) }
@@ -98,7 +98,7 @@ extension JobStore {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions(), durability: BufferedDurability
     ) throws(EnqueueError) -> PendingJob<J.Output> {
-        let request = try EnqueueRequest(J.self, options, codec: J.codec, limit: payloadLimit)
+        let request = try open.request(J.self, options, codec: J.codec)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -111,7 +111,7 @@ extension JobStore {
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions(),
         durability: BufferedDurability
     ) throws(EnqueueError) -> PendingJob<[UInt8]> {
-        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        let request = try open.request(J.self, options, codec: .raw)
         let block = try request.block { (writer) throws(CodecError) in
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
         }
@@ -127,7 +127,7 @@ extension JobStore {
     ) throws(EnqueueError) -> PendingJob<Output> {
         let pending = PendingAcceptance(request)
         let open = open
-        let submission = EnqueueSubmission(open.target(request), block) { result in
+        let submission = EnqueueSubmission(request.target, block) { result in
             if case .failure(let error) = result { open.buffered.failed(open.storeError(error)) }
             pending.settle(result.mapError { open.storeError($0) })
         }
@@ -171,8 +171,7 @@ extension JobStore {
     ) async throws(EnqueueError) -> EnqueuedJobs<Jobs.Element.Output>
     where Jobs.Element: CodableJob {
         typealias Element = Jobs.Element
-        let request = try EnqueueRequest(
-            Element.self, options, codec: Element.codec, limit: payloadLimit)
+        let request = try open.request(Element.self, options, codec: Element.codec)
         var iterator = jobs.makeIterator()
         return try await acceptMany(request) { (writer) throws(CodecError) in
             guard let job = iterator.next() else { return nil }
@@ -187,7 +186,7 @@ extension JobStore {
     public func enqueue<J: RawJob, Payloads: Sequence>(
         _ type: J.Type, payloads: Payloads, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> where Payloads.Element == [UInt8] {
-        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        let request = try open.request(J.self, options, codec: .raw)
         var iterator = payloads.makeIterator()
         return try await acceptMany(request) { (writer) throws(CodecError) in
             guard let payload = iterator.next() else { return nil }
@@ -205,7 +204,7 @@ extension JobStore {
         _ type: J.Type, count: Int, options: EnqueueOptions = EnqueueOptions(),
         _ write: (Int, inout PayloadBytes) -> Void
     ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> {
-        let request = try EnqueueRequest(J.self, options, codec: .raw, limit: payloadLimit)
+        let request = try open.request(J.self, options, codec: .raw)
         var index = 0
         return try await acceptMany(request, expecting: count) { (writer) throws(CodecError) in
             guard index < count else { return nil }
@@ -221,7 +220,7 @@ extension JobStore {
         _ request: EnqueueRequest, expecting: Int? = nil,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
-        let target = open.target(request)
+        let target = request.target
         var head: EnqueueSubmission?
         var bytes = 0
         var stage: StageWriter?
@@ -304,42 +303,42 @@ public struct PayloadBytes: ~Copyable {
 
 /// An enqueue that was found to be grantable: names checked, options resolved.
 struct EnqueueRequest: Sendable {
-    let name: String
-    let queue: String
-    let priority: UInt8
+    let target: JobTarget
     let codec: PayloadCodec
     let limit: Int
     private let meta: JobBlock.Meta
 
+    var name: String { target.jobName }
+    var queue: String { target.queueName }
+
     init<J: JobType>(
-        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec, limit: Int
+        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec, in store: OpenStore
     ) throws(EnqueueError) {
         try self.init(
             name: J.jobName, queue: options.queue ?? J.queue,
             keepsResult: options.keepsResult ?? J.keepsResult, options, codecID: codec.id,
-            codec: codec, limit: limit)
+            codec: codec, in: store)
     }
 
     init(
-        name: String, _ options: EnqueueOptions, codec: PayloadCodec, limit: Int,
-        codecID: UInt8? = nil
+        name: String, _ options: EnqueueOptions, codec: PayloadCodec, codecID: UInt8? = nil,
+        in store: OpenStore
     ) throws(EnqueueError) {
         try self.init(
             name: name, queue: options.queue ?? "default", keepsResult: options.keepsResult ?? true,
-            options, codecID: codecID ?? codec.id, codec: codec, limit: limit)
+            options, codecID: codecID ?? codec.id, codec: codec, in: store)
     }
 
     private init(
         name: String, queue: String, keepsResult: Bool, _ options: EnqueueOptions, codecID: UInt8,
-        codec: PayloadCodec, limit: Int
+        codec: PayloadCodec, in store: OpenStore
     ) throws(EnqueueError) {
         try NameForm.check(name, "job")
         try NameForm.check(queue, "queue")
-        self.name = name
-        self.queue = queue
-        priority = UInt8(min(max(options.priority, 0), 9))
+        target = store.target(
+            queue: queue, job: name, priority: UInt8(min(max(options.priority, 0), 9)))
         self.codec = codec
-        self.limit = limit
+        limit = Int(store.settings.payloadLimit)
         meta = JobBlock.Meta(
             codec: codecID, flags: keepsResult ? 0 : JobBlock.discardsResult,
             maxAttempts: UInt8(min(max(options.maxAttempts ?? 0, 0), 255)))
@@ -398,7 +397,18 @@ struct EnqueueRequest: Sendable {
 }
 
 extension OpenStore {
-    func target(_ request: EnqueueRequest) -> JobTarget {
-        target(queue: request.queue, job: request.name, priority: request.priority)
+    /// The request for jobs of a type; made once when the options leave everything to the type, so that an enqueue neither
+    /// checks nor hashes names.
+    func request<J: JobType>(
+        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec
+    ) throws(EnqueueError) -> EnqueueRequest {
+        guard options.isDefault else {
+            return try EnqueueRequest(type, options, codec: codec, in: self)
+        }
+        let key = ObjectIdentifier(type)
+        if let request = requests.withLock({ $0[key] }) { return request }
+        let request = try EnqueueRequest(type, options, codec: codec, in: self)
+        requests.withLock { $0[key] = request }
+        return request
     }
 }

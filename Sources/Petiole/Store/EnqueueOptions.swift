@@ -20,6 +20,12 @@ public struct EnqueueOptions: Sendable, Hashable {
     }
 }
 
+extension EnqueueOptions {
+    var isDefault: Bool {
+        queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil
+    }
+}
+
 /// Chooses the enqueue that does not wait for the disk.
 public struct BufferedDurability: Sendable {
     /// What to do while the buffer is full.

@@ -35,7 +35,7 @@ struct StageWriter {
             lease = StageLease(locks: open.locks, byte: byte)
             break
         }
-        let target = open.target(request)
+        let target = request.target
         let stage = stage
         do throws(StoreError) {
             try await open.perform { (transaction, state) throws(StorageError) in
