@@ -9,26 +9,31 @@ import Synchronization
 
 // The bell
 //
-// One 32-bit word in memory that several processes map. It only counts up, and its value means nothing but "something has
-// happened since you read another one".
+// One 32-bit word in memory that several processes map. It only counts up, and its value means
+// nothing but "something has happened since you read another one".
 //
 //     sleeper                                  ringer
 //     reads 7
 //     looks at the store, finds nothing
 //                                              commits
 //                                              makes it 8, wakes all
-//     waits while it is 7: returns at once     ← without the value, this sleeper would wait for the next ring
+//     waits while it is 7: returns at once     ← without the value, this sleeper would wait for the
+//     next ring
 //
-// `ring` adds with release and `value` loads with acquire: who reads the new value sees what was written before the ring. That
-// the commit itself is seen is the store's matter (its own root page and locks).
+// `ring` adds with release and `value` loads with acquire: who reads the new value sees what was
+// written before the ring. That the commit itself is seen is the store's matter (its own root page
+// and locks).
 //
-// A *nudge* is for one sleeper of this process: it also adds one, so that the sleeper cannot miss it, but wakes only who waits
-// with the same mask. Nobody else has lost anything: who sleeps at 7 while a nudge makes it 8 is woken by the next ring, and
-// who is about to sleep returns at once and looks again.
+// A *nudge* is for one sleeper of this process: it also adds one, so that the sleeper cannot miss
+// it, but wakes only who waits with the same mask. Nobody else has lost anything: who sleeps at 7
+// while a nudge makes it 8 is woken by the next ring, and who is about to sleep returns at once and
+// looks again.
 //
-// Exactly 2^32 rings between a read and the wait would go unseen; whoever sleeps for long also has a deadline.
+// Exactly 2^32 rings between a read and the wait would go unseen; whoever sleeps for long also has
+// a deadline.
 
-/// The word that wakes sleepers of all processes when something was committed. Whoever makes one keeps its memory mapped.
+/// The word that wakes sleepers of all processes when something was committed. Whoever makes one
+/// keeps its memory mapped.
 // Unchecked: the pointer never changes, and the word is only touched atomically.
 @safe
 package struct Bell: @unchecked Sendable {
@@ -78,7 +83,8 @@ package struct Bell: @unchecked Sendable {
         unsafe petiole_wake(raw, isShared ? 1 : 0, CInt.max)
     }
 
-    /// Waits while the bell stands at `seen`. Returns when it moved, at the deadline, or for no reason: the caller looks again.
+    /// Waits while the bell stands at `seen`. Returns when it moved, at the deadline, or for no
+    /// reason: the caller looks again.
     /// - Parameter deadline: nanoseconds on the real-time clock; nil: none.
     /// - Returns: false when the deadline was reached.
     @discardableResult

@@ -9,9 +9,10 @@ import Synchronization
 
 // Parking
 //
-// A worker is *busy* (it has a ticket, or is between two and has just looked), *searching* (it found nothing and is about to
-// look again, or was woken to look), or *parked* (it waits, or is just about to). How many search and how many are parked
-// stands in one word, `crowd`, moved by sequentially consistent operations:
+// A worker is *busy* (it has a ticket, or is between two and has just looked), *searching* (it
+// found nothing and is about to look again, or was woken to look), or *parked* (it waits, or is
+// just about to). How many search and how many are parked stands in one word, `crowd`, moved by
+// sequentially consistent operations:
 //
 // | from      | to        | operation  | by                                                      |
 // |-----------|-----------|------------|---------------------------------------------------------|
@@ -21,13 +22,14 @@ import Synchronization
 // | parked    | searching | `leave`    | the worker, under the lock, if nobody has picked it     |
 // | searching | busy      | `settle`   | the worker, its ticket loaded into its rest             |
 //
-// One of the parked is the sentinel and waits on the bell's word: one hop from a commit to a job's start. The others wait each
-// on a word of its own. Who announces while there is no sentinel becomes it. The lock guards who is parked and how; no one
-// holds it while waiting, or calls out of it.
+// One of the parked is the sentinel and waits on the bell's word: one hop from a commit to a job's
+// start. The others wait each on a word of its own. Who announces while there is no sentinel
+// becomes it. The lock guards who is parked and how; no one holds it while waiting, or calls out of
+// it.
 //
-// Who brings work makes it visible, puts a fence, then looks at `crowd` (`workArrived`). Who parks changes `crowd`, puts a fence,
-// then looks for work once more. In the one order of those, either the bringer sees the worker parked, or the worker
-// sees the work:
+// Who brings work makes it visible, puts a fence, then looks at `crowd` (`workArrived`). Who parks
+// changes `crowd`, puts a fence, then looks for work once more. In the one order of those, either
+// the bringer sees the worker parked, or the worker sees the work:
 //
 //     worker                                   bringer
 //     finds the ring empty
@@ -35,23 +37,28 @@ import Synchronization
 //     announces that it will park
 //     looks once more, finds 7                 ← without this second look, 7 waits for ever
 //
-// A bringer wakes nobody while someone is searching, for one of two things follows. The searcher announces, and looks again:
-// it finds the work. Or it finds other work and settles; the last searcher to settle comes after the bringer in
-// `crowd`'s order, sees that the ring is not empty, and wakes the next. So a burst of a thousand tickets costs one wake-up,
-// which starts a chain that ends when there is no more work or nobody is left to wake.
+// A bringer wakes nobody while someone is searching, for one of two things follows. The searcher
+// announces, and looks again: it finds the work. Or it finds other work and settles; the last
+// searcher to settle comes after the bringer in `crowd`'s order, sees that the ring is not empty,
+// and wakes the next. So a burst of a thousand tickets costs one wake-up, which starts a chain that
+// ends when there is no more work or nobody is left to wake.
 //
-// The sentinel's role. It reads the bell *after* it announced and *before* it looks, so a ring during its look ends the wait
-// at once. A sentinel that is picked, or that the bell wakes, has left the role under the lock. If it finds nothing it
-// announces again. If it finds work it settles; when it was the last to search, `settle` sees that there is no sentinel and
-// wakes a parked worker, who looks (so it sees all that came before) and announces as the sentinel. If others still search,
-// the first of them to park is the sentinel, or the last of them to settle sees that there is none. So whenever nobody
-// searches and somebody is parked, one of the parked is the sentinel or a wake-up for one is being sent.
+// The sentinel's role. It reads the bell *after* it announced and *before* it looks, so a ring
+// during its look ends the wait at once. A sentinel that is picked, or that the bell wakes, has
+// left the role under the lock. If it finds nothing it announces again. If it finds work it
+// settles; when it was the last to search, `settle` sees that there is no sentinel and wakes a
+// parked worker, who looks (so it sees all that came before) and announces as the sentinel. If
+// others still search, the first of them to park is the sentinel, or the last of them to settle
+// sees that there is none. So whenever nobody searches and somebody is parked, one of the parked is
+// the sentinel or a wake-up for one is being sent.
 //
-// The sentinel must be wakeable by events of this process: it is nudged (see `Bell`), which wakes no other process.
+// The sentinel must be wakeable by events of this process: it is nudged (see `Bell`), which wakes
+// no other process.
 //
-// A private word is a token: set by who picks, under the lock, and reset under the lock by the worker that leaves. A picked
-// worker that found work in its last look thus never waits, and never leaves a token behind. The wake-up itself is sent
-// after the lock is given back and may come late: then it ends some other wait for no reason, and that worker waits again.
+// A private word is a token: set by who picks, under the lock, and reset under the lock by the
+// worker that leaves. A picked worker that found work in its last look thus never waits, and never
+// leaves a token behind. The wake-up itself is sent after the lock is given back and may come late:
+// then it ends some other wait for no reason, and that worker waits again.
 
 /// Where one thread waits: a word that is 1 once it was picked.
 // Unchecked: the pointer never changes, and the word is only touched atomically.
@@ -111,7 +118,8 @@ final class Sleeper: @unchecked Sendable {
     }
 }
 
-/// Who is parked and how to wake them. The steps are separate functions, so that tests can act out any schedule of them.
+/// Who is parked and how to wake them. The steps are separate functions, so that tests can act out
+/// any schedule of them.
 final class Parking: Sendable {
     enum Role {
         /// Waits on the bell's word.
@@ -146,10 +154,10 @@ final class Parking: Sendable {
     private static let oneSearching: UInt64 = 1 << 32
     private static let oneParked: UInt64 = 1
 
-    private let lot = Mutex(Lot())
+    private let lot = Guarded(Lot())
     private let bell: Bell
-    /// The group in which this pool's sentinel waits on the bell; see `Bell`. Pools of other processes may share it, which
-    /// costs them a look.
+    /// The group in which this pool's sentinel waits on the bell; see `Bell`. Pools of other
+    /// processes may share it, which costs them a look.
     private let mask: UInt32
 
     private static let pools = Atomic<UInt32>(0)
@@ -189,7 +197,8 @@ final class Parking: Sendable {
             lot.idle.append(sleeper)
             return .idle
         }
-        // Sequentially consistent: between the announcement and the second look, whose loads are weaker.
+        // Sequentially consistent: between the announcement and the second look, whose loads are
+        // weaker.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         return role
     }
@@ -219,7 +228,8 @@ final class Parking: Sendable {
         }
     }
 
-    /// Searching → busy. The last to do so wakes the next, if there is more to do or nobody listens to the bell.
+    /// Searching → busy. The last to do so wakes the next, if there is more to do or nobody listens
+    /// to the bell.
     /// - Parameter more: asked only when it matters: whether more work is in sight.
     func settle(more: () -> Bool) {
         // Sequentially consistent: the order of `crowd`; see the note.
@@ -227,7 +237,8 @@ final class Parking: Sendable {
             crowdWord.wrappingSubtract(Parking.oneSearching, ordering: .sequentiallyConsistent)
                 .oldValue)
         guard old.searching == 1 else { return }
-        // Sequentially consistent: between the step and the look at the work, whose loads are weaker.
+        // Sequentially consistent: between the step and the look at the work, whose loads are
+        // weaker.
         atomicMemoryFence(ordering: .sequentiallyConsistent)
         // `parked` is read anew: somebody may have announced since.
         guard crowd.parked > 0 else { return }
@@ -244,7 +255,8 @@ final class Parking: Sendable {
         if crowd.searching == 0 && crowd.parked > 0 { wakeOne() }
     }
 
-    /// Parked → searching for one worker: private ones first, so that the sentinel stays at the bell.
+    /// Parked → searching for one worker: private ones first, so that the sentinel stays at the
+    /// bell.
     /// - Returns: false when nobody was parked.
     @discardableResult
     func wakeOne(ifSentinelWaits: Bool = true) -> Bool {

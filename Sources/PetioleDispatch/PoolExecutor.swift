@@ -3,26 +3,31 @@ import Synchronization
 
 // Swift tasks on the pool
 //
-// An executor cannot refuse, so the queue has no bound. It is looked at by workers between their jobs, and, when they cannot
-// come, by one *server*: a thread of its own that is started when it is first needed.
+// An executor cannot refuse, so the queue has no bound. It is looked at by workers between their
+// jobs, and, when they cannot come, by one *server*: a thread of its own that is started when it is
+// first needed.
 //
-// `attending` counts the threads that run jobs of this queue now, and look at it again afterwards. Who enqueues adds the job,
-// puts a fence, then asks in this order (`jobsArrived`):
+// `attending` counts the threads that run jobs of this queue now, and look at it again afterwards.
+// Who enqueues adds the job, puts a fence, then asks in this order (`jobsArrived`):
 //
-// 1. Is somebody searching? Then that worker announces and looks again, or settles and looks at this queue (`Parking`).
+// 1. Is somebody searching? Then that worker announces and looks again, or settles and looks at
+//    this queue (`Parking`).
 // 2. Is somebody parked? Wake one.
 // 3. Is somebody attending? It looks again after it has stopped attending.
 // 4. Else all workers are inside synchronous jobs, or there are none: see that the server runs.
 //
-// What must not happen: a job in the queue, nobody attending, searching or woken. Why it cannot: each of these threads, when it
-// leaves that state, changes the counter, puts a fence and then looks at the queue; one of the two sees the other, as in
-// `Parking`. The server decides to wait under the lock that `needServer` takes, after looking at the queue under it.
+// What must not happen: a job in the queue, nobody attending, searching or woken. Why it cannot:
+// each of these threads, when it leaves that state, changes the counter, puts a fence and then
+// looks at the queue; one of the two sees the other, as in `Parking`. The server decides to wait
+// under the lock that `needServer` takes, after looking at the queue under it.
 //
-// An attending thread whose job runs for long keeps the others waiting, until a worker comes between two of its own jobs.
-// That is Swift's rule for tasks: they suspend, they do not block. A task that must block says so with `pool.blocking`.
+// An attending thread whose job runs for long keeps the others waiting, until a worker comes
+// between two of its own jobs. That is Swift's rule for tasks: they suspend, they do not block. A
+// task that must block says so with `pool.blocking`.
 //
-// After the pool has stopped there are no workers, so every job goes to the server, which ends whenever the queue is empty and is
-// started again by the next job: no task is lost, and no thread stays behind.
+// After the pool has stopped there are no workers, so every job goes to the server, which ends
+// whenever the queue is empty and is started again by the next job: no task is lost, and no thread
+// stays behind.
 
 /// Runs Swift tasks on the threads of a pool: `Task(executorPreference: pool.executor)`.
 package final class PoolExecutor: TaskExecutor {
@@ -38,11 +43,12 @@ package final class PoolExecutor: TaskExecutor {
         var isStopped = false
     }
 
-    private let queue = Mutex(JobQueue())
-    /// How many jobs wait. Raised after a job was added, lowered after it was taken, so it may be below zero for a moment.
+    private let queue = Guarded(JobQueue())
+    /// How many jobs wait. Raised after a job was added, lowered after it was taken, so it may be
+    /// below zero for a moment.
     private let waiting = Atomic<Int>(0)
     private let attending = Atomic<Int>(0)
-    private let serving = Mutex(Serving())
+    private let serving = Guarded(Serving())
     private let parking: Parking
     private let name: String
 
@@ -160,7 +166,8 @@ package final class PoolExecutor: TaskExecutor {
         }
     }
 
-    /// The server's thread. It serves until its place was given up, or until there is nothing to do after the end of the pool.
+    /// The server's thread. It serves until its place was given up, or until there is nothing to do
+    /// after the end of the pool.
     private func serve(_ place: ServerPlace) {
         enum Step { case again, wait, end }
         let sleeper = Sleeper()

@@ -6,7 +6,8 @@ import CPetiole
     import Glibc
 #endif
 
-/// The processors that this process may really use: its affinity mask and the quotas of its control groups. At least 1.
+/// The processors that this process may really use: its affinity mask and the quotas of its control
+/// groups. At least 1.
 package func usableProcessors() -> Int { Int(petiole_processors()) }
 
 /// A thread could not be started.
@@ -17,7 +18,8 @@ package struct ThreadError: Error, Equatable {
 
 /// Threads of our own: named, SIGPIPE blocked.
 enum PoolThread {
-    /// 8 MiB of address space, like a main thread: user code may recurse deeply, and pages are only taken when touched.
+    /// 8 MiB of address space, like a main thread: user code may recurse deeply, and pages are only
+    /// taken when touched.
     static let stackBytes = 8 << 20
 
     /// A thread to be joined, once.
@@ -64,7 +66,8 @@ enum PoolThread {
         return error
     }
 
-    /// What the calling thread is to the pool. Set at the beginning of its body, which keeps the object alive.
+    /// What the calling thread is to the pool. Set at the beginning of its body, which keeps the
+    /// object alive.
     static var current: AnyObject? {
         guard let word = unsafe petiole_thread_word() else { return nil }
         return unsafe Unmanaged<AnyObject>.fromOpaque(word).takeUnretainedValue()

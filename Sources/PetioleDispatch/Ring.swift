@@ -2,10 +2,10 @@ import Synchronization
 
 // The turns of a slot
 //
-// A position is {lap, index}: the index in the low bits, the lap above them, and it counts on from (lap, capacity - 1) to
-// (lap + 1, 0), so any capacity does without a division. `lapLength` is a power of two greater than the capacity and so at
-// least 2, which keeps "written in this lap" (position + 1) apart from "free for the next" (position + lapLength) even in a
-// ring of one.
+// A position is {lap, index}: the index in the low bits, the lap above them, and it counts on from
+// (lap, capacity - 1) to (lap + 1, 0), so any capacity does without a division. `lapLength` is a
+// power of two greater than the capacity and so at least 2, which keeps "written in this lap"
+// (position + 1) apart from "free for the next" (position + lapLength) even in a ring of one.
 //
 // | turn of slot i                  | means                                           | written by           |
 // |---------------------------------|-------------------------------------------------|----------------------|
@@ -13,21 +13,25 @@ import Synchronization
 // | {lap, i} + 1                    | holds the element of {lap, i}, for its pop      | that push            |
 // | {lap + 1, i}                    | free again, a lap later                         | that pop             |
 //
-// `tail` is the next position to push, `head` the next to pop; each is moved by a compare-and-swap of whoever then owns that
-// position. Owning it gives the only right to touch the element, until the turn is moved on.
+// `tail` is the next position to push, `head` the next to pop; each is moved by a compare-and-swap
+// of whoever then owns that position. Owning it gives the only right to touch the element, until
+// the turn is moved on.
 //
-// What must not happen: an element is read before it is written, or overwritten before it is read. Why it cannot: both are
-// bracketed by the slot's turn, stored with release after the element was touched and loaded with acquire before. `head` and
-// `tail` publish nothing and are relaxed; a stale value only makes a compare-and-swap fail, or names a slot whose turn
-// has passed, which is seen as a turn that is ahead.
+// What must not happen: an element is read before it is written, or overwritten before it is read.
+// Why it cannot: both are bracketed by the slot's turn, stored with release after the element was
+// touched and loaded with acquire before. `head` and `tail` publish nothing and are relaxed; a
+// stale value only makes a compare-and-swap fail, or names a slot whose turn has passed, which is
+// seen as a turn that is ahead.
 //
-// A push or pop that has its position and has not yet moved the turn makes the ring *look* full or empty to who comes behind;
-// nobody waits for it. So `pop` may return nil while a later push is already complete. Whoever wakes poppers must therefore
-// wake one after *every* push, as the pool does: the push that was in the way is followed by its own wake-up, and a worker
-// that finds something wakes the next while the ring is not empty.
+// A push or pop that has its position and has not yet moved the turn makes the ring *look* full or
+// empty to who comes behind; nobody waits for it. So `pop` may return nil while a later push is
+// already complete. Whoever wakes poppers must therefore wake one after *every* push, as the pool
+// does: the push that was in the way is followed by its own wake-up, and a worker that finds
+// something wakes the next while the ring is not empty.
 //
 // Turns are compared by their wrapping difference, so wrapping past 2^64 is no event.
-// Source: D. Vyukov, "Bounded MPMC queue"; the positions with laps are those of crossbeam's `ArrayQueue`.
+// Source: D. Vyukov, "Bounded MPMC queue"; the positions with laps are those of crossbeam's
+// `ArrayQueue`.
 
 /// One cell: whose turn it is, and what it carries.
 @usableFromInline
@@ -42,15 +46,18 @@ package struct Slot<Element: BitwiseCopyable & Sendable>: ~Copyable {
     }
 }
 
-/// A bounded buffer for any number of producers and consumers. Nobody ever waits in it: a full ring refuses, an empty one
-/// gives nil. Elements come out in the order in which they were given a place.
-// Unchecked: the pointers never change, the counters are atomic, and an element is touched only by the owner of its turn.
+/// A bounded buffer for any number of producers and consumers. Nobody ever waits in it: a full ring
+/// refuses, an empty one gives nil. Elements come out in the order in which they were given a
+/// place.
+// Unchecked: the pointers never change, the counters are atomic, and an element is touched only by
+// the owner of its turn.
 @safe
 package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendable {
     /// How many elements the ring holds; the next is refused.
     package let capacity: Int
     @usableFromInline package let slots: UnsafeMutablePointer<Slot<Element>>
-    /// Producers and consumers each write their own line: 128 bytes, since processors fetch lines of 64 in pairs.
+    /// Producers and consumers each write their own line: 128 bytes, since processors fetch lines
+    /// of 64 in pairs.
     @usableFromInline package let tail: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline package let head: UnsafeMutablePointer<Atomic<UInt64>>
     @usableFromInline package let lapLength: UInt64
@@ -89,7 +96,8 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
         unsafe slots.deallocate()
     }
 
-    /// Gives the element a place. False means full (or as good as: the pop of the oldest is still under way).
+    /// Gives the element a place. False means full (or as good as: the pop of the oldest is still
+    /// under way).
     @inlinable
     package func push(_ element: Element) -> Bool {
         // Relaxed: a stale tail is found out by the slot's turn or by the compare-and-swap.
@@ -97,7 +105,8 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
         while true {
             let index = Int(truncatingIfNeeded: position & (lapLength &- 1))
             let slot = unsafe slots + index
-            // Acquire: pairs with the releasing store in `pop`, so the element was read before we overwrite it.
+            // Acquire: pairs with the releasing store in `pop`, so the element was read before we
+            // overwrite it.
             let turn = unsafe slot.pointee.turn.load(ordering: .acquiring)
             if turn == position {
                 // Relaxed: owning the position publishes nothing; the turn does, below.
@@ -108,8 +117,8 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
                     continue
                 }
                 unsafe slot.pointee.element = element
-                // Release: pairs with the acquiring load of `turn` in `pop`, so whoever reads this value also sees the
-                // element written above.
+                // Release: pairs with the acquiring load of `turn` in `pop`, so whoever reads this
+                // value also sees the element written above.
                 unsafe slot.pointee.turn.store(position &+ 1, ordering: .releasing)
                 return true
             }
@@ -119,7 +128,8 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
         }
     }
 
-    /// Takes the oldest element. Nil means empty (or as good as: the push of the oldest is still under way).
+    /// Takes the oldest element. Nil means empty (or as good as: the push of the oldest is still
+    /// under way).
     @inlinable
     package func pop() -> Element? {
         // Relaxed: a stale head is found out by the slot's turn or by the compare-and-swap.
@@ -138,8 +148,8 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
                     continue
                 }
                 let element = unsafe slot.pointee.element
-                // Release: pairs with the acquiring load of `turn` in `push`, so the element is not overwritten before it
-                // was read above.
+                // Release: pairs with the acquiring load of `turn` in `push`, so the element is not
+                // overwritten before it was read above.
                 unsafe slot.pointee.turn.store(position &+ lapLength, ordering: .releasing)
                 return element
             }
@@ -149,10 +159,11 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
         }
     }
 
-    /// How many elements there are, at some moment of the call when nobody else is at work, else about that many.
-    /// A push that has returned counts until its element is taken.
+    /// How many elements there are, at some moment of the call when nobody else is at work, else
+    /// about that many. A push that has returned counts until its element is taken.
     package var count: Int {
-        // Relaxed: the two are not one moment anyway. The head is read first, so the count errs upward and is never negative.
+        // Relaxed: the two are not one moment anyway. The head is read first, so the count errs
+        // upward and is never negative.
         let head = unsafe head.pointee.load(ordering: .relaxed)
         let tail = unsafe tail.pointee.load(ordering: .relaxed)
         let mask = lapLength &- 1
@@ -164,7 +175,8 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
     /// Whether there is nothing to take; see ``count``.
     @inlinable
     package var isEmpty: Bool {
-        // Relaxed: whoever needs an order between this and something else puts a fence between them.
+        // Relaxed: whoever needs an order between this and something else puts a fence between
+        // them.
         unsafe head.pointee.load(ordering: .relaxed) == tail.pointee.load(ordering: .relaxed)
     }
 

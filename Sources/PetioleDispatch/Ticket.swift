@@ -1,4 +1,5 @@
-/// A run of consecutive ids that one worker is to take: what the ring carries. Its tag means nothing to dispatch.
+/// A run of consecutive ids that one worker is to take: what the ring carries. Its tag means
+/// nothing to dispatch.
 @frozen
 package struct Ticket: BitwiseCopyable, Sendable, Equatable {
     /// The first id of the run.
@@ -8,7 +9,8 @@ package struct Ticket: BitwiseCopyable, Sendable, Equatable {
     /// A word of the source's own, handed through unchanged: a lane, a queue.
     package var tag: UInt32
 
-    /// A ``Rest`` tells its tickets apart only while each is shorter than half of its 32-bit offsets.
+    /// A ``Rest`` tells its tickets apart only while each is shorter than half of its 32-bit
+    /// offsets.
     package static let maximumCount = UInt32(Int32.max)
 
     @inlinable

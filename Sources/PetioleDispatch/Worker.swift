@@ -1,11 +1,13 @@
 import Synchronization
 
-/// Where tickets come from and what is done with them. The pool calls it from its threads, several at once.
+/// Where tickets come from and what is done with them. The pool calls it from its threads, several
+/// at once.
 package protocol WorkSource: AnyObject, Sendable {
-    /// Looks for work: the next ticket, or nil. It may ``WorkerPool/offer(_:)`` more. It must not wait for the pool.
+    /// Looks for work: the next ticket, or nil. It may ``WorkerPool/offer(_:)`` more. It must not
+    /// wait for the pool.
     func claim(for worker: Worker) -> Ticket?
-    /// Takes from `worker.rest` until it is empty and runs what it takes. Between jobs it returns early when
-    /// `pool.isStopping` and calls `pool.runExecutorJobs()`.
+    /// Takes from `worker.rest` until it is empty and runs what it takes. Between jobs it returns
+    /// early when `pool.isStopping` and calls `pool.runExecutorJobs()`.
     func run(on worker: Worker)
     /// The worker is about to wait, with nothing in its rest. Called before each wait.
     func willPark(_ worker: Worker)
@@ -13,8 +15,9 @@ package protocol WorkSource: AnyObject, Sendable {
     func didStart(_ worker: Worker)
     /// Last on the worker's thread.
     func willEnd(_ worker: Worker)
-    /// When the source wants to be asked again though nothing was committed: nanoseconds on the real-time clock. Read after a
-    /// `claim` that found nothing; a change afterwards must ring the bell.
+    /// When the source wants to be asked again though nothing was committed: nanoseconds on the
+    /// real-time clock. Read after a `claim` that found nothing; a change afterwards must ring the
+    /// bell.
     func nextDeadline() -> Int64?
 }
 
@@ -26,9 +29,11 @@ extension WorkSource {
 }
 
 /// One thread of the pool.
-// Unchecked: `context`, `isBlocked` and `isAttending` belong to the worker's own thread; the rest cannot change or is atomic.
+// Unchecked: `context`, `isBlocked` and `isAttending` belong to the worker's own thread; the rest
+// cannot change or is atomic.
 package final class Worker: @unchecked Sendable {
-    /// 0 up to the pool's size for those that begin with it, from there on for the spare ones; never the same for two.
+    /// 0 up to the pool's size for those that begin with it, from there on for the spare ones;
+    /// never the same for two.
     package let index: Int
     /// What is left of its ticket. Its own thread takes from it, others steal.
     package let rest = Rest()

@@ -3,14 +3,17 @@ import Synchronization
 
 // The pool
 //
-// A worker's loop: Swift tasks that wait, the ring, the source, half of another's rest, park (`Parking` has the argument for
-// the last step). Nobody ever waits for room in the ring: who finds it full keeps the ticket.
+// A worker's loop: Swift tasks that wait, the ring, the source, half of another's rest, park
+// (`Parking` has the argument for the last step). Nobody ever waits for room in the ring: who finds
+// it full keeps the ticket.
 //
-// Places. The pool has `size` places, and a thread runs jobs only with a place. `blocking` gives the caller's place to a spare
-// thread; when the caller goes on, there is one thread too many (`surplus`) until one finds, between two tickets and with
-// nothing in its rest, that it may *retire*: it waits among the spare ones until it is given a place again. All of that is
-// under the lock `places`; `surplusHint` lets the loop look without it. A thread that retires is busy, not searching, so
-// no one counts on its look except those who count on "all places are busy", which stays true of the others.
+// Places. The pool has `size` places, and a thread runs jobs only with a place. `blocking` gives
+// the caller's place to a spare thread; when the caller goes on, there is one thread too many
+// (`surplus`) until one finds, between two tickets and with nothing in its rest, that it may
+// *retire*: it waits among the spare ones until it is given a place again. All of that is under the
+// lock `places`; `surplusHint` lets the loop look without it. A thread that retires is busy, not
+// searching, so no one counts on its look except those who count on "all places are busy", which
+// stays true of the others.
 //
 // | number                | bound                                                                 |
 // |-----------------------|-----------------------------------------------------------------------|
@@ -18,17 +21,19 @@ import Synchronization
 // | surplus plus blocked  | `spareLimit`; beyond it `blocking` gives nil                          |
 // | all threads           | `size + spareLimit`, and the server of the executor                   |
 //
-// Stopping. `isStopping` is set, then everybody who is parked is woken; who is about to park looks at it after announcing, like
-// at any other work. What is in the ring or in a rest by then stays there.
+// Stopping. `isStopping` is set, then everybody who is parked is woken; who is about to park looks
+// at it after announcing, like at any other work. What is in the ring or in a rest by then stays
+// there.
 
 /// A fixed number of threads that run a source's tickets.
-// Unchecked: all that changes is atomic or inside a `Mutex`.
+// Unchecked: all that changes is atomic or `Guarded`.
 package final class WorkerPool: @unchecked Sendable {
     /// How many jobs run at once.
     package let size: Int
     /// How many jobs may be inside ``blocking(_:)`` at once.
     package let spareLimit: Int
-    /// All workers that can exist, by index: the places', then the spare ones, whose threads start when needed.
+    /// All workers that can exist, by index: the places', then the spare ones, whose threads start
+    /// when needed.
     package private(set) var workers: [Worker] = []
     /// Runs Swift tasks on this pool's threads.
     package let executor: PoolExecutor
@@ -43,11 +48,12 @@ package final class WorkerPool: @unchecked Sendable {
     private let surplusHint = Atomic<Int>(0)
     /// One more than the highest index whose thread was started: how far thieves look.
     private let reach = Atomic<Int>(0)
-    private let places: Mutex<Places>
+    private let places: Guarded<Places>
     private let name: String
 
     private struct Places {
-        /// Threads that wait for a place, and workers whose thread was not yet started. The last is the next.
+        /// Threads that wait for a place, and workers whose thread was not yet started. The last is
+        /// the next.
         var spare: [Worker] = []
         var started: Set<Int> = []
         var blocked = 0
@@ -59,14 +65,17 @@ package final class WorkerPool: @unchecked Sendable {
 
     /// Read-ahead: how many tickets wait in the ring for each worker.
     package static let ticketsAhead = 2
-    /// A wake-up takes 12 to 17 µs, so looking on for about as long costs at most twice what it saves.
+    /// A wake-up takes 12 to 17 µs, so looking on for about as long costs at most twice what it
+    /// saves.
     package static let spin = Duration.microseconds(20)
-    /// 64 threads of 8 MiB are half a GiB of address space, and more jobs waiting for jobs than a sane program has.
+    /// 64 threads of 8 MiB are half a GiB of address space, and more jobs waiting for jobs than a
+    /// sane program has.
     package static let defaultSpareLimit = 64
 
     /// - Parameters:
     ///   - size: threads; nil for the processors that this process may use.
-    ///   - bell: rung after each commit that may have brought work. Its memory stays mapped until ``join()`` has returned.
+    ///   - bell: rung after each commit that may have brought work. Its memory stays mapped until
+    ///     ``join()`` has returned.
     ///   - spin: how long a worker looks on before it parks; never on a single processor.
     package init(
         source: any WorkSource, bell: Bell, size: Int? = nil,
@@ -88,13 +97,14 @@ package final class WorkerPool: @unchecked Sendable {
         let (seconds, attoseconds) = spin.components
         spinNanoseconds =
             processors == 1 ? 0 : seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-        places = Mutex(Places())
+        places = Guarded(Places())
         workers = (0..<size + spareLimit).map { Worker(index: $0, pool: self) }
         places.withLock { $0.spare = workers[size...].reversed() }
     }
 
     /// Starts the threads. Once. They keep the pool alive until ``stop()``.
-    /// - Throws: the system's error when a thread cannot be started; those that were have then been stopped.
+    /// - Throws: the system's error when a thread cannot be started; those that were have then been
+    ///   stopped.
     package func start() throws(ThreadError) {
         let first = places.withLock { places -> Bool in
             defer { places.isStarted = true }
@@ -118,12 +128,13 @@ package final class WorkerPool: @unchecked Sendable {
 
     @usableFromInline
     package var stopWord: Bool {
-        // Acquire: pairs with the store in `stop`; whoever sees it also sees what was done before the stop.
+        // Acquire: pairs with the store in `stop`; whoever sees it also sees what was done before
+        // the stop.
         stopping.load(ordering: .acquiring)
     }
 
-    /// Gives a ticket to whichever worker is next. False: the ring is full or the pool stopping, and the ticket stays with the
-    /// caller. Never waits.
+    /// Gives a ticket to whichever worker is next. False: the ring is full or the pool stopping,
+    /// and the ticket stays with the caller. Never waits.
     package func offer(_ ticket: Ticket) -> Bool {
         if stopWord || !ring.push(ticket) { return false }
         parking.workArrived()
@@ -142,9 +153,11 @@ package final class WorkerPool: @unchecked Sendable {
         runTasks(on: worker)
     }
 
-    /// Runs `body`, which waits for something that other jobs may have to bring about, without holding a place: a spare thread
-    /// takes it over. Outside the pool's threads, and inside another `blocking`, it just runs `body`.
-    /// - Returns: nil, without having run `body`, when ``spareLimit`` jobs do so already or no thread can be had.
+    /// Runs `body`, which waits for something that other jobs may have to bring about, without
+    /// holding a place: a spare thread takes it over. Outside the pool's threads, and inside
+    /// another `blocking`, it just runs `body`.
+    /// - Returns: nil, without having run `body`, when ``spareLimit`` jobs do so already or no
+    ///   thread can be had.
     package func blocking<Value, Failure>(_ body: () throws(Failure) -> Value) throws(Failure)
         -> Value?
     {
@@ -177,7 +190,8 @@ package final class WorkerPool: @unchecked Sendable {
 
     // MARK: The end
 
-    /// No new ticket or job begins; each worker's thread ends after the job that it is in. Returns at once.
+    /// No new ticket or job begins; each worker's thread ends after the job that it is in. Returns
+    /// at once.
     package func stop() {
         // Release: pairs with the acquiring load in `stopWord`.
         stopping.store(true, ordering: .releasing)
@@ -249,9 +263,11 @@ package final class WorkerPool: @unchecked Sendable {
         return nil
     }
 
-    /// From the next one on, so that thieves spread. A spare worker's rest counts too: its thread may be blocked.
+    /// From the next one on, so that thieves spread. A spare worker's rest counts too: its thread
+    /// may be blocked.
     private func steal(_ thief: Worker) -> Ticket? {
-        // Relaxed: a thread that starts now has nothing to steal yet, and wakes somebody when it has.
+        // Relaxed: a thread that starts now has nothing to steal yet, and wakes somebody when it
+        // has.
         let reach = reach.load(ordering: .relaxed)
         for step in 1..<max(reach, 1) {
             let index = thief.index + step
@@ -272,7 +288,8 @@ package final class WorkerPool: @unchecked Sendable {
         }
     }
 
-    /// For a worker that is searching: its ticket is loaded first, so that whom it wakes can steal of it.
+    /// For a worker that is searching: its ticket is loaded first, so that whom it wakes can steal
+    /// of it.
     private func settle(_ found: Found, on worker: Worker) {
         switch found {
         case .tasks:
@@ -340,7 +357,8 @@ package final class WorkerPool: @unchecked Sendable {
 
     // MARK: Places
 
-    /// If there is a thread too many, waits among the spare ones until it is given a place. False: it keeps its place.
+    /// If there is a thread too many, waits among the spare ones until it is given a place. False:
+    /// it keeps its place.
     private func retire(_ worker: Worker) -> Bool {
         // Relaxed: a hint; the lock decides.
         if surplusHint.load(ordering: .relaxed) == 0 { return false }

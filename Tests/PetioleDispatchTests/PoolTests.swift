@@ -115,7 +115,8 @@ import Testing
         try pool.start()
         parked.pass()
         pool.end()
-        // Each looked before and after its announcement, and once more at most when it was woken to end.
+        // Each looked before and after its announcement, and once more at most when it was woken to
+        // end.
         #expect(source.parks.load(ordering: .acquiring) == 3)
         #expect(source.claims.load(ordering: .acquiring) == 6)
         bell.deallocate()
@@ -160,7 +161,7 @@ import Testing
 
     @Test("workers' threads have names, block SIGPIPE and know their worker")
     func threads() throws {
-        let names = Mutex<[String]>([])
+        let names = Guarded<[String]>([])
         let done = Gate()
         let source = ScriptedSource { _, worker in
             var bytes = [CChar](repeating: 0, count: 16)

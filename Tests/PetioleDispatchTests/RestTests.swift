@@ -97,8 +97,9 @@ private final class SharedRest: Sendable {
     var tag: UInt32 { value.tag }
 }
 
-/// `Rest` in a world of four offsets (halves of two, tickets of one), in which a step is one access to shared memory. The
-/// owner loads and takes a number of tickets; a thief steals once at any time.
+/// `Rest` in a world of four offsets (halves of two, tickets of one), in which a step is one access
+/// to shared memory. The owner loads and takes a number of tickets; a thief steals once at any
+/// time.
 private struct RestWorld: Hashable {
     static let tickets = 6
     static let offsets = 4

@@ -56,8 +56,8 @@ import Testing
         }
     }
 
-    /// The steps of `push` and `pop` one by one, for two of each, in every order: each load, swap and store of the real ones is
-    /// one step here.
+    /// The steps of `push` and `pop` one by one, for two of each, in every order: each load, swap
+    /// and store of the real ones is one step here.
     @Test("no order of the steps of two pushes and two pops loses or doubles an element")
     func everyInterleaving() {
         for capacity in 1...2 {
@@ -83,7 +83,8 @@ import Testing
     }
 }
 
-/// A model of the ring in which a step is one access to shared memory. Each thread tries its operation once.
+/// A model of the ring in which a step is one access to shared memory. Each thread tries its
+/// operation once.
 private struct RingWorld: Hashable {
     struct Thread: Hashable {
         var isPush: Bool

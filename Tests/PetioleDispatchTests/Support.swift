@@ -10,12 +10,12 @@ import Synchronization
 
 /// A mark for each id of a range; marking one twice, or one outside, is remembered.
 final class SeenOnce: Sendable {
-    private let words: Mutex<[Bool]>
+    private let words: Guarded<[Bool]>
     private let left: Atomic<Int>
     private let faults = Atomic<Int>(0)
 
     init(count: Int) {
-        words = Mutex(Array(repeating: false, count: count))
+        words = Guarded(Array(repeating: false, count: count))
         left = Atomic(count)
     }
 
@@ -56,7 +56,7 @@ final class Gate: Sendable {
 
 /// A source whose tickets come from `offers` and from a list; what a job does is a closure.
 final class ScriptedSource: WorkSource {
-    private let list = Mutex<[Ticket]>([])
+    private let list = Guarded<[Ticket]>([])
     private let job: @Sendable (UInt64, Worker) -> Void
     let runLength: UInt32
     let claims = Atomic<Int>(0)
@@ -64,8 +64,8 @@ final class ScriptedSource: WorkSource {
     let starts = Atomic<Int>(0)
     let ends = Atomic<Int>(0)
     let deadline = Atomic<Int64>(-1)
-    private let atClaim = Mutex<(@Sendable (Int) -> Void)?>(nil)
-    private let atPark = Mutex<(@Sendable (Int) -> Void)?>(nil)
+    private let atClaim = Guarded<(@Sendable (Int) -> Void)?>(nil)
+    private let atPark = Guarded<(@Sendable (Int) -> Void)?>(nil)
 
     init(runLength: UInt32 = 1, _ job: @escaping @Sendable (UInt64, Worker) -> Void) {
         self.runLength = runLength
