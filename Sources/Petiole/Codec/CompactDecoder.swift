@@ -22,13 +22,24 @@ final class CompactReading {
         var isAtValue = false
     }
 
-    /// Lent for the time of one call; then there are no bytes, and each read throws.
-    private(set) var items = CompactItems(base: CompactReading.nothing, count: 0)
-    private var fences = CompactFences()
-    private var ledger = KeyLedger()
-    /// The offset of the innermost value whose own code threw an error without a path; -1 for none.
-    private var failure = -1
+    struct Core: ~Copyable {
+        /// Lent for the time of one call; then there are no bytes, and each read throws.
+        var items = CompactItems(base: CompactReading.nothing, count: 0)
+        var fences = CompactFences()
+        var ledger = KeyLedger()
+        /// The offset of the innermost value whose own code threw an error without a path; -1 for
+        /// none.
+        var failure = -1
+        /// The number of hints that may be set.
+        var hintsUsed = 0
+    }
+
+    /// Owned by this object, freed by `deinit`; a pointer so that each access is a plain one.
+    private let core: UnsafeMutablePointer<Core>
     private let hints: UnsafeMutablePointer<Hint>
+
+    @inline(__always)
+    var items: CompactItems { core.pointee.items }
 
     private static let hintCount = 64
     // A byte that is never written and never freed, so that the address is always a good one.
@@ -40,11 +51,17 @@ final class CompactReading {
     static let cache = ThreadCache<CompactReading>()
 
     init() {
+        core = .allocate(capacity: 1)
+        core.initialize(to: Core())
         hints = .allocate(capacity: Self.hintCount)
         hints.initialize(repeating: Hint(), count: Self.hintCount)
     }
 
-    deinit { hints.deallocate() }
+    deinit {
+        core.deinitialize(count: 1)
+        core.deallocate()
+        hints.deallocate()
+    }
 }
 
 // MARK: - One payload
@@ -69,24 +86,26 @@ extension CompactReading {
     private func readAll<Value: Decodable>(
         _ type: Value.Type, _ bytes: UnsafeRawBufferPointer
     ) throws -> Value {
-        items = CompactItems(
+        core.pointee.items = CompactItems(
             base: bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) ?? Self.nothing,
             count: bytes.count)
-        try CompactValidator.check(items, ledger: &ledger, fences: &fences)
+        try CompactValidator.check(
+            items, ledger: &core.pointee.ledger, fences: &core.pointee.fences)
         return try read(type, at: 0, depth: 0)
     }
 
     private func forget() {
-        items = CompactItems(base: Self.nothing, count: 0)
-        fences.removeAll()
-        ledger.removeAll()
-        failure = -1
+        core.pointee.items = CompactItems(base: Self.nothing, count: 0)
+        core.pointee.fences.removeAll()
+        core.pointee.ledger.removeAll()
+        core.pointee.failure = -1
         // Offsets mean something else in the next payload.
-        for slot in 0..<Self.hintCount where hints[slot].map >= 0 { hints[slot].map = -1 }
+        for slot in 0..<core.pointee.hintsUsed { hints[slot].map = -1 }
+        core.pointee.hintsUsed = 0
     }
 
     private func failurePath() -> String {
-        failure < 0 ? "" : CodecError.path(path(to: failure))
+        core.pointee.failure < 0 ? "" : CodecError.path(path(to: core.pointee.failure))
     }
 }
 
@@ -110,7 +129,7 @@ extension CompactReading {
     @inline(__always)
     func end(of offset: Int) -> Int {
         let kind = items.base[offset] &>> 5
-        if kind &>> 1 == 2, let end = fences.end(of: offset) { return end }
+        if kind &>> 1 == 2, let end = core.pointee.fences.end(of: offset) { return end }
         return items.end(of: offset)
     }
 
@@ -223,10 +242,10 @@ extension CompactReading {
                 from: CompactDecoder(
                     reading: self, offset: Int32(truncatingIfNeeded: offset),
                     depth: Int32(truncatingIfNeeded: depth)))
-            failure = -1
+            core.pointee.failure = -1
             return value
         } catch {
-            if failure < 0 { failure = offset }
+            if core.pointee.failure < 0 { core.pointee.failure = offset }
             throw error
         }
     }
@@ -276,6 +295,7 @@ extension CompactReading {
         var hint = hints[slot]
         let head = items.head(at: map)
         if Int(hint.map) != map {
+            core.pointee.hintsUsed = max(core.pointee.hintsUsed, slot &+ 1)
             hint = Hint(
                 map: Int32(truncatingIfNeeded: map),
                 position: Int32(truncatingIfNeeded: head.end))

@@ -35,7 +35,7 @@ final class CompactWriting {
 
     /// A value being written.
     struct Level {
-        enum Form: UInt8 { case none, map, array, single, confused }
+        enum Form: UInt8 { case none, map, array, single, confused, tooDeep }
 
         var start = 0
         var members = 0
@@ -43,6 +43,8 @@ final class CompactWriting {
         var firstPart = 0
         /// Where the last key begins.
         var lastKey = 0
+        /// How many containers are around it.
+        var depth = 0
         var form = Form.none
     }
 
@@ -53,8 +55,9 @@ final class CompactWriting {
     private var around: CompactWriting?
     private var place = (level: 0, value: Level())
 
-    /// The outermost value, and one for each container.
-    static let levelLimit = CompactForm.depthLimit + 1
+    /// Each container and the value in the innermost one, and as many again, and again, for types
+    /// that write another in their place.
+    static let levelLimit = 3 * (CompactForm.depthLimit + 1)
     /// Kept from payload to payload: 64 KiB.
     static let keptCapacity = 65_536
     static let spareLimit = 16
@@ -64,7 +67,7 @@ final class CompactWriting {
         core = .allocate(capacity: 1)
         core.initialize(to: Core())
         levels = .allocate(capacity: Self.levelLimit)
-        levels.initialize(repeating: Level(), count: Self.levelLimit)
+        levels.initialize(to: Level())
     }
 
     deinit {
@@ -119,7 +122,7 @@ extension CompactWriting {
     func write<Value: Encodable>(_ value: Value) throws {
         if try writeKnown(value) { return }
         let level = core.pointee.level &+ 1
-        guard level &+ core.pointee.depth < Self.levelLimit else {
+        guard level < Self.levelLimit else {
             throw CodecError.tooDeep(limit: CompactForm.depthLimit)
         }
         open(level)
@@ -135,9 +138,15 @@ extension CompactWriting {
 
     @inline(__always)
     func open(_ level: Int) {
-        levels[level] = Level(
+        var depth = core.pointee.depth
+        if level > 0 {
+            let outer = levels[level &- 1]
+            depth = outer.form == .single ? outer.depth : outer.depth &+ 1
+        }
+        let value = Level(
             start: core.pointee.bytes.count, firstKey: core.pointee.ledger.count,
-            firstPart: core.pointee.parts.count)
+            firstPart: core.pointee.parts.count, depth: depth)
+        (levels + level).initialize(to: value)
         core.pointee.level = level
     }
 
@@ -164,7 +173,12 @@ extension CompactWriting {
             if core.pointee.parts.count > value.firstPart { try insertParts(from: value.firstPart) }
         case .none:
             // A type without fields asks for nothing: an empty map.
+            guard value.depth < CompactForm.depthLimit else {
+                throw CodecError.tooDeep(limit: CompactForm.depthLimit)
+            }
             core.pointee.bytes.appendHead(.map, 0)
+        case .tooDeep:
+            throw CodecError.tooDeep(limit: CompactForm.depthLimit)
         case .confused:
             throw CodecError.unsupported(
                 path: CodecError.path(path(to: level)),
@@ -248,9 +262,9 @@ extension CompactWriting {
     func begin(_ form: Level.Form, _ level: Int) {
         guard core.pointee.level == level else { return }
         if levels[level].form == .none {
-            levels[level].form = form
+            levels[level].form = levels[level].depth < CompactForm.depthLimit ? form : .tooDeep
             core.pointee.bytes.append(0)
-        } else if levels[level].form != form {
+        } else if levels[level].form != form, levels[level].form != .tooDeep {
             levels[level].form = .confused
         }
     }
@@ -324,7 +338,7 @@ extension CompactWriting {
         part.around = self
         part.place = (level, levels[level])
         part.core.pointee.isJSON = core.pointee.isJSON
-        part.core.pointee.depth = core.pointee.depth + level + 1
+        part.core.pointee.depth = levels[level].depth + 1
         part.open(0)
         core.pointee.parts.append(Part(offset: core.pointee.bytes.count, writing: part))
         return part
@@ -334,7 +348,7 @@ extension CompactWriting {
     private func insertParts(from first: Int) throws {
         var total = 0
         for part in core.pointee.parts[first...] {
-            guard part.writing.core.pointee.depth < Self.levelLimit else {
+            guard part.writing.core.pointee.depth <= CompactForm.depthLimit else {
                 throw CodecError.tooDeep(limit: CompactForm.depthLimit)
             }
             try part.writing.close(0)

@@ -164,6 +164,7 @@ struct CompactFences {
     }
 
     mutating func removeAll() {
+        if fences.isEmpty { return }
         fences.removeAll(keepingCapacity: fences.capacity <= Self.keptCapacity)
     }
 
