@@ -522,7 +522,37 @@ ssize_t petiole_list_processes(pid_t *pids, size_t capacity) {
 }
 
 ssize_t petiole_process_environment(pid_t pid, char *bytes, size_t capacity) {
-    return read_whole(pid, "environ", bytes, capacity);
+    ssize_t length = read_whole(pid, "environ", bytes, capacity);
+    if (length != 0)
+        return length;
+    // Nothing: an empty environment, a thread of the kernel's, one that has ended, or a process in the middle
+    // of `exec`, whose new memory has no environment yet, then an empty one that grows. The loader sets the
+    // start of the code (field 26) after that. A thread of the kernel says so in its flags (field 9).
+    // Source: Linux, fs/binfmt_elf.c, create_elf_tables and load_elf_binary; fs/proc/base.c, environ_read.
+    char text[1024];
+    ssize_t stat_length = read_whole(pid, "stat", text, sizeof text - 1);
+    if (stat_length < 0)
+        return stat_length;
+    text[stat_length] = 0;
+    char *field = strrchr(text, ')');
+    unsigned long long flags = 0, start_code = 1;
+    char state = 'Z';
+    for (int number = 2; field && number <= 26; number++) {
+        if (number == 3)
+            state = *field;
+        if (number == 9)
+            flags = strtoull(field, NULL, 10);
+        if (number == 26)
+            start_code = strtoull(field, NULL, 10);
+        field = strchr(field, ' ');
+        if (field)
+            field++;
+    }
+    int has_ended = state == 'Z' || state == 'X' || state == 'x';
+    if (has_ended || flags & 0x00200000)
+        return 0;
+    // The loader may have finished between the two looks: what is empty now is so.
+    return start_code == 0 ? -EAGAIN : read_whole(pid, "environ", bytes, capacity);
 }
 #else
 int petiole_process_info(pid_t pid, struct petiole_process_info *info) {

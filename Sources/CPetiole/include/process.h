@@ -16,7 +16,8 @@ struct petiole_spawn_request {
     int input, output, error;
 };
 
-/// Starts a child in a process group of its own, with no signal blocked, every disposition default,
+/// Starts a child in a process group of its own, with no signal blocked, every disposition default (glibc leaves
+/// its own two, 32 and 33, ignored),
 /// descriptors 0, 1, 2 as given and no others. Returns 0 or an errno: ENOENT no such program, EACCES not
 /// executable, ELIBBAD the program is there and its interpreter is not, ENOEXEC, E2BIG, EAGAIN, ENOMEM.
 int petiole_spawn(const struct petiole_spawn_request *_Nonnull request, pid_t *_Nonnull pid);
@@ -78,6 +79,7 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *_Nonnull info);
 /// The pids of all processes, at most `capacity` of them. Returns how many there are, or -errno.
 ssize_t petiole_list_processes(pid_t *_Nonnull pids, size_t capacity);
 /// The environment a process was started with: NAME=VALUE strings, each closed by a zero byte. Returns the
-/// length read, at most `capacity`, or -errno.
+/// length read, at most `capacity`, or -errno: EAGAIN when the process is just becoming another program and
+/// has no environment yet.
 ssize_t petiole_process_environment(pid_t pid, char *_Nonnull bytes, size_t capacity);
 #endif

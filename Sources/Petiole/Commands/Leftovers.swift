@@ -30,6 +30,9 @@ package struct LeftoverProcess: Sendable, Equatable {
 package enum Leftovers {
     /// How long a process has after SIGTERM.
     package static let softGrace: Duration = .seconds(1)
+    /// How often, a millisecond apart, a process is looked at that is between two programs. A second is long for
+    /// an `exec`, even from a slow disk.
+    private static let execLooks = 1000
     /// Linux gives arguments and environment together a quarter of the stack, at most 6 MiB.
     private static let environmentBound = 6 * 1024 * 1024
 
@@ -128,6 +131,7 @@ package enum Leftovers {
 
     private static func readEnvironment(of pid: pid_t, into buffer: inout [UInt8]) -> Bool {
         var capacity = max(buffer.capacity, 64 * 1024)
+        var looks = 0
         while true {
             var count = 0
             buffer = [UInt8](unsafeUninitializedCapacity: capacity) { bytes, initialized in
@@ -135,6 +139,12 @@ package enum Leftovers {
                     petiole_process_environment(pid, $0.baseAddress!, capacity)
                 }
                 initialized = max(0, count)
+            }
+            if count == -Int(EAGAIN), looks < execLooks {
+                // In the middle of `exec`: passed over, it would come out on the other side unfound.
+                looks += 1
+                poll(nil, 0, 1)
+                continue
             }
             // Gone meanwhile, or not ours to read.
             if count < 0 { return false }

@@ -79,6 +79,12 @@ struct OutputCapture: ~Copyable {
         self.suffix = suffix
     }
 
+    /// For tests of a disk that fails: files that are open already.
+    init(limits: CaptureLimits, suffix: String, spillingInto file: Int32, directory: Int32) {
+        self.init(limits: limits, suffix: suffix)
+        place = .file(SpillFile(name: "given", directory: directory, file: file))
+    }
+
     mutating func take(_ bytes: UnsafeRawBufferPointer) {
         byteCount += UInt64(bytes.count)
         let room = limits.memoryBound - kept.count
@@ -141,8 +147,8 @@ private struct SpillFile {
     struct Failure: Error { let code: Int32 }
 
     let name: String
-    private let directory: Int32
-    private let file: Int32
+    let directory: Int32
+    let file: Int32
 
     /// An attempt that a crash cut short may have left a file of this name, and a recorded outcome may
     /// name one: neither is written over, the next free number is taken.
