@@ -29,13 +29,17 @@ enum Reasons {
     private static func isNeedy(_ code: Substring) -> Bool {
         needy.contains { word in
             code.ranges(of: word).contains { range in
-                // `.releasing` is not the beginning of `.releasingSomethingElse`.
-                guard let next = code[range.upperBound...].first, word.last!.isLetter else {
-                    return true
-                }
-                return !next.isLetter && !next.isNumber && next != "_"
+                // Whole words alone: neither `Entry?` nor `.releasingLater`.
+                let before = code[..<range.lowerBound].last
+                let after = code[range.upperBound...].first
+                return !(continuesName(word.first) && continuesName(before))
+                    && !(continuesName(word.last) && continuesName(after))
             }
         }
+    }
+
+    private static func continuesName(_ character: Character?) -> Bool {
+        character.map { $0.isLetter || $0.isNumber || $0 == "_" } ?? false
     }
 
     /// The part of a line before `//`, with what stands in quotes left out, and whether there is a

@@ -34,7 +34,7 @@ import Testing
         "words in quotes and comments, and longer words, need no reason",
         arguments: [
             "print(\"try? is spelled so\")", "/// Unlike `try?`, this throws.",
-            "case .relaxedDurability:",
+            "case .relaxedDurability:", "func first() -> Entry? {",
         ])
     func ignores(text: String) {
         #expect(Reasons.missing(in: [Substring(text)]) == [])
