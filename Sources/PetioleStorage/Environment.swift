@@ -237,7 +237,8 @@ import Synchronization
             var entry = try unsafe cursor.first()
             while let (_, value) = unsafe entry {
                 if value.count >= 8 {
-                    pages += unsafe Int(truncatingIfNeeded: value.littleEndian(at: 0, as: UInt64.self))
+                    pages += unsafe Int(
+                        truncatingIfNeeded: value.littleEndian(at: 0, as: UInt64.self))
                 }
                 unsafe entry = try unsafe cursor.next()
             }

@@ -47,7 +47,8 @@ package struct Key: Sendable {
         var result: Result<Value, Failure>?
         unsafe withUnsafeBytes(of: words) { bytes in
             do throws(Failure) {
-                result = .success(try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[..<count])))
+                result = .success(
+                    try unsafe body(UnsafeRawBufferPointer(rebasing: bytes[..<count])))
             } catch {
                 result = .failure(error)
             }

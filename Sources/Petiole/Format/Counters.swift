@@ -59,7 +59,9 @@ struct QueueCounters: Equatable {
     init() {}
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        guard bytes.count >= Self.size else { throw FormatError("a queue's counters are cut short") }
+        guard bytes.count >= Self.size else {
+            throw FormatError("a queue's counters are cut short")
+        }
         accepted = bytes.littleEndian(at: 0)
         succeeded = bytes.littleEndian(at: 8)
         failed = bytes.littleEndian(at: 16)

@@ -107,7 +107,8 @@ public struct JobClosure: Sendable {
     let name: String
     let queue: String
     let retryPolicy: RetryPolicy
-    let perform: @Sendable (UnsafeRawBufferPointer, UInt8, JobContext, inout ByteWriter) throws -> UInt8
+    let perform:
+        @Sendable (UnsafeRawBufferPointer, UInt8, JobContext, inout ByteWriter) throws -> UInt8
 
     /// Names a closure that takes a payload and gives a result, both `Codable`.
     /// - Parameters:

@@ -121,7 +121,8 @@ final class OpenStore: Sendable {
 
     /// Runs an operation in the writer's next transaction, and returns when it is durable.
     func perform<Value: Sendable>(
-        _ operation: @escaping @Sendable (inout WriteTransaction, inout CommitState)
+        _ operation:
+            @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value
     ) async throws(StoreError) -> Value {
         let result: Result<Value, StorageError> = await withUnsafeContinuation { continuation in
@@ -132,7 +133,8 @@ final class OpenStore: Sendable {
 
     /// The same for a thread of our own: blocks it. Never on the writer's thread or on Swift's cooperative pool.
     func performBlocking<Value: Sendable>(
-        _ operation: @escaping @Sendable (inout WriteTransaction, inout CommitState)
+        _ operation:
+            @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value
     ) throws(StoreError) -> Value {
         let done = SharedWord()
@@ -149,7 +151,8 @@ final class OpenStore: Sendable {
     }
 
     private func submit<Value: Sendable>(
-        _ operation: @escaping @Sendable (inout WriteTransaction, inout CommitState)
+        _ operation:
+            @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value,
         _ completion: @escaping @Sendable (Result<Value, StorageError>) -> Void
     ) {

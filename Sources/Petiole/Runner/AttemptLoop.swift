@@ -189,8 +189,11 @@ final class AttemptLoop: @unchecked Sendable {
                 settle(id)
                 return nil
             case .cancel(let found):
-                record(id, .init(state: .cancelled, codec: 0, attempt: found.attempts,
-                    startedAt: now / 1_000, runMicroseconds: 0), history: found.history)
+                record(
+                    id,
+                    .init(
+                        state: .cancelled, codec: 0, attempt: found.attempts,
+                        startedAt: now / 1_000, runMicroseconds: 0), history: found.history)
                 return nil
             }
         }
@@ -331,7 +334,8 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     /// An attempt that was asked to stop did so: cancelled if the job was, left for the next owner if the runner stops.
-    private func stopped(_ id: UInt64, _ attempt: Int, _ startedAt: Int64, _ active: ActiveRecord?) {
+    private func stopped(_ id: UInt64, _ attempt: Int, _ startedAt: Int64, _ active: ActiveRecord?)
+    {
         guard slot.stopping == id else { return }
         result.removeAll()
         record(

@@ -71,7 +71,8 @@ final class Ownership: Sendable {
     }
 
     private static func lock(
-        _ queues: [(name: String, byte: Int64)], _ core: RunnerCore, _ whenOwned: JobRunner.WhenOwned
+        _ queues: [(name: String, byte: Int64)], _ core: RunnerCore,
+        _ whenOwned: JobRunner.WhenOwned
     ) async throws {
         let open = core.store
         var taken: [Int64] = []

@@ -45,9 +45,10 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         precondition(
             pool.workers.count + places.limit <= RunningSlots.slotsPerSeat,
             "a runner has at most \(RunningSlots.slotsPerSeat) slots")
-        places.useSlots((pool.workers.count..<(pool.workers.count + places.limit)).map {
-            store.slots.slot(seat: seat, $0)
-        })
+        places.useSlots(
+            (pool.workers.count..<(pool.workers.count + places.limit)).map {
+                store.slots.slot(seat: seat, $0)
+            })
         marksCrashes = installsCrashHandler
         if installsCrashHandler { petiole_install_crash_handler() }
     }

@@ -41,7 +41,8 @@ enum Takeover {
     static let crashLimit: UInt8 = 3
 
     /// Ends what dead owners' children still run, and collects who ran when they died. Holds the recovery byte.
-    static func collect(_ store: OpenStore) throws(StorageError) -> (cut: [CutShort], seats: [Int]) {
+    static func collect(_ store: OpenStore) throws(StorageError) -> (cut: [CutShort], seats: [Int])
+    {
         let boot = BootMark.current()
         if store.slots.boot != boot {
             // The machine was started anew: nothing of what the slots say runs, and nobody is to blame.

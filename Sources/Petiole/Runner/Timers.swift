@@ -49,7 +49,8 @@ enum Timers {
         }
         let failure = FailureRecord(
             type: "UnknownName",
-            message: "no runner of its queue knew the name of this job for as long as it may be parked")
+            message:
+                "no runner of its queue knew the name of this job for as long as it may be parked")
         try OutcomeRecording.record(
             id, .deadLetter, failure, active, tables, &transaction, &state)
     }

@@ -21,7 +21,8 @@ extension JobStore {
         let open = open
         let number = id.rawValue
         let tables = open.tables
-        let wasFound = try await open.perform { (transaction, state) throws(StorageError) -> Bool? in
+        let wasFound = try await open.perform {
+            (transaction, state) throws(StorageError) -> Bool? in
             if try Lookup.active(number, transaction, tables) == nil,
                 try Lookup.outcomes(number, transaction, tables) != nil
             {

@@ -247,7 +247,8 @@ extension JobStore {
         }
         if let stage {
             if let head { try await stage.add(head) }
-            return EnqueuedJobs(store: self, ranges: try await stage.publish(), codec: request.codec)
+            return EnqueuedJobs(
+                store: self, ranges: try await stage.publish(), codec: request.codec)
         }
         guard let head else { return EnqueuedJobs(store: self, ranges: [], codec: request.codec) }
         let count = head.jobCount

@@ -34,7 +34,8 @@ extension JobStore {
                 while !isOver.isSet {
                     // Read before looking: what is recorded in between makes the wait return at once.
                     let seen = signals.recorded.value
-                    guard let counts = try? store.counts() else { break }  // The stream ends with the store.
+                    // The stream ends with the store.
+                    guard let counts = try? store.counts() else { break }
                     if counts != last { continuation.yield(counts) }
                     last = counts
                     signals.recorded.wait(whileAt: seen)
@@ -66,7 +67,8 @@ extension JobStore {
                     if block.first > last.rawValue { return true }
                     var id = max(next, block.first)
                     while id < block.end, id <= last.rawValue {
-                        let outcome = try formatted { () throws(FormatError) in try block.entry(id) }
+                        let outcome = try formatted { () throws(FormatError) in try block.entry(id)
+                        }
                         next = id + 1
                         guard
                             visit(

@@ -13,7 +13,9 @@ public final class JobStore: Sendable {
     ///   - options: how it is made, and settings to change.
     /// - Throws: ``StoreError``; nothing of an existing store is changed by a failed opening.
     /// - Complexity: O(1) in the jobs kept.
-    public convenience init(at path: String, options: StoreOptions = StoreOptions()) throws(StoreError) {
+    public convenience init(at path: String, options: StoreOptions = StoreOptions())
+        throws(StoreError)
+    {
         try self.init(at: path, options: options, clock: StoreClock())
     }
 
@@ -59,7 +61,8 @@ public final class JobStore: Sendable {
             }
             return stages
         }
-        for stage in stages where open.locks.holder(of: StoreFormat.stageLock(UInt64(stage))) == nil {
+        for stage in stages where open.locks.holder(of: StoreFormat.stageLock(UInt64(stage))) == nil
+        {
             var isSwept = false
             while !isSwept {
                 isSwept = try open.performBlocking { (transaction, state) throws(StorageError) in

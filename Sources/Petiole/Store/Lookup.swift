@@ -90,7 +90,8 @@ extension JobStore {
         let attempt = Int(slot.attempt)
         let pid = slot.runner
         // Still the same job after the rest was read, and its runner has not died.
-        guard slot.job == id.rawValue, open.locks.holder(of: StoreFormat.queueLock(slot.queue)) == pid
+        guard slot.job == id.rawValue,
+            open.locks.holder(of: StoreFormat.queueLock(slot.queue)) == pid
         else { return nil }
         return .running(attempt: attempt, since: since, pid: Int(pid))
     }
@@ -169,7 +170,8 @@ extension Outcome {
             let record = try FailureRecord.read(entry.result).0
             failure = JobFailure(type: record.type, message: record.message)
         } else if entry.state == .failed || entry.state == .deadLetter {
-            let end = try? CommandEnd.decode(Array(entry.result))  // Still a failure when it cannot be read.
+            // Still a failure when it cannot be read.
+            let end = try? CommandEnd.decode(Array(entry.result))
             failure = JobFailure(type: "Command", message: end?.reason ?? "it failed")
         }
         self.init(

@@ -123,7 +123,8 @@ enum Pruning {
         if next < block.end { unfinished += Array(next..<block.end) }
         // Waiting in a lane as part of a range: the log is where it is read from.
         for id in unfinished {
-            guard let active = try Lookup.active(id, transaction, tables), active.position != 0
+            guard let active = try Lookup.active(id, transaction, tables),
+                active.position != 0
                     || active.state == .waiting
             else { return nil }
             plan.survivors.append((id, try copy(id, of: block)))
