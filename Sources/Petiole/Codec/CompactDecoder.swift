@@ -391,11 +391,16 @@ extension CompactReading {
         let path = path(to: offset)
         let found = items.name(at: offset)
         let ours = CodecError.mismatch(
-            path: CodecError.path(path), expected: "\(type)", found: found)
+            path: CodecError.path(path), expected: Self.name(type), found: found)
         let context = DecodingError.Context(
             codingPath: path, debugDescription: "found \(found)", underlyingError: ours)
         return isNull(at: offset)
             ? DecodingError.valueNotFound(type, context) : DecodingError.typeMismatch(type, context)
+    }
+
+    private static func name(_ type: Any.Type) -> String {
+        if type == [Any].self { return "an array" }
+        return type == [String: Any].self ? "a map" : "\(type)"
     }
 
     func outOfRange(_ type: Any.Type, at offset: Int) -> any Error {

@@ -104,7 +104,6 @@ extension CompactWriting {
         core.pointee.level = -1
         core.pointee.failurePath = nil
         core.pointee.ledger.removeAll()
-        core.pointee.parts.removeAll()
         // A container that somebody kept still refers to this object: it stays closed for good.
         if isKnownUniquelyReferenced(&writing) { cache.put(writing) }
         if let failure {
@@ -192,7 +191,7 @@ extension CompactWriting {
         let value = levels[level]
         core.pointee.bytes.truncate(to: value.start)
         core.pointee.ledger.truncate(to: value.firstKey)
-        core.pointee.parts.removeLast(core.pointee.parts.count - value.firstPart)
+        discardParts(from: value.firstPart)
         core.pointee.level = level - 1
     }
 
@@ -368,6 +367,20 @@ extension CompactWriting {
             target -= length
             memcpy(base + target, part.core.pointee.bytes.base, length)
             keep(part)
+        }
+    }
+
+    /// Drops parts that go nowhere, and those in them: each refers to the one around it, so only
+    /// this ends the circle. Their containers are closed with them.
+    private func discardParts(from first: Int) {
+        guard core.pointee.parts.count > first else { return }
+        var dropped = Array(core.pointee.parts[first...])
+        core.pointee.parts.removeSubrange(first...)
+        while let part = dropped.popLast()?.writing {
+            dropped += part.core.pointee.parts
+            part.core.pointee.parts = []
+            part.core.pointee.level = -1
+            part.around = nil
         }
     }
 

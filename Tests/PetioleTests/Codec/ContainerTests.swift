@@ -167,6 +167,32 @@ import Testing
         #expect(back.shelf.map?.codingPath.isEmpty == true)
     }
 
+    @Test("what was written beside a value that fails is freed", arguments: [1, 2, 80])
+    func failureFrees(depth: Int) {
+        final class Watch {
+            weak var writing: CompactWriting?
+        }
+        struct Job: Encodable {
+            let depth: Int
+            let watch: Watch
+
+            func encode(to encoder: any Encoder) throws {
+                var inner = encoder
+                for _ in 0..<depth {
+                    var values = inner.container(keyedBy: Key.self)
+                    inner = values.superEncoder()
+                    try values.encode(1, forKey: .a)
+                }
+                watch.writing = (inner as? CompactEncoder)?.writing
+                #expect(watch.writing != nil)
+                throw CancellationError()
+            }
+        }
+        let job = Job(depth: depth, watch: Watch())
+        #expect(throws: CodecError.self) { try encoded([job]) }
+        #expect(job.watch.writing == nil)
+    }
+
     @Test("coding paths tell where the code is, both ways")
     func paths() throws {
         struct Spy: Codable {

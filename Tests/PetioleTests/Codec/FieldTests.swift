@@ -115,7 +115,7 @@ import Testing
         }
         #expect(throws: CodecError.missing(path: "[1]")) { try decoded(Pair.self, [0x81, 1]) }
         // Bytes are an array of UInt8 and of nothing else.
-        #expect(throws: CodecError.mismatch(path: "", expected: "Array<Any>", found: "bytes")) {
+        #expect(throws: CodecError.mismatch(path: "", expected: "an array", found: "bytes")) {
             try decoded(Pair.self, [0x41, 1])
         }
     }
