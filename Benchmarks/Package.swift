@@ -1,6 +1,12 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// The name by which the compiler knows the package above: its folder's, made an identifier. A
+/// target that carries it sees what is `package` there.
+let petiole = String(
+    Context.packageDirectory.split(separator: "/").dropLast().last!.lowercased()
+        .map { $0.isLetter || $0.isNumber ? $0 : "_" })
+
 // A package of its own, so that what measures Petiole burdens nobody who uses it.
 let package = Package(
     name: "petiole-benchmarks",
@@ -21,9 +27,16 @@ let package = Package(
         .target(
             name: "CYardsticks", dependencies: ["CLMDBYardstick"],
             cSettings: [.define("_GNU_SOURCE")]),
+        // Ring and pool by themselves: what they measure has no public API.
+        .target(
+            name: "DispatchLoops",
+            dependencies: [.product(name: "Petiole", package: "petiole")],
+            packageAccess: false,
+            swiftSettings: [.unsafeFlags(["-package-name", petiole])]),
         .executableTarget(
             name: "Report",
             dependencies: [
+                "DispatchLoops",
                 "CYardsticks",
                 .product(name: "Petiole", package: "petiole"),
                 .product(name: "Histogram", package: "hdrhistogram-swift"),

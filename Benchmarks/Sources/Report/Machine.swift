@@ -10,6 +10,7 @@ struct Machine {
         lines = [
             ("processor", Machine.processor()),
             ("cores in use", "\(ProcessInfo.processInfo.activeProcessorCount)"),
+            ("load at the end, this run included", Machine.load()),
             ("kernel", Machine.kernel()),
             ("file system", Machine.fileSystem(of: folder.path)),
             ("Swift", Machine.swift()),
@@ -22,6 +23,13 @@ struct Machine {
         field("model name", in: "/proc/cpuinfo") ?? output(
             "/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string")
             ?? "unknown"
+    }
+
+    /// How many threads wanted a core, over 1, 5 and 15 minutes: far above 1 means a shared machine.
+    private static func load() -> String {
+        var averages = [0.0, 0.0, 0.0]
+        guard getloadavg(&averages, 3) == 3 else { return "unknown" }
+        return averages.map { TextTable.rounded($0, digits: 2) }.joined(separator: ", ")
     }
 
     private static func kernel() -> String {

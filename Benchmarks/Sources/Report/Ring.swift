@@ -1,12 +1,26 @@
 import Dispatch
+import DispatchLoops
 import Synchronization
 
 /// Handing work from one thread to another, without the store.
 extension Family {
     static let ring = Family(name: "ring") { setup in
-        let count = setup.count(5_000_000, quick: 300_000)
+        let hops = setup.count(50_000_000, quick: 2_000_000)
+        let jobs = setup.count(10_000_000, quick: 500_000)
+        let queue = Yardstick("DispatchQueue.async", dispatchQueue(jobs / 2))
         return [
-            Row(name: "DispatchQueue.async, serial, one producer", figure: dispatchQueue(count))
+            Row(
+                name: "ring hop, one producer, one consumer",
+                figure: rate(hops, in: ringHop(count: hops)), yardstick: queue,
+                target: .atLeast(Figure(30e6, .perSecond))),
+            Row(
+                name: "sync job through ring and pool, tickets of 64",
+                figure: rate(jobs, in: try poolJobs(count: jobs, perTicket: 64)),
+                yardstick: queue, target: .atLeast(Figure(5e6, .perSecond))),
+            Row(
+                name: "sync job through ring and pool, tickets of 1",
+                figure: rate(jobs, in: try poolJobs(count: jobs, perTicket: 1)),
+                yardstick: queue),
         ]
     }
 
@@ -14,13 +28,16 @@ extension Family {
     private static func dispatchQueue(_ count: Int) -> Figure {
         let queue = DispatchQueue(label: "petiole.bench")
         let ran = Counter()
-        let clock = ContinuousClock()
-        let elapsed = clock.measure {
+        let elapsed = ContinuousClock().measure {
             for _ in 0..<count { queue.async { ran.add() } }
             queue.sync {}
         }
         precondition(ran.value == count, "a block was lost")
-        return Figure(Double(count) / elapsed.inSeconds, .perSecond)
+        return rate(count, in: elapsed)
+    }
+
+    private static func rate(_ count: Int, in elapsed: Duration) -> Figure {
+        Figure(Double(count) / elapsed.inSeconds, .perSecond)
     }
 }
 
