@@ -68,6 +68,7 @@ package struct Rest: ~Copyable, Sendable {
         let start = Rest.end(last)
         let end = start &+ ticket.count
         if (start ^ Rest.next(last)) >> 31 != 0 { waitForGuests() }
+        // Relaxed: as above.
         loaded.store(Rest.packed(start, end), ordering: .relaxed)
         // Release, both: pair with the acquiring loads in `steal`; point 2 of the note.
         first.store(ticket.first, ordering: .releasing)

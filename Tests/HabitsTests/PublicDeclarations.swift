@@ -6,7 +6,7 @@ enum PublicDeclarations {
     static func indices(in lines: [Substring]) -> [Int] {
         let attributes = /^\s*(?:@\w+(?:\([^)]*\))?\s+)*/
         let modifiers = /(?:(?:static|final|nonisolated|indirect|mutating|borrowing|override)\s+)*/
-        let access = /(?:public|open)(?:\(set\)\s|\s+(?!import|extension))/
+        let access = /(?:public|open(?=\s+(?:class|var|func)))(?:\(set\)\s|\s+(?!import|extension))/
         let declaration = Regex {
             attributes
             modifiers

@@ -22,6 +22,7 @@ public enum CodecError: Error, Sendable, Equatable {
 }
 
 extension CodecError: CustomStringConvertible {
+    /// What is wrong and where; never what the payload holds.
     public var description: String {
         switch self {
         case .missing(let path):

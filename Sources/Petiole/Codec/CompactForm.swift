@@ -150,6 +150,7 @@ struct CompactItems {
     @inline(__always)
     func head(at offset: Int) -> Head {
         let first = base[offset]
+        // Three bits: every value is one of the eight kinds.
         let kind = unsafeBitCast(first &>> 5, to: CompactForm.Kind.self)
         let raw = UnsafeRawPointer(base + offset + 1)
         switch first & 0x1F {

@@ -16,6 +16,7 @@ package enum CommandJob {
 }
 
 /// Runs commands on the pool's threads: each waits there for its child.
+// What guards it: as its superclass; what it adds never changes.
 final class CommandEntry: JobEntry, @unchecked Sendable {
     /// Bytes of each output that lie in the outcome; more goes to a file of the store's folder `outputs`.
     private let memoryBound: Int

@@ -1,5 +1,6 @@
 /// A job's number for life: one sequence for the store, from 1, in the order of acceptance.
 public struct JobID: RawRepresentable, Hashable, Sendable, Comparable, Codable {
+    /// The number, from 1.
     public var rawValue: UInt64
     /// Makes an id of its number, as the tool prints it.
     public init(rawValue: UInt64) { self.rawValue = rawValue }

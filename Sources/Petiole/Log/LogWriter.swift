@@ -172,6 +172,7 @@ final class LogWriter: Sendable {
                 defer { list = [] }
                 return list
             }
+            // Relaxed: as above.
             overflowCount.subtract(references.count, ordering: .relaxed)
             for reference in references { bytes += take(reference, &batch) }
         }

@@ -85,6 +85,7 @@ class JobEntry: @unchecked Sendable {
     }
 }
 
+// What guards it: as its superclass; what it adds never changes.
 final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
@@ -102,6 +103,7 @@ final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
     }
 }
 
+// What guards it: as its superclass; what it adds never changes.
 final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
@@ -122,6 +124,7 @@ final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
     }
 }
 
+// What guards it: as its superclass; what it adds never changes.
 final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
@@ -143,6 +146,7 @@ final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     }
 }
 
+// What guards it: as its superclass; what it adds never changes.
 final class ClosureEntry: JobEntry, @unchecked Sendable {
     private let closure: JobClosure
 
