@@ -67,8 +67,8 @@ static int prepare(struct prepared *spawn, int directory, const int descriptors[
         posix_spawnattr_destroy(&spawn->attributes);
         return error;
     }
-    // Every disposition is set, those that are default already too: glibc then makes one call a signal,
-    // else two for each that has a handler.
+    // Every disposition is set, those that are default already too: glibc then makes one call a
+    // signal, else two for each that has a handler.
     short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 #ifdef POSIX_SPAWN_CLOEXEC_DEFAULT
     flags |= POSIX_SPAWN_CLOEXEC_DEFAULT;
@@ -98,7 +98,8 @@ static int prepare(struct prepared *spawn, int directory, const int descriptors[
     return error;
 }
 
-/// Starts the program at `path`. An absent file is told from an absent interpreter, which both are ENOENT.
+/// Starts the program at `path`. An absent file is told from an absent interpreter, which both are
+/// ENOENT.
 static int start(const struct petiole_spawn_request *request, const char *path,
                  const struct prepared *spawn, pid_t *pid) {
     int error = posix_spawn(pid, path, &spawn->actions, &spawn->attributes, request->arguments,
@@ -278,7 +279,8 @@ int petiole_end_descriptor(pid_t pid, int without_handle) {
     int descriptor = petiole_end_descriptor_of_other(pid);
     if (descriptor != -ESRCH)
         return descriptor;
-    // A child that has ended and is not reaped is ESRCH here; the waiting thread comes back at once.
+    // A child that has ended and is not reaped is ESRCH here; the waiting thread comes back at
+    // once.
     siginfo_t info;
     if (!waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT | WNOHANG))
         return end_descriptor_by_thread(pid);
@@ -476,7 +478,8 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     if (length < 0)
         return (int)-length;
     text[length] = 0;
-    // The name, field 2, may hold spaces and brackets: the fields are counted from its last bracket.
+    // The name, field 2, may hold spaces and brackets: the fields are counted from its last
+    // bracket.
     const char *rest = strrchr(text, ')');
     char state;
     int parent, group, session;
@@ -525,10 +528,12 @@ ssize_t petiole_process_environment(pid_t pid, char *bytes, size_t capacity) {
     ssize_t length = read_whole(pid, "environ", bytes, capacity);
     if (length != 0)
         return length;
-    // Nothing: an empty environment, a thread of the kernel's, one that has ended, or a process in the middle
-    // of `exec`, whose new memory has no environment yet, then an empty one that grows. The loader sets the
-    // start of the code (field 26) after that. A thread of the kernel says so in its flags (field 9).
-    // Source: Linux, fs/binfmt_elf.c, create_elf_tables and load_elf_binary; fs/proc/base.c, environ_read.
+    // Nothing: an empty environment, a thread of the kernel's, one that has ended, or a process in
+    // the middle of `exec`, whose new memory has no environment yet, then an empty one that grows.
+    // The loader sets the start of the code (field 26) after that. A thread of the kernel says so
+    // in its flags (field 9).
+    // Source: Linux, fs/binfmt_elf.c, create_elf_tables and load_elf_binary; fs/proc/base.c,
+    // environ_read.
     char text[1024];
     ssize_t stat_length = read_whole(pid, "stat", text, sizeof text - 1);
     if (stat_length < 0)
@@ -575,7 +580,8 @@ ssize_t petiole_list_processes(pid_t *pids, size_t capacity) {
 }
 
 ssize_t petiole_process_environment(pid_t pid, char *bytes, size_t capacity) {
-    // KERN_PROCARGS2: the count of arguments, the path of the program, zeroes, the arguments, the environment.
+    // KERN_PROCARGS2: the count of arguments, the path of the program, zeroes, the arguments, the
+    // environment.
     int name[3] = {CTL_KERN, KERN_PROCARGS2, pid};
     size_t length = capacity;
     if (sysctl(name, 3, bytes, &length, NULL, 0))

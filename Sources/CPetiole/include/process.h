@@ -7,8 +7,9 @@
 
 /// What a child is started with. Descriptors may have any number; the caller keeps them.
 struct petiole_spawn_request {
-    /// NULL-terminated; `arguments[0]` is the program: a path if it holds a slash, else searched in the
-    /// PATH of `environment` (the child's), relative entries being meant from its working directory.
+    /// NULL-terminated; `arguments[0]` is the program: a path if it holds a slash, else searched in
+    /// the PATH of `environment` (the child's), relative entries being meant from its working
+    /// directory.
     char *_Nullable const *_Nonnull arguments;
     char *_Nullable const *_Nonnull environment;
     /// The child's working directory, or -1 for this process's.
@@ -16,17 +17,19 @@ struct petiole_spawn_request {
     int input, output, error;
 };
 
-/// Starts a child in a process group of its own, with no signal blocked, every disposition default (glibc leaves
-/// its own two, 32 and 33, ignored),
-/// descriptors 0, 1, 2 as given and no others. Returns 0 or an errno: ENOENT no such program, EACCES not
-/// executable, ELIBBAD the program is there and its interpreter is not, ENOEXEC, E2BIG, EAGAIN, ENOMEM.
+/// Starts a child in a process group of its own, with no signal blocked, every disposition default
+/// (glibc leaves its own two, 32 and 33, ignored), descriptors 0, 1, 2 as given and no others.
+/// Returns 0 or an errno: ENOENT no such program, EACCES not executable, ELIBBAD the program is
+/// there and its interpreter is not, ENOEXEC, E2BIG, EAGAIN, ENOMEM.
 int petiole_spawn(const struct petiole_spawn_request *_Nonnull request, pid_t *_Nonnull pid);
 
-/// A descriptor, close-on-exec, that polls as readable (or hung up) once the process has ended, reaped or not.
-/// A pidfd; where the kernel has none a pipe whose other end a thread closes that waits for the child; a
-/// kqueue on macOS. `without_handle` picks the thread, for tests. Returns -errno; -ESRCH if there is no such process.
+/// A descriptor, close-on-exec, that polls as readable (or hung up) once the process has ended,
+/// reaped or not. A pidfd; where the kernel has none a pipe whose other end a thread closes that
+/// waits for the child; a kqueue on macOS. `without_handle` picks the thread, for tests. Returns
+/// -errno; -ESRCH if there is no such process.
 int petiole_end_descriptor(pid_t pid, int without_handle);
-/// The same for a process that is no child of ours, for which no thread can wait: -ENOSYS where the kernel has none.
+/// The same for a process that is no child of ours, for which no thread can wait: -ENOSYS where the
+/// kernel has none.
 int petiole_end_descriptor_of_other(pid_t pid);
 
 /// How a child ended.
@@ -36,17 +39,19 @@ struct petiole_end {
     int signalled, core_dumped;
 };
 
-/// Takes the end of this one child, waiting for it if need be. `descriptor` is its end descriptor, or -1.
-/// Returns 0 or an errno; ECHILD when somebody else took it or the process ignores SIGCHLD.
+/// Takes the end of this one child, waiting for it if need be. `descriptor` is its end descriptor,
+/// or -1. Returns 0 or an errno; ECHILD when somebody else took it or the process ignores SIGCHLD.
 int petiole_reap(pid_t pid, int descriptor, struct petiole_end *_Nonnull end);
 
-/// Sends a signal to the one process that the end descriptor stands for, if it still exists. Where the descriptor is no
-/// pidfd it goes by pid. Returns 0 or an errno.
+/// Sends a signal to the one process that the end descriptor stands for, if it still exists. Where
+/// the descriptor is no pidfd it goes by pid. Returns 0 or an errno.
 int petiole_signal(pid_t pid, int descriptor, int signal);
 
-/// Both ends close-on-exec; the ends named in `nonblocking` (1: the reading one, 2: the writing one) never block.
+/// Both ends close-on-exec; the ends named in `nonblocking` (1: the reading one, 2: the writing
+/// one) never block.
 int petiole_pipe(int ends[_Nonnull 2], int nonblocking);
-/// A descriptor to wake a poll with: `ends[0]` becomes readable after `petiole_wake_ring(ends[1])`. They may be one.
+/// A descriptor to wake a poll with: `ends[0]` becomes readable after `petiole_wake_ring(ends[1])`.
+/// They may be one.
 int petiole_wake_open(int ends[_Nonnull 2]);
 void petiole_wake_ring(int end);
 void petiole_wake_drain(int end);
@@ -68,7 +73,8 @@ char *_Nullable *_Nonnull petiole_environment(void);
 void petiole_error_text(int code, char *_Nonnull text, size_t capacity);
 
 struct petiole_process_info {
-    /// In the system's own unit, to be compared alone: ticks since boot on Linux, microseconds since 1970 on macOS.
+    /// In the system's own unit, to be compared alone: ticks since boot on Linux, microseconds
+    /// since 1970 on macOS.
     uint64_t start_time;
     pid_t parent, group, session;
     uid_t user;
@@ -78,8 +84,8 @@ struct petiole_process_info {
 int petiole_process_info(pid_t pid, struct petiole_process_info *_Nonnull info);
 /// The pids of all processes, at most `capacity` of them. Returns how many there are, or -errno.
 ssize_t petiole_list_processes(pid_t *_Nonnull pids, size_t capacity);
-/// The environment a process was started with: NAME=VALUE strings, each closed by a zero byte. Returns the
-/// length read, at most `capacity`, or -errno: EAGAIN when the process is just becoming another program and
-/// has no environment yet.
+/// The environment a process was started with: NAME=VALUE strings, each closed by a zero byte.
+/// Returns the length read, at most `capacity`, or -errno: EAGAIN when the process is just becoming
+/// another program and has no environment yet.
 ssize_t petiole_process_environment(pid_t pid, char *_Nonnull bytes, size_t capacity);
 #endif

@@ -1,5 +1,5 @@
-/// What tells whose attempt a process belongs to: `<store id>:<job>:<attempt>` in its environment, which
-/// its own children inherit.
+/// What tells whose attempt a process belongs to: `<store id>:<job>:<attempt>` in its environment,
+/// which its own children inherit.
 package struct AttemptMark: Sendable, Equatable, Hashable, CustomStringConvertible {
     package static let variableName = "PETIOLE_ATTEMPT"
 

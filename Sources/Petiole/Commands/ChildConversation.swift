@@ -6,10 +6,13 @@ import CPetiole
     import Glibc
 #endif
 
-/// What the waiting thread does with a running child: feeds its input, reads its outputs, looks for its end.
+/// What the waiting thread does with a running child: feeds its input, reads its outputs, looks for
+/// its end.
 struct ChildConversation: ~Copyable {
     /// What a pipe holds on Linux: one read empties it.
     private static let readSize = 65_536
+    /// A child may make its pipe larger, by default up to 1 MiB.
+    private static let readsOfFullPipe = 16
 
     private let child: ChildProcess
     private var pipes: ChildPipes
@@ -43,7 +46,9 @@ struct ChildConversation: ~Copyable {
             let stop = child.performStop()
             let deadline = deadline(stop)
             if endedAt != nil, let deadline, deadline <= .now {
-                outputHeldOpen = true
+                // This process may have been suspended since: what is there is read first.
+                drain(buffer)
+                outputHeldOpen = outputNumber >= 0 || errorNumber >= 0
                 return
             }
             step(until: deadline, buffer)
@@ -57,8 +62,8 @@ struct ChildConversation: ~Copyable {
             outputHeldOpen: outputHeldOpen)
     }
 
-    /// Until when nothing may happen: the hard signal of a stop, or, after the child's end, the end of the
-    /// grace of its pipes, which begins anew with the hard signal.
+    /// Until when nothing may happen: the hard signal of a stop, or, after the child's end, the end
+    /// of the grace of its pipes, which begins anew with the hard signal.
     private func deadline(_ stop: ChildProcess.Stop?) -> ContinuousClock.Instant? {
         if let stop, !stop.hardIsSent { return stop.hardAt }
         guard let endedAt else { return nil }
@@ -98,6 +103,19 @@ struct ChildConversation: ~Copyable {
         }
     }
 
+    /// Reads what the pipes hold, without waiting, and not for ever from one that is filled again
+    /// meanwhile.
+    private mutating func drain(_ buffer: UnsafeMutableRawBufferPointer) {
+        for _ in 0..<Self.readsOfFullPipe {
+            if outputNumber >= 0, Self.read(outputNumber, into: &output, buffer) {
+                outputNumber = -1
+            }
+            if errorNumber >= 0, Self.read(errorNumber, into: &errorOutput, buffer) {
+                errorNumber = -1
+            }
+        }
+    }
+
     /// Reads once. True at the end of the pipe.
     private static func read(
         _ number: Int32, into capture: inout OutputCapture, _ buffer: UnsafeMutableRawBufferPointer
@@ -107,7 +125,8 @@ struct ChildConversation: ~Copyable {
         return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)
     }
 
-    /// Writes what the pipe takes of the input; closes it after the last byte, or when nobody reads.
+    /// Writes what the pipe takes of the input; closes it after the last byte, or when nobody
+    /// reads.
     private mutating func feed() {
         guard let number = pipes.input?.number else { return }
         while inputPosition < pipes.inputBytes.count {

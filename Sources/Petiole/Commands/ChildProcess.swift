@@ -11,22 +11,24 @@ import Synchronization
 ///
 /// One thread starts it and waits for its end; any thread may signal, stop, suspend and resume it.
 ///
-/// **No signal goes astray.** A pid, and with it the number of the group, is taken anew only after the child
-/// has been reaped. Reaping and signalling both happen under `state`, and signalling looks at
-/// `isReaped` first: so a signal goes to this child's group or nowhere. The waiting thread leaves the ended child
-/// unreaped until the pipes are read, so that what it left behind in its group can be reached as
-/// well. Only if the embedding program ignores SIGCHLD, or reaps children that are not its own, is
-/// the number out of our hands; then the end descriptor, which cannot mean another process, is asked
-/// first.
+/// **No signal goes astray.** A pid, and with it the number of the group, is taken anew only after
+/// the child has been reaped. Reaping and signalling both happen under `state`, and signalling
+/// looks at `isReaped` first: so a signal goes to this child's group or nowhere. The waiting thread
+/// leaves the ended child unreaped until the pipes are read, so that what it left behind in its
+/// group can be reached as well. Only if the embedding program ignores SIGCHLD, or reaps children
+/// that are not its own, is the number out of our hands; then the end descriptor, which cannot mean
+/// another process, is asked first.
 package final class ChildProcess: Sendable {
-    /// How long a process that the command left behind may hold its output open after the command's end:
-    /// long enough for a pipeline's last member to finish, short enough that a daemon does not hold a worker.
+    /// How long a process that the command left behind may hold its output open after the command's
+    /// end: long enough for a pipeline's last member to finish, short enough that a daemon does not
+    /// hold a worker.
     package static let pipeGrace: Duration = .milliseconds(500)
     /// How long a stopped command has to end by itself.
     package static let stopGrace: Duration = .seconds(10)
 
     package let pid: pid_t
-    /// In the system's own unit, to be compared alone; 0 if the child was gone before it could be read.
+    /// In the system's own unit, to be compared alone; 0 if the child was gone before it could be
+    /// read.
     package let startTime: UInt64
     package var processGroup: pid_t { pid }
 
@@ -50,7 +52,8 @@ package final class ChildProcess: Sendable {
     }
 
     /// Starts the command. What it will say is read by ``awaitEnd()``, which must follow.
-    /// - Parameter endByThread: waits without a process handle, as on systems that have none; for tests.
+    /// - Parameter endByThread: waits without a process handle, as on systems that have none; for
+    ///   tests.
     init(
         spawning command: Command, mark: AttemptMark?, limits: CaptureLimits,
         endByThread: Bool = false
@@ -101,9 +104,9 @@ package final class ChildProcess: Sendable {
         state.withLock { state in !state.isReaped && send(signal) }
     }
 
-    /// Asks the command to end: its group gets `soft`, and `hard` if it, or what it left in its group,
-    /// is still there after the given time. Comes back at once. A second call can only bring the
-    /// hard signal forward.
+    /// Asks the command to end: its group gets `soft`, and `hard` if it, or what it left in its
+    /// group, is still there after the given time. Comes back at once. A second call can only bring
+    /// the hard signal forward.
     package func stop(
         soft: Int32 = SIGTERM, after grace: Duration = ChildProcess.stopGrace, hard: Int32 = SIGKILL
     ) {
@@ -126,8 +129,8 @@ package final class ChildProcess: Sendable {
     package func suspend() { signalGroup(SIGSTOP) }
     package func resume() { signalGroup(SIGCONT) }
 
-    /// Waits, in one `poll` without a clock, until the command has ended and its outputs are read to
-    /// their ends. To be called once, by the thread that started it.
+    /// Waits, in one `poll` without a clock, until the command has ended and its outputs are read
+    /// to their ends. To be called once, by the thread that started it.
     package func awaitEnd() -> CommandEnd {
         guard let pipes = self.pipes.withLock({ $0.take() }) else {
             preconditionFailure("the end of a child process is awaited once")
@@ -139,7 +142,8 @@ package final class ChildProcess: Sendable {
         return conversation.finish(cause: cause)
     }
 
-    /// The stop that was asked for; if its time has come, the hard signal is sent. For the waiting thread.
+    /// The stop that was asked for; if its time has come, the hard signal is sent. For the waiting
+    /// thread.
     func performStop() -> Stop? {
         state.withLock { state in
             guard var stop = state.stop else { return nil }
@@ -155,14 +159,17 @@ package final class ChildProcess: Sendable {
     var wakeDescriptor: Int32 { wake.reading }
     func drainWake() { wake.drain() }
 
-    /// After a stop the group ends with the command: members that outlived it get the rest of the time to
-    /// end by themselves. The unreaped child keeps the number of the group theirs.
+    /// After a stop the group ends with the command: members that outlived it get the rest of the
+    /// time to end by themselves. The unreaped child keeps the number of the group theirs.
     private func endGroup(_ stop: Stop) {
         while true {
             let members = ProcessIdentity.living(in: processGroup)
             if members.isEmpty { return }
             if !ProcessIdentity.awaitEnds(members, until: stop.hardAt) {
                 signalGroup(SIGKILL)
+                // One by one too: where somebody else reaped the child, the group is no longer
+                // signalled.
+                for member in members { member.signal(SIGKILL) }
                 _ = ProcessIdentity.awaitEnds(members, until: nil)
             }
         }
@@ -187,7 +194,8 @@ package final class ChildProcess: Sendable {
 
     /// Under `state`, and only while the child is not reaped.
     private func send(_ signal: Int32) -> Bool {
-        // Signal 0 asks only: ESRCH means that somebody else reaped the child, and that the number is free.
+        // Signal 0 asks only: ESRCH means that somebody else reaped the child, and that the number
+        // is free.
         if endDescriptor < 0 || petiole_signal(pid, endDescriptor, 0) == ESRCH { return false }
         return kill(-pid, signal) == 0
     }

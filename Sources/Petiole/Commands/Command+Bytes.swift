@@ -1,4 +1,5 @@
-/// The payload of a command job: version, arguments, working directory, environment, standard input.
+/// The payload of a command job: version, arguments, working directory, environment, standard
+/// input.
 extension Command {
     /// What a payload in this form is marked with in the store.
     package static let codecID: UInt8 = 3
@@ -43,7 +44,9 @@ extension Command {
         let version = try reader.byte()
         guard version == Self.version else { throw .unknownVersion(version) }
         var arguments: [[UInt8]] = []
-        for _ in 0..<(try reader.count()) { arguments.append(try reader.string()) }
+        for _ in 0..<(try reader.count(atMost: countBound)) {
+            arguments.append(try reader.string())
+        }
         let workingDirectory: [UInt8]? =
             switch try reader.byte() {
             case 0: nil
@@ -86,7 +89,7 @@ extension Command {
         from reader: inout CompactReader
     ) throws(CompactFault) -> [Variable] {
         var variables: [Variable] = []
-        for _ in 0..<(try reader.count()) {
+        for _ in 0..<(try reader.count(atMost: countBound)) {
             let name = try reader.string()
             variables.append(Variable(name: name, value: try reader.string()))
         }

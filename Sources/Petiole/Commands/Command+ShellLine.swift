@@ -1,16 +1,17 @@
 extension Command: CustomStringConvertible {
-    /// The arguments as a line that a shell (bash, zsh, ksh, POSIX 2024) reads back as the same bytes.
+    /// The arguments as a line that a shell (bash, zsh, ksh, POSIX 2024) reads back as the same
+    /// bytes.
     ///
-    /// It is safe to show on a terminal: control bytes, bytes that are no UTF-8, and scalars that are not
-    /// seen or change the direction of text stand escaped, in `$'…'`.
+    /// It is safe to show on a terminal: control bytes, bytes that are no UTF-8, and scalars that
+    /// are not seen or change the direction of text stand escaped, in `$'…'`.
     package var description: String {
         arguments.enumerated()
             .map { index, argument in Self.quoted(argument, isProgram: index == 0) }
             .joined(separator: " ")
     }
 
-    /// The whole of it as such a line: the working directory, the environment and a file as input too.
-    /// Input given as bytes does not show.
+    /// The whole of it as such a line: the working directory, the environment and a file as input
+    /// too. Input given as bytes does not show.
     package var shellLine: String {
         var line = ""
         if let workingDirectory { line += "cd -- \(Self.quoted(workingDirectory)) && " }

@@ -1,7 +1,7 @@
 /// A program to run as a child process: the payload of a command job.
 ///
-/// Everything is bytes, exactly as the child gets them: no shell, no locale, no encoding. A value that
-/// exists is one that can be handed to the system: it has a program and holds no zero byte.
+/// Everything is bytes, exactly as the child gets them: no shell, no locale, no encoding. A value
+/// that exists is one that can be handed to the system: it has a program and holds no zero byte.
 package struct Command: Sendable, Equatable {
     /// One variable of an environment. Its name is not empty and holds no `=`.
     package struct Variable: Sendable, Equatable {
@@ -31,13 +31,18 @@ package struct Command: Sendable, Equatable {
         /// `/dev/null`: the end of the file at once.
         case null
         case bytes([UInt8])
-        /// A file, opened for reading; a relative path is meant from the command's working directory.
-        /// A FIFO is opened without waiting for somebody who writes.
+        /// A file, opened for reading; a relative path is meant from the command's working
+        /// directory. A FIFO is opened without waiting for somebody who writes.
         case file(path: [UInt8])
     }
 
-    /// The program and its arguments. A program without a slash is searched, as by `execvp`, in the `PATH` of
-    /// the environment *the child gets* (`/bin:/usr/bin` if it has none), never by a shell.
+    /// Arguments, and variables, of one command. Linux takes 6 MiB of both together, of which each
+    /// costs at least nine bytes.
+    package static let countBound = 700_000
+
+    /// The program and its arguments. A program without a slash is searched, as by `execvp`, in the
+    /// `PATH` of the environment *the child gets* (`/bin:/usr/bin` if it has none), never by a
+    /// shell.
     package let arguments: [[UInt8]]
     /// `nil`: that of the running process.
     package let workingDirectory: [UInt8]?
@@ -70,6 +75,7 @@ package struct Command: Sendable, Equatable {
         _ standardInput: Input
     ) throws(InvalidCommand) {
         guard !arguments.isEmpty else { throw .noProgram }
+        guard arguments.count <= countBound else { throw .tooMany(arguments.count) }
         if let index = arguments.firstIndex(where: { $0.contains(0) }) {
             throw .zeroByte(in: "argument \(index)")
         }
@@ -84,6 +90,7 @@ package struct Command: Sendable, Equatable {
         case .inherited: variables = []
         case .inheritedWith(let some), .exactly(let some): variables = some
         }
+        guard variables.count <= countBound else { throw .tooMany(variables.count) }
         for variable in variables {
             guard !variable.name.isEmpty, !variable.name.contains(UInt8(ascii: "=")) else {
                 throw .badVariableName
@@ -100,12 +107,15 @@ package enum InvalidCommand: Error, Equatable, CustomStringConvertible {
     case noProgram
     case zeroByte(in: String)
     case badVariableName
+    case tooMany(Int)
 
     package var description: String {
         switch self {
         case .noProgram: "a command needs at least one argument, the program"
         case .zeroByte(let place): "\(place) of the command holds a zero byte, which ends a string"
         case .badVariableName: "the name of an environment variable is empty or holds '='"
+        case .tooMany(let count):
+            "a command takes at most \(Command.countBound) arguments or variables, not \(count)"
         }
     }
 }

@@ -8,7 +8,8 @@ package struct CommandEnd: Sendable, Equatable {
     }
 
     package enum LossOfEnd: Sendable, Equatable {
-        /// ECHILD: the program that embeds us ignores SIGCHLD, or waits for children that are not its own.
+        /// ECHILD: the program that embeds us ignores SIGCHLD, or waits for children that are not
+        /// its own.
         case takenByOthers
         case system(code: Int32)
     }
@@ -18,8 +19,8 @@ package struct CommandEnd: Sendable, Equatable {
     package let runTime: Duration
     package let output: CapturedOutput
     package let errorOutput: CapturedOutput
-    /// A process that the command left behind held its output open beyond ``ChildProcess/pipeGrace``; what that
-    /// one wrote later is not here.
+    /// A process that the command left behind held its output open beyond
+    /// ``ChildProcess/pipeGrace``; what that one wrote later is not here.
     package let outputHeldOpen: Bool
 
     package init(
@@ -142,7 +143,8 @@ extension CapturedOutput {
         case 0:
             self = .inline(try reader.string())
         case 1:
-            // Who reads this opens the file: a name that could lead out of its directory is refused.
+            // Who reads this opens the file: a name that could lead out of its directory is
+            // refused.
             guard let name = String(validating: try reader.string(), as: UTF8.self),
                 SpillPlace.isName(name)
             else { throw .malformed }

@@ -20,8 +20,8 @@ struct CompactWriter {
     }
 }
 
-/// Reads what ``CompactWriter`` wrote. Every length is checked against what is there before anything is
-/// allocated for it.
+/// Reads what ``CompactWriter`` wrote. Every length is checked against what is there before
+/// anything is allocated for it.
 struct CompactReader {
     private let bytes: [UInt8]
     private var position = 0
@@ -61,9 +61,10 @@ struct CompactReader {
     }
 
     /// The count of elements of which each takes at least a byte.
-    mutating func count() throws(CompactFault) -> Int {
+    mutating func count(atMost bound: Int) throws(CompactFault) -> Int {
         let count = try number()
         guard count <= UInt64(remaining) else { throw .truncated }
+        guard count <= UInt64(bound) else { throw .malformed }
         return Int(count)
     }
 

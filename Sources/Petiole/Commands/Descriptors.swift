@@ -7,7 +7,8 @@ import CPetiole
 #endif
 
 func closeDescriptor(_ descriptor: Int32) {
-    // An error here is EBADF, a fault of ours, or EINTR, after which Linux has closed it all the same.
+    // An error here is EBADF, a fault of ours, or EINTR, after which Linux has closed it all the
+    // same.
     _ = close(descriptor)
 }
 
@@ -64,7 +65,8 @@ struct Wake: ~Copyable {
     func drain() { petiole_wake_drain(reading) }
 }
 
-/// Milliseconds until an instant for `poll`, rounded up so that it does not come back too early; -1 for ever.
+/// Milliseconds until an instant for `poll`, rounded up so that it does not come back too early; -1
+/// for ever.
 func pollTimeout(until instant: ContinuousClock.Instant?) -> Int32 {
     guard let instant else { return -1 }
     let (seconds, attoseconds) = (instant - .now).components

@@ -21,24 +21,25 @@ package struct LeftoverProcess: Sendable, Equatable {
     }
 }
 
-/// What a dead owner's commands left running, found and ended by the new one, so that two attempts of a job
-/// never overlap.
+/// What a dead owner's commands left running, found and ended by the new one, so that two attempts
+/// of a job never overlap.
 ///
-/// Not found are processes that changed their user, made themselves unreadable (`PR_SET_DUMPABLE`), or wiped the
-/// memory in which their first environment lay; members of a group that is found by other means are ended
-/// with it all the same. On macOS the environment of processes protected by the system cannot be read.
+/// Not found are processes that changed their user, made themselves unreadable (`PR_SET_DUMPABLE`),
+/// or wiped the memory in which their first environment lay; members of a group that is found by
+/// other means are ended with it all the same. On macOS the environment of processes protected by
+/// the system cannot be read.
 package enum Leftovers {
     /// How long a process has after SIGTERM.
     package static let softGrace: Duration = .seconds(1)
-    /// How often, a millisecond apart, a process is looked at that is between two programs. A second is long for
-    /// an `exec`, even from a slow disk.
+    /// How often, a millisecond apart, a process is looked at that is between two programs. A
+    /// second is long for an `exec`, even from a slow disk.
     private static let execLooks = 1000
     /// Linux gives arguments and environment together a quarter of the stack, at most 6 MiB.
     private static let environmentBound = 6 * 1024 * 1024
 
-    /// The living processes whose environment bears the mark of a store. All of its queues: a store may have
-    /// several owners, so the caller picks those of the queues it took over by `mark.job`, and none that it
-    /// started itself.
+    /// The living processes whose environment bears the mark of a store. All of its queues: a store
+    /// may have several owners, so the caller picks those of the queues it took over by `mark.job`,
+    /// and none that it started itself.
     package static func find(storeID: String) -> [LeftoverProcess] {
         let own = getpid()
         let ownGroup = getpgrp()
@@ -59,8 +60,9 @@ package enum Leftovers {
         return found
     }
 
-    /// Ends the child that a slot names, and its group with it, and waits for their end. Does nothing if that
-    /// process is gone; members of its group that outlived it are found by their mark.
+    /// Ends the child that a slot names, and its group with it, and waits for their end. Does
+    /// nothing if that process is gone; members of its group that outlived it are found by their
+    /// mark.
     package static func endAndAwait(pid: pid_t, startTime: UInt64, processGroup: pid_t) {
         end([(ProcessIdentity(pid: pid, startTime: startTime), processGroup)])
     }
@@ -87,8 +89,8 @@ package enum Leftovers {
                 info.start_time == target.process.startTime
             else { continue }
             processes.append(target.process)
-            // A living member keeps the number of its group. Session and number together tell it from one
-            // that comes later.
+            // A living member keeps the number of its group. Session and number together tell it
+            // from one that comes later.
             if info.group == target.group, info.group > 1, info.group != ownGroup {
                 groups.insert(Group(number: info.group, session: info.session))
             }
@@ -100,13 +102,14 @@ package enum Leftovers {
             return Array(Set(members + processes.filter(\.isAlive)))
         }
         func signal(_ number: Int32, _ members: [ProcessIdentity]) {
-            // One by one, each by a handle that was checked. A process that a member starts meanwhile is
-            // found when the living are counted again.
+            // One by one, each by a handle that was checked. A process that a member starts
+            // meanwhile is found when the living are counted again.
             for member in members { member.signal(number) }
         }
         func killGroups() {
-            // At once, so that one that starts others faster than they are counted ends too. A member that
-            // lives at this moment keeps the number; it would have to be given out anew in between.
+            // At once, so that one that starts others faster than they are counted ends too. A
+            // member that lives at this moment keeps the number; it would have to be given out anew
+            // in between.
             for group in groups
             where !ProcessIdentity.living(in: group.number, session: group.session).isEmpty {
                 kill(-group.number, SIGKILL)
@@ -141,7 +144,8 @@ package enum Leftovers {
                 initialized = max(0, count)
             }
             if count == -Int(EAGAIN), looks < execLooks {
-                // In the middle of `exec`: passed over, it would come out on the other side unfound.
+                // In the middle of `exec`: passed over, it would come out on the other side
+                // unfound.
                 looks += 1
                 poll(nil, 0, 1)
                 continue

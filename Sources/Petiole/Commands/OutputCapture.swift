@@ -6,12 +6,14 @@ import CPetiole
     import Glibc
 #endif
 
-/// Where output goes that does not fit in memory: a directory of ours alone, and the name for this attempt.
+/// Where output goes that does not fit in memory: a directory of ours alone, and the name for this
+/// attempt.
 package struct SpillPlace: Sendable, Equatable {
     package let directory: [UInt8]
     package let name: String
 
-    /// - Parameter name: letters, digits, dot, dash and underscore, at most 48, the first a letter or digit.
+    /// - Parameter name: letters, digits, dot, dash and underscore, at most 48, the first a letter
+    ///   or digit.
     package init(directory: [UInt8], name: String) {
         precondition(
             Self.isName(name) && name.utf8.count <= 48,
@@ -58,8 +60,8 @@ package struct CaptureLimits: Sendable, Equatable {
 
 /// Takes the bytes of one output: in memory within the bound, all of them in a file beyond it.
 ///
-/// The first bytes stay in memory also while the file is written, so that a disk that fills up costs the
-/// rest and not the beginning. Used by the one thread that waits for the command.
+/// The first bytes stay in memory also while the file is written, so that a disk that fills up
+/// costs the rest and not the beginning. Used by the one thread that waits for the command.
 struct OutputCapture: ~Copyable {
     private enum Place {
         case memory
@@ -150,8 +152,8 @@ private struct SpillFile {
     let directory: Int32
     let file: Int32
 
-    /// An attempt that a crash cut short may have left a file of this name, and a recorded outcome may
-    /// name one: neither is written over, the next free number is taken.
+    /// An attempt that a crash cut short may have left a file of this name, and a recorded outcome
+    /// may name one: neither is written over, the next free number is taken.
     static func make(in place: SpillPlace, suffix: String) -> Result<SpillFile, Failure> {
         let directory = (place.directory + [0]).withUnsafeBytes {
             petiole_open_directory($0.assumingMemoryBound(to: CChar.self).baseAddress!)

@@ -45,8 +45,8 @@ struct ProcessIdentity: Hashable, Sendable {
         }
     }
 
-    /// Sends a signal to this very process. The handle is opened first and the start time compared then: if it
-    /// is the same, the handle means this process, and goes on meaning it.
+    /// Sends a signal to this very process. The handle is opened first and the start time compared
+    /// then: if it is the same, the handle means this process, and goes on meaning it.
     func signal(_ signal: Int32) {
         let descriptor = petiole_end_descriptor_of_other(pid)
         if descriptor == -ESRCH { return }

@@ -6,7 +6,8 @@ import Synchronization
     import Glibc
 #endif
 
-/// The children of this process that run, so that all of them can be suspended, resumed and stopped.
+/// The children of this process that run, so that all of them can be suspended, resumed and
+/// stopped.
 package final class RunningCommands: Sendable {
     package static let shared = RunningCommands()
 
@@ -50,8 +51,9 @@ package final class RunningCommands: Sendable {
         }
     }
 
-    /// Stops every command that runs now. One that starts afterwards is not stopped: who calls this stops
-    /// handing out first, and looks again when a child has started (`onStart` of ``ChildProcess/run(_:mark:limits:among:onStart:)``).
+    /// Stops every command that runs now. One that starts afterwards is not stopped: who calls this
+    /// stops handing out first, and looks again when a child has started (`onStart` of
+    /// ``ChildProcess/run(_:mark:limits:among:onStart:)``).
     package func stopAll(soft: Int32 = SIGTERM, after grace: Duration = ChildProcess.stopGrace) {
         state.withLock { state in
             for child in state.children.values { child.stop(soft: soft, after: grace) }

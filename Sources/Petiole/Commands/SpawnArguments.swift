@@ -1,7 +1,7 @@
 import CPetiole
 
-/// A command's arguments and environment as the system takes them: one block of zero-terminated strings,
-/// and lists of pointers into it.
+/// A command's arguments and environment as the system takes them: one block of zero-terminated
+/// strings, and lists of pointers into it.
 struct SpawnArguments {
     private var block: [CChar] = []
     private var argumentOffsets: [Int] = []
@@ -44,8 +44,8 @@ struct SpawnArguments {
         block.append(0)
     }
 
-    /// Lends the two lists. What is inherited points into the running process's own environment: like any
-    /// use of it, not safe against somebody who changes it at the same time.
+    /// Lends the two lists. What is inherited points into the running process's own environment:
+    /// like any use of it, not safe against somebody who changes it at the same time.
     mutating func withPointers<Value>(
         _ body: (
             _ arguments: UnsafePointer<UnsafeMutablePointer<CChar>?>,

@@ -9,7 +9,8 @@ import CPetiole
 /// Why a command did not start. Nothing of it ran.
 package enum SpawnError: Error, Equatable, CustomStringConvertible {
     case noSuchProgram(String)
-    /// It is there, and may not be executed, or is no program that this system can run (no shell is tried).
+    /// It is there, and may not be executed, or is no program that this system can run (no shell is
+    /// tried).
     case notExecutable(String, code: Int32)
     /// The script is there; what its first line names, or the program's loader, is not.
     case noInterpreter(String)

@@ -64,6 +64,17 @@ import Testing
             }
             let stopped = try run(shell("sleep 1000")) { $0.stop() }
             try #require(stopped.cause == .lost(.takenByOthers))
+            // A member that outlives its leader, which nobody keeps as a zombie here.
+            let scratch = try ScratchDirectory()
+            let ready = try scratch.makeFIFO("ready")
+            let line = "(trap '' TERM; echo >\"$0\"; while :; do sleep 1000; done) & wait"
+            let outlived = try withExtendedLifetime(scratch) {
+                try run(shell(line, ready)) { child in
+                    _ = awaitReady(ready)
+                    child.stop(after: .milliseconds(50))
+                }
+            }
+            try #require(outlived.cause == .lost(.takenByOthers))
         }
     }
 
@@ -82,7 +93,7 @@ import Testing
         let ready = try scratch.makeFIFO("ready")
         defer { withExtendedLifetime(scratch) {} }
         let end = try run(shell("sleep 1000 & echo $! >\"$0\"; wait", ready)) { child in
-            let member = (try? readFIFO(ready)).flatMap { pid_t($0.dropLast()) }
+            let member = pid_t(awaitReady(ready).dropLast())
             #expect(member.map(lives) == true)
             child.stop()
         }
@@ -97,7 +108,7 @@ import Testing
         defer { withExtendedLifetime(scratch) {} }
         let line = "trap '' TERM; echo >\"$0\"; while :; do sleep 1000; done"
         let end = try run(shell(line, ready)) { child in
-            #expect((try? readFIFO(ready)) != nil)
+            #expect(awaitReady(ready) == "\n")
             child.stop(after: .milliseconds(50))
         }
         #expect(end.cause == .signalled(SIGKILL, coreDumped: false))
@@ -115,7 +126,7 @@ import Testing
             """
         var member: pid_t?
         let end = try run(shell(line, ready)) { child in
-            member = (try? readFIFO(ready)).flatMap { pid_t($0.dropLast()) }
+            member = pid_t(awaitReady(ready).dropLast())
             child.stop(after: .milliseconds(50))
         }
         #expect(end.cause == .signalled(SIGTERM, coreDumped: false))

@@ -78,8 +78,8 @@ final class ScratchDirectory {
     }
 }
 
-/// A FIFO is a rendezvous: opening it for reading waits for the child that opens it for writing. Returns
-/// what it wrote until it, and all who share the end, closed it.
+/// A FIFO is a rendezvous: opening it for reading waits for the child that opens it for writing.
+/// Returns what it wrote until it, and all who share the end, closed it.
 func readFIFO(_ path: String) throws -> String {
     let file = try #require(fopen(path, "r"))
     defer { fclose(file) }
@@ -88,6 +88,16 @@ func readFIFO(_ path: String) throws -> String {
         let byte = fgetc(file)
         if byte < 0 { return text }
         text.unicodeScalars.append(Unicode.Scalar(UInt8(byte)))
+    }
+}
+
+/// The same where nothing may be thrown: a failure is an issue of the test, and an empty answer.
+func awaitReady(_ path: String) -> String {
+    do {
+        return try readFIFO(path)
+    } catch {
+        Issue.record(error)
+        return ""
     }
 }
 

@@ -40,7 +40,7 @@ import Testing
                 for value in [UInt8(0), 1, 0x7F, 0x80, 0xFF] {
                     var changed = bytes
                     changed[index] = value
-                    // Some changes yield another command; its own bytes are then these.
+                    // An error is what most changes come to; another command has these very bytes.
                     guard let other = try? Command.decode(changed) else { continue }
                     var again: [UInt8] = []
                     other.encode(into: &again)

@@ -95,7 +95,7 @@ import Testing
             let scratch = try ScratchDirectory()
             let ready = try scratch.makeFIFO("ready")
             // Each shell replaces itself with the next, without end.
-            let line = "echo >\"$0\" & wait; exec /bin/sh -c 'exec /bin/sh -c \"$0\" \"$0\"' "
+            let line = "echo >\"$0\"; exec /bin/sh -c 'exec /bin/sh -c \"$0\" \"$0\"' "
             let again = "'exec /bin/sh -c \"$0\" \"$0\"'"
             let child = try ChildProcess(
                 spawning: try shell(line + again, ready),

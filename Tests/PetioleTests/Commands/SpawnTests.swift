@@ -46,7 +46,8 @@ import Testing
             }
             let end = try run(Command("/bin/cat", "/proc/self/status"))
             let lines = try #require(text(end.output)).split(separator: "\n")
-            // Signals 32 and 33 are glibc's own: it ignores them in every child, and a program cannot ask.
+            // Signals 32 and 33 are glibc's own: it ignores them in every child, and a program
+            // cannot ask.
             let libraryOwn: UInt64 = 0b11 << 31
             for name in ["SigBlk", "SigIgn", "SigCgt"] {
                 let line = try #require(lines.first { $0.hasPrefix("\(name):\t") })
@@ -73,7 +74,8 @@ import Testing
         }
         var arguments = SpawnArguments(try shell("echo to output; echo to error >&2"), mark: nil)
         var pid: pid_t = 0
-        // Descriptor 0 as the error output would be overwritten by the input, were it not moved first.
+        // Descriptor 0 as the error output would be overwritten by the input, were it not moved
+        // first.
         let saved = dup(0)
         dup2(pipe.1, 0)
         let code = arguments.withPointers { arguments, environment in
