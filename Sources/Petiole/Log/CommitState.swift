@@ -12,6 +12,8 @@ struct CommitState {
     // What to do when it is durable.
     var hasNewWork = false
     var controlMoved = false
+    /// A job was parked: a drain does not wait for it any more.
+    var hasParked = false
     var ended: [(first: UInt64, count: UInt64)] = []
     var progress: [UInt32: RangeProgress] = [:]
     private(set) var newNames: [String: UInt32] = [:]

@@ -215,6 +215,7 @@ struct LogCommit {
             ) { $0.storeLittleEndian(id, at: 0) }
             try state.setTimer(&transaction, queue: queue.id, due: deadline, id: id)
             try state.count(transaction, queue.id) { $0.parked += 1 }
+            state.hasParked = true
         }
         try active.put(&transaction, tables.active, id)
         // Asked to be cancelled meanwhile: whoever asked, or the runner when the job is due, records it.

@@ -311,6 +311,6 @@ final class LogWriter: Sendable {
         for (target, queue, name) in state.resolved { target.resolve(queue: queue, name: name) }
         if state.controlMoved { signals.control.ring() }
         if state.hasNewWork || state.earliestTimer != nil { signals.work.ring() }
-        if !state.ended.isEmpty { signals.recorded.ring() }
+        if !state.ended.isEmpty || state.hasParked { signals.recorded.ring() }
     }
 }

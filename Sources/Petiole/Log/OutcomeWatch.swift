@@ -8,7 +8,7 @@ final class OutcomeWatch: Sendable {
     private let waiters: WaiterTable
     private let isStarted = Mutex<Bool>(false)
     private let isStopping = Atomic<Bool>(false)
-    private let look = Mutex<(@Sendable (UInt64) -> Bool)?>(nil)
+    private let endedWord = SharedWord()
 
     init(signals: StoreSignals, waiters: WaiterTable) {
         self.signals = signals
@@ -22,26 +22,31 @@ final class OutcomeWatch: Sendable {
             return !started
         }
         guard begins else { return }
-        look.withLock { $0 = hasEnded }
         OSThread.start(named: "petiole-watch") { [self] in watch(hasEnded) }
     }
 
     private func watch(_ hasEnded: @Sendable (UInt64) -> Bool) {
-        // Acquiring: pairs with the releasing store in `stop`.
-        while !isStopping.load(ordering: .acquiring) {
-            // Read before looking: a ring in between makes the wait return at once.
+        while true {
+            // Read before looking, also at the flag: a ring in between makes the wait return at once.
             let seen = signals.recorded.value
+            // Acquiring: pairs with the releasing store in `stop`.
+            if isStopping.load(ordering: .acquiring) { break }
             for id in waiters.ids where hasEnded(id) {
                 waiters.notify([(id, 1)])
             }
             signals.recorded.wait(whileAt: seen)
         }
+        endedWord.publish(1)
+        endedWord.wakeAll()
     }
 
+    /// Ends the thread and waits for its end: it reads the store, which is closed next. The last that is called.
     func stop() {
         // Releasing: pairs with the acquiring load above.
         isStopping.store(true, ordering: .releasing)
         signals.recorded.ring()
+        guard isStarted.withLock({ $0 }) else { return }
+        while endedWord.value == 0 { endedWord.wait(while: 0) }
     }
 }
 

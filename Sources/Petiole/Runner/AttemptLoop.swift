@@ -187,6 +187,7 @@ final class AttemptLoop: @unchecked Sendable {
             case .run(let found): active = found
             case .settle:
                 settle(id)
+                passedOver(id)
                 return nil
             case .cancel(let found):
                 record(
@@ -194,6 +195,7 @@ final class AttemptLoop: @unchecked Sendable {
                     .init(
                         state: .cancelled, codec: 0, attempt: found.attempts,
                         startedAt: now / 1_000, runMicroseconds: 0), history: found.history)
+                passedOver(id)
                 return nil
             }
         }
@@ -203,6 +205,7 @@ final class AttemptLoop: @unchecked Sendable {
         guard let block else {
             // Purged: there is nothing left to run or to record.
             settle(id)
+            passedOver(id)
             return nil
         }
         let job: JobBlockView.Entry
@@ -211,10 +214,12 @@ final class AttemptLoop: @unchecked Sendable {
         } catch {
             // A record whose checksum fails is never handed to a job, and never dropped without a trace.
             fail(id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), active)
+            passedOver(id)
             return nil
         }
         guard let entry = core.registry.entry(job.meta.name) else {
             park(id, name: job.meta.name)
+            passedOver(id)
             return nil
         }
         let attempt = Int(active?.attempts ?? 0) + 1
@@ -236,6 +241,11 @@ final class AttemptLoop: @unchecked Sendable {
         perform(id, job, entry, attempt: attempt, active)
         if active?.isSuspect == true, core.claims.ended(id) { core.pool.lookAgain() }
         return entry
+    }
+
+    /// A job is not run after all: when it was to run alone, the others may go on.
+    private func passedOver(_ id: UInt64) {
+        if core.claims.ended(id) { core.pool.lookAgain() }
     }
 
     private func perform(

@@ -45,8 +45,9 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         precondition(
             pool.workers.count + places.limit <= RunningSlots.slotsPerSeat,
             "a runner has at most \(RunningSlots.slotsPerSeat) slots")
+        // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
         places.useSlots(
-            (pool.workers.count..<(pool.workers.count + places.limit)).map {
+            (pool.workers.count..<RunningSlots.slotsPerSeat).map {
                 store.slots.slot(seat: seat, $0)
             })
         marksCrashes = installsCrashHandler

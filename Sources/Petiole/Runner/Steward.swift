@@ -28,10 +28,11 @@ final class Steward: Sendable {
     private func work() {
         var lastCommit = -1
         var nextPrune = petiole_real_time()
-        // Acquiring: pairs with the releasing store in `stop`.
-        while !isStopping.load(ordering: .acquiring) {
-            // Read before looking: a request that comes in between makes the wait return at once.
+        while true {
+            // Read before looking, also at the flag: what comes in between makes the wait return at once.
             let seen = core.store.signals.control.value
+            // Acquiring: pairs with the releasing store in `stop`.
+            if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
             core.flushAll()
             let commit = core.store.environment.usage.lastCommit

@@ -1,0 +1,95 @@
+import PetioleDispatch
+import Testing
+
+@testable import Petiole
+
+private struct Sum: Job {
+    var depth: Int
+    func run(_ context: JobContext) throws -> Int {
+        if depth == 0 { return 1 }
+        let id = try context.store.enqueueBlocking(depth: depth - 1)
+        return try 1
+            + context.result(of: JobHandle<Int>(store: context.store, id: id, codec: .compact))
+    }
+}
+
+private struct AsyncSum: AsyncJob {
+    var depth: Int
+    func run(_ context: JobContext) async throws -> Int {
+        if depth == 0 { return 1 }
+        return try await 1 + context.store.enqueue(AsyncSum(depth: depth - 1)).result
+    }
+}
+
+private struct WhereAmI: AsyncJob {
+    func run(_ context: JobContext) async throws -> [Bool] {
+        var places: [Bool] = []
+        for _ in 0..<20 {
+            places.append(isOnPool())
+            await Task.yield()
+        }
+        return places
+    }
+}
+
+extension JobStore {
+    /// From a job on a thread: hands a job over and waits for its acceptance.
+    fileprivate func enqueueBlocking(depth: Int) throws -> JobID {
+        let pending = try enqueue(Sum(depth: depth), durability: .buffered)
+        let done = SharedWord()
+        let accepted = Trace<JobID>()
+        Task {
+            do { accepted.add(try await pending.accepted.id) } catch { Issue.record(error) }
+            done.publish(1)
+            done.wakeAll()
+        }
+        while done.value == 0 { done.wait(while: 0) }
+        return accepted.items[0]
+    }
+}
+
+@Suite("Jobs that wait for jobs", .timeLimit(.minutes(2))) struct WaitingJobsTests {
+    @Test("a job that waits on its thread for another gives its place up", arguments: [1, 2])
+    func synchronous(workers: Int) async throws {
+        try await withStore { store in
+            try await makeRunner(store, jobs: [Sum.self], workers: workers).run {
+                try await expectEqual(store.enqueue(Sum(depth: 10)).result, 11)
+            }
+        }
+    }
+
+    @Test("an asynchronous job that awaits others gives its place up", arguments: [1, 3])
+    func asynchronous(limit: Int) async throws {
+        try await withStore { store in
+            let runner = try makeRunner(store, jobs: [AsyncSum.self]) { $0.asyncLimit = limit }
+            try await runner.run {
+                try await expectEqual(store.enqueue(AsyncSum(depth: 10)).result, 11)
+            }
+        }
+    }
+
+    @Test("a hundred asynchronous jobs all run with one place")
+    func onePlace() async throws {
+        try await withStore { store in
+            let runner = try makeRunner(store, jobs: [AsyncSum.self]) { $0.asyncLimit = 1 }
+            try await runner.run {
+                let jobs = try await store.enqueue(
+                    contentsOf: (0..<100).map { _ in AsyncSum(depth: 0) })
+                for job in jobs { #expect(try await job.result == 1) }
+            }
+        }
+    }
+
+    @Test("an asynchronous job runs on the pool's threads, before and after it has waited")
+    func executor() async throws {
+        try await withStore { store in
+            try await makeRunner(store, jobs: [WhereAmI.self]).run {
+                let job = try await store.enqueue(WhereAmI())
+                #expect(try await job.result == [Bool](repeating: true, count: 20))
+            }
+        }
+    }
+}
+
+/// Whether the calling thread belongs to a pool.
+private func isOnPool() -> Bool { Worker.current != nil }

@@ -1,0 +1,231 @@
+import PetioleStorage
+
+@testable import Petiole
+
+/// Reads every row of a store and says what does not hold together: a job in no place or in two, two outcomes of one job,
+/// a row that points nowhere, a counter that does not add up. Nobody may write meanwhile but for jobs in flight.
+struct Audit {
+    private(set) var problems: [String] = []
+    /// Jobs in the log and among those kept, but for staged ones.
+    private(set) var jobs: Set<UInt64> = []
+    private(set) var outcomes: [UInt64: OutcomeBlock.State] = [:]
+    private(set) var active: [UInt64: ActiveRecord] = [:]
+    private var lanes: [LaneRow] = []
+    private var places: [UInt64: (queue: UInt32, priority: UInt8)] = [:]
+    private var staged: [(first: UInt64, count: UInt64)] = []
+    private var head: UInt64 = 1
+
+    init(_ store: JobStore) throws {
+        let tables = store.open.tables
+        var audit = Audit()
+        try store.open.read { (reader) throws(StorageError) in
+            try audit.readStages(reader, tables)
+            try audit.readJobs(reader, tables)
+            try audit.readOutcomes(reader, tables)
+            try audit.readActive(reader, tables)
+            try audit.readLanes(reader, tables)
+            audit.checkPlaces()
+            try audit.checkCounters(reader, tables)
+        }
+        self = audit
+    }
+
+    private init() {}
+
+    private mutating func note(_ problem: String) {
+        // The first few say enough.
+        if problems.count < 20 { problems.append(problem) }
+    }
+
+    // MARK: Reading
+
+    private func forEach(
+        _ table: Table, _ reader: Reader,
+        _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(StorageError) -> Void
+    ) throws(StorageError) {
+        let cursor = try reader.cursor(table)
+        var entry = try cursor.first()
+        while let (key, value) = entry {
+            try body(key, value)
+            entry = try cursor.next()
+        }
+    }
+
+    private mutating func readStages(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
+        var found: [(first: UInt64, count: UInt64)] = []
+        try forEach(tables.stages, reader) { (_, value) throws(StorageError) in
+            found += try formatted { () throws(FormatError) in try StageRecord(value) }.ranges
+        }
+        staged = found
+    }
+
+    private mutating func readJobs(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
+        var end: UInt64 = 0
+        var audit = self
+        for (table, isLog) in [(tables.jobs, true), (tables.kept, false)] {
+            try forEach(table, reader) { (key, value) throws(StorageError) in
+                let block = try formatted { () throws(FormatError) in
+                    try JobBlockView(first: key.bigEndian(at: 0), value: value)
+                }
+                if isLog, block.first < end { audit.note("block \(block.first) overlaps another") }
+                if isLog { end = block.end }
+                for id in block.first..<block.end {
+                    do throws(FormatError) { _ = try block.entry(id) } catch {
+                        audit.note(error.description)
+                    }
+                    if audit.staged.contains(where: { id >= $0.first && id - $0.first < $0.count })
+                    {
+                        continue
+                    }
+                    if !audit.jobs.insert(id).inserted { audit.note("job \(id) is there twice") }
+                    audit.places[id] = (block.queue, block.priority)
+                }
+            }
+        }
+        self = audit
+    }
+
+    private mutating func readOutcomes(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) {
+        var end: UInt64 = 0
+        var audit = self
+        try forEach(tables.outcomes, reader) { (key, value) throws(StorageError) in
+            let block = try formatted { () throws(FormatError) in
+                try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
+            }
+            if block.first < end { audit.note("outcomes from \(block.first) on overlap others") }
+            end = block.end
+            for id in block.first..<block.end {
+                do throws(FormatError) {
+                    audit.outcomes[id] = try block.entry(id).state
+                } catch { audit.note(error.description) }
+            }
+        }
+        self = audit
+    }
+
+    private mutating func readActive(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
+        var audit = self
+        var timers: Set<UInt64> = []
+        try forEach(tables.timers, reader) { (key, _) throws(StorageError) in
+            timers.insert(key.bigEndian(at: 12))
+        }
+        var parkedRows = 0
+        try forEach(tables.active, reader) { (key, value) throws(StorageError) in
+            let id: UInt64 = key.bigEndian(at: 0)
+            let row = try formatted { () throws(FormatError) in try ActiveRecord(value) }
+            audit.active[id] = row
+            if audit.outcomes[id] != nil { audit.note("job \(id) has ended and is active") }
+            if !audit.jobs.contains(id) { audit.note("active job \(id) is not in the log") }
+            if row.state != .ready {
+                if timers.remove(id) == nil { audit.note("job \(id) waits without a timer") }
+            }
+            if row.state == .parked {
+                parkedRows += 1
+                let key = RecordKey.parked(row.queue, row.name, row.position)
+                if try reader.value(tables.parked, key) == nil {
+                    audit.note("job \(id) is parked nowhere")
+                }
+            }
+            if row.isSuspect {
+                parkedRows += 1
+                if try reader.value(tables.parked, RecordKey.suspect(row.queue, id)) == nil {
+                    audit.note("suspect \(id) has no row")
+                }
+            }
+        }
+        for id in timers { audit.note("a timer of job \(id), which does not wait") }
+        if try reader.count(tables.parked) != parkedRows {
+            audit.note("\(try reader.count(tables.parked)) rows are parked, not \(parkedRows)")
+        }
+        self = audit
+    }
+
+    private mutating func readLanes(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
+        let cursor = try reader.cursor(tables.lanes)
+        var entry = try cursor.first()
+        while let found = entry {
+            let row = try formatted { () throws(FormatError) in try LaneRow(found) }
+            lanes.append(row)
+            entry = try cursor.next()
+        }
+    }
+
+    // MARK: Checking
+
+    /// Each job that has not ended is in one place, from which it will run or be ended.
+    private mutating func checkPlaces() {
+        var ready: [UInt64: Int] = [:]
+        for row in lanes {
+            for id in row.first..<row.end where outcomes[id] == nil {
+                guard jobs.contains(id), let place = places[id] else {
+                    // Purged or swept: whoever meets it settles it.
+                    continue
+                }
+                if let active = active[id] {
+                    let isHere =
+                        active.state == .ready
+                        && (active.position == 0 || active.position == row.position)
+                    if !isHere { continue }
+                }
+                if place.queue != row.queue { note("job \(id) lies in another queue's lane") }
+                ready[id, default: 0] += 1
+            }
+        }
+        for id in jobs where outcomes[id] == nil {
+            let count = ready[id] ?? 0
+            if let active = active[id], active.state != .ready {
+                if count > 0 { note("job \(id) waits or is parked, and lies in a lane") }
+            } else if count != 1 {
+                note("job \(id) lies in its lane \(count) times")
+            }
+        }
+    }
+
+    private mutating func checkCounters(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) {
+        var sum = QueueCounters()
+        var audit = self
+        try forEach(tables.meta, reader) { (key, value) throws(StorageError) in
+            if key.elementsEqual(RecordKey.sequences) {
+                audit.head = try formatted { () throws(FormatError) in try Sequences(value) }
+                    .logHead
+            }
+            guard key.count == 5, key[0] == UInt8(ascii: "c") else { return }
+            let one = try formatted { () throws(FormatError) in try QueueCounters(value) }
+            sum.accepted += one.accepted
+            sum.succeeded += one.succeeded
+            sum.failed += one.failed
+            sum.cancelled += one.cancelled
+            sum.deadLetters += one.deadLetters
+            sum.waiting += one.waiting
+            sum.parked += one.parked
+        }
+        let waiting = audit.active.values.count { $0.state == .waiting }
+        let parked = audit.active.values.count { $0.state == .parked }
+        let unfinished = audit.jobs.count { audit.outcomes[$0] == nil }
+        if sum.waiting != waiting {
+            audit.note("\(sum.waiting) are counted to wait, not \(waiting)")
+        }
+        if sum.parked != parked { audit.note("\(sum.parked) are counted as parked, not \(parked)") }
+        if sum.unfinished != unfinished {
+            audit.note("\(sum.unfinished) are counted as unfinished, not \(unfinished)")
+        }
+        // What was pruned stays counted.
+        if audit.head == 1 {
+            for (state, count) in [
+                (OutcomeBlock.State.succeeded, sum.succeeded), (.failed, sum.failed),
+                (.cancelled, sum.cancelled), (.deadLetter, sum.deadLetters),
+            ] {
+                let there = audit.outcomes.values.count { $0 == state }
+                if count != there { audit.note("\(count) are counted as \(state), not \(there)") }
+            }
+            if sum.accepted != audit.jobs.count {
+                audit.note("\(sum.accepted) are counted as accepted, not \(audit.jobs.count)")
+            }
+        }
+        self = audit
+    }
+}

@@ -1,0 +1,181 @@
+import Foundation
+import PetioleStorage
+import Synchronization
+import Testing
+
+@testable import Petiole
+
+/// A store in a directory of its own, closed and removed after the body.
+func withStore<Value>(
+    clock: TestClock = TestClock(), configure: (inout StoreOptions) -> Void = { _ in },
+    _ body: (JobStore) async throws -> Value
+) async throws -> Value {
+    let directory = try TestDirectory()
+    defer { directory.remove() }
+    let store = try directory.open(clock: clock, configure: configure)
+    do {
+        let value = try await body(store)
+        expectSound(store)
+        store.close()
+        return value
+    } catch {
+        store.close()
+        throw error
+    }
+}
+
+/// Reports whatever does not hold together in a store.
+func expectSound(_ store: JobStore, _ location: SourceLocation = #_sourceLocation) {
+    do {
+        let problems = try Audit(store).problems
+        #expect(problems == [], sourceLocation: location)
+    } catch {
+        Issue.record(error, sourceLocation: location)
+    }
+}
+
+/// Expects two values to be the same: for closures that throw nowhere else, which the macro alone does not make throw.
+func expectEqual<Value: Equatable>(
+    _ value: Value, _ expected: Value, _ location: SourceLocation = #_sourceLocation
+) {
+    #expect(value == expected, sourceLocation: location)
+}
+
+/// A fresh directory with room for a store.
+final class TestDirectory: Sendable {
+    let path: String
+    var store: String { path + "/work.petiole" }
+
+    init() throws {
+        path =
+            FileManager.default.temporaryDirectory.path
+            + "/petiole-\(getpid())-\(UInt64.random(in: 0 ... .max))"
+        try FileManager.default.createDirectory(
+            atPath: path, withIntermediateDirectories: true,
+            attributes: [.posixPermissions: 0o700])
+    }
+
+    func open(
+        clock: TestClock = TestClock(), configure: (inout StoreOptions) -> Void = { _ in }
+    ) throws -> JobStore {
+        var options = StoreOptions()
+        options.durability = .scratch
+        configure(&options)
+        return try JobStore(at: store, options: options, clock: clock.storeClock)
+    }
+
+    func remove() {
+        do { try FileManager.default.removeItem(atPath: path) } catch {
+            Issue.record("a test's directory could not be removed: \(error)")
+        }
+    }
+}
+
+/// The system's clock, moved ahead by the test.
+final class TestClock: Sendable {
+    private let ahead = Atomic<Int64>(0)
+
+    /// The store's own clock, moved.
+    var storeClock: StoreClock {
+        StoreClock { [self] in
+            // Sequentially consistent: not worth an argument.
+            StoreClock().now + ahead.load(ordering: .sequentiallyConsistent)
+        }
+    }
+
+    /// Moves ahead, and makes the runners of a store look at their timers.
+    func advance(_ duration: Duration, _ store: JobStore? = nil) {
+        let (seconds, attoseconds) = duration.components
+        let microseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
+        // Sequentially consistent: as above.
+        ahead.add(microseconds, ordering: .sequentiallyConsistent)
+        store?.open.signals.work.ring()
+    }
+}
+
+/// Held until somebody opens it; once open it stays so. Jobs block at it, tests await it.
+final class Gate: Sendable {
+    private let word = SharedWord()
+    private let waiters = Mutex<[UnsafeContinuation<Void, Never>]>([])
+
+    func open() {
+        let waiters = waiters.withLock { waiters in
+            word.publish(1)
+            defer { waiters = [] }
+            return waiters
+        }
+        word.wakeAll()
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Blocks the thread: for jobs on threads of the pool.
+    func block() {
+        while word.value == 0 { word.wait(while: 0) }
+    }
+
+    func wait() async {
+        await withUnsafeContinuation { continuation in
+            let isOpen = waiters.withLock { waiters in
+                if word.value == 0 { waiters.append(continuation) }
+                return word.value != 0
+            }
+            if isOpen { continuation.resume() }
+        }
+    }
+}
+
+/// What jobs leave behind, in the order in which they did.
+final class Trace<Item: Sendable>: Sendable {
+    private let list = Mutex<[Item]>([])
+    func add(_ item: Item) { list.withLock { $0.append(item) } }
+    var items: [Item] { list.withLock { $0 } }
+}
+
+struct Refusal: Error, Equatable, CustomStringConvertible {
+    var description: String { "it did not work" }
+}
+
+/// A runner of closures on one thread, or as many as said.
+func makeRunner(
+    _ store: JobStore, _ closures: [JobClosure] = [], jobs: [any JobType.Type] = [],
+    workers: Int = 1, configure: (inout JobRunner.Options) -> Void = { _ in }
+) throws -> JobRunner {
+    var options = JobRunner.Options()
+    options.workers = workers
+    options.marksCrashes = false
+    configure(&options)
+    return try JobRunner(store, jobs: jobs, closures: closures, options: options)
+}
+
+extension JobStore {
+    /// Enqueues jobs of a closure by name, each of which takes a number and gives one.
+    @discardableResult
+    func numbers(
+        _ name: String, _ payloads: [Int], options: EnqueueOptions = EnqueueOptions()
+    ) async throws -> [JobHandle<Int>] {
+        var handles: [JobHandle<Int>] = []
+        for payload in payloads {
+            handles.append(
+                try await enqueue(name: name, payload: payload, output: Int.self, options: options))
+        }
+        return handles
+    }
+
+    /// What a job has come to.
+    func outcome(of id: JobID) throws -> Outcome? {
+        if case .ended(let outcome) = try state(of: id) { return outcome }
+        return nil
+    }
+
+    /// The attempts before the last, as they are recorded with an outcome.
+    func history(of id: JobID) throws -> [AttemptHistory.Item] {
+        let tables = open.tables
+        return try open.read { (reader) throws(StorageError) in
+            guard let block = try Lookup.outcomes(id.rawValue, reader, tables) else { return [] }
+            return try formatted { () throws(FormatError) in
+                guard let history = try block.entry(id.rawValue).history else { return [] }
+                return try AttemptHistory.read(history)
+            }
+        }
+    }
+}
