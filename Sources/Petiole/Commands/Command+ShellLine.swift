@@ -29,7 +29,7 @@ extension Command: CustomStringConvertible {
         variables.map { quoted($0.name + [UInt8(ascii: "=")] + $0.value) + " " }.joined()
     }
 
-    static func quoted(_ bytes: [UInt8], isProgram: Bool = false) -> String {
+    package static func quoted(_ bytes: [UInt8], isProgram: Bool = false) -> String {
         if bytes.isEmpty { return "''" }
         // What needs quoting at the front of a word or of a line: zsh expands `=name`, and a first
         // word with an equals sign is an assignment.

@@ -39,10 +39,10 @@ extension EnqueueError: CustomStringConvertible {
 }
 
 /// The form of names: what may stand in keys, paths and terminals as it is.
-enum NameForm {
+package enum NameForm {
     static let limit = 64
 
-    static func isValid(_ name: String) -> Bool {
+    package static func isValid(_ name: String) -> Bool {
         let bytes = name.utf8
         guard let first = bytes.first, bytes.count <= limit, isAlphanumeric(first) else {
             return false

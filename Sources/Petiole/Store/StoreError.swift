@@ -132,7 +132,7 @@ func gibibytes(_ bytes: Int) -> String {
 }
 
 /// Text from outside as a terminal may show it: control bytes, escapes and marks of direction are written out.
-func visible(_ text: String) -> String {
+package func visible(_ text: String) -> String {
     var shown = ""
     for scalar in text.unicodeScalars {
         switch scalar.properties.generalCategory {

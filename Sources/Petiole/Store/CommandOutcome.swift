@@ -1,0 +1,85 @@
+import PetioleStorage
+
+/// What a command's job came to, with what the command wrote.
+package struct CommandOutcome: Sendable {
+    package let kind: Outcome.Kind
+    package let attempt: Int
+    /// Nil when no command ended: it could not be started, or the job was cancelled before.
+    package let end: CommandEnd?
+    /// The error, of a failure and of a dead letter.
+    package let failure: JobFailure
+}
+
+extension JobStore {
+    /// What a command's job came to; nil as long as nothing is recorded.
+    /// - Complexity: O(log *n*) in the outcomes kept, and a copy of what the command wrote.
+    package func commandOutcome(of id: JobID) throws(StoreError) -> CommandOutcome? {
+        let outcome: OutcomeBytes
+        do throws(StoreError) {
+            outcome = try outcomeBytes(id)
+        } catch .noSuchJob {
+            return nil
+        }
+        var end: CommandEnd?
+        if outcome.codec == CommandJob.codec, !outcome.result.isEmpty {
+            do throws(CompactFault) {
+                end = try CommandEnd.decode(outcome.result)
+            } catch {
+                throw .damaged(path: path, reason: "the outcome of job \(id): \(error)")
+            }
+        }
+        return CommandOutcome(
+            kind: Outcome.Kind(outcome.state), attempt: outcome.attempt, end: end,
+            failure: outcome.failure)
+    }
+
+    /// Calls `body` with the ids whose outcomes this process has recorded, when they are durable, in the order of the
+    /// commits, until ``stopObserving(_:)``. On the writer's thread: `body` only hands over.
+    package func observeOutcomes(
+        _ body: @escaping @Sendable (ClosedRange<UInt64>) -> Void
+    ) -> Int {
+        open.writer.observers.add { ended in
+            for range in ended where range.count > 0 {
+                body(range.first...(range.first + range.count - 1))
+            }
+        }
+    }
+
+    package func stopObserving(_ token: Int) { open.writer.observers.remove(token) }
+}
+
+/// An attempt in flight.
+package struct RunningJob: Sendable {
+    package let id: JobID
+    package let queue: String
+    package let attempt: Int
+    package let since: WallTime
+    package let pid: Int
+}
+
+extension JobStore {
+    /// The attempts in flight of all runners, the longest first.
+    /// - Complexity: O(places for attempts), whatever the number of jobs.
+    package func runningJobs() throws(StoreError) -> [RunningJob] {
+        var names: [UInt32: String] = [:]
+        for row in try queueRows() { names[row.record.id] = row.name }
+        var jobs: [RunningJob] = []
+        for seat in 0..<RunningSlots.seatCount {
+            for slot in open.slots.occupied(seat: seat) {
+                let job = RunningJob(
+                    id: JobID(rawValue: slot.job), queue: names[slot.queue] ?? "?",
+                    attempt: Int(slot.attempt), since: WallTime(microseconds: slot.startedAt),
+                    pid: Int(slot.runner))
+                // Still the same job after the rest was read, and its runner has not died.
+                guard job.id.rawValue == slot.job, slot.job != 0,
+                    open.locks.holder(of: StoreFormat.queueLock(slot.queue)) == slot.runner
+                else { continue }
+                jobs.append(job)
+            }
+        }
+        return jobs.sorted { $0.since < $1.since }
+    }
+
+    /// The system's time, as the store's clock tells it.
+    package var now: WallTime { WallTime(microseconds: open.clock.now) }
+}
