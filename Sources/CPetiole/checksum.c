@@ -63,6 +63,28 @@ HARDWARE static uint32_t word_by_instruction(uint32_t seed, uint64_t value) {
 }
 #endif
 
+#ifdef HARDWARE
+HARDWARE static uint32_t entry_by_instruction(uint32_t seed, const void *fields, uint64_t id) {
+    uint64_t first, second;
+    memcpy(&first, fields, 8);
+    memcpy(&second, (const char *)fields + 4, 8);
+    uint32_t crc = ~(uint32_t)CRC_U64(~seed, first);
+    crc = ~(uint32_t)CRC_U64(~crc, second);
+    return ~(uint32_t)CRC_U64(~crc, id);
+}
+#endif
+
+uint32_t petiole_crc32c_entry(uint32_t seed, const void *fields, uint64_t id) {
+#ifdef HARDWARE
+    if (has_instruction())
+        return entry_by_instruction(seed, fields, id);
+#endif
+    uint64_t first, second;
+    memcpy(&first, fields, 8);
+    memcpy(&second, (const char *)fields + 4, 8);
+    return petiole_crc32c_u64(petiole_crc32c_u64(petiole_crc32c_u64(seed, first), second), id);
+}
+
 uint32_t petiole_crc32c(uint32_t seed, const void *bytes, size_t length) {
 #ifdef HARDWARE
     if (has_instruction())

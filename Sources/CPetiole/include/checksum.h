@@ -10,6 +10,9 @@ uint32_t petiole_crc32c(uint32_t seed, const void *_Nullable bytes, size_t lengt
 /// The checksum of the 8 bytes of `value` in little-endian order, going on from `seed`.
 uint32_t petiole_crc32c_u64(uint32_t seed, uint64_t value);
 
-/// The same two by table, for processors without the instruction, and to check the others by.
+/// What seals an entry of a block: goes on from `seed` over 8 bytes at `fields`, 8 bytes at `fields + 4`, and an id.
+uint32_t petiole_crc32c_entry(uint32_t seed, const void *_Nonnull fields, uint64_t id);
+
+/// The first by table, for processors without the instruction, and to check the others by.
 uint32_t petiole_crc32c_by_table(uint32_t seed, const void *_Nullable bytes, size_t length);
 #endif

@@ -51,10 +51,7 @@ enum JobBlock {
 
     @inline(__always)
     static func checksum(_ bytesChecksum: UInt32, entry: UnsafeRawPointer, id: UInt64) -> UInt32 {
-        let meta = entry.loadUnaligned(fromByteOffset: 12, as: UInt64.self)
-        let rest = entry.loadUnaligned(fromByteOffset: 16, as: UInt64.self)
-        return petiole_crc32c_u64(
-            petiole_crc32c_u64(petiole_crc32c_u64(bytesChecksum, meta), rest), id)
+        petiole_crc32c_entry(bytesChecksum, entry + 12, id)
     }
 
     static func headerChecksum(_ header: UnsafeRawPointer, first: UInt64) -> UInt32 {

@@ -3,9 +3,9 @@ import PetioleDispatch
 /// What an attempt knows of itself.
 public struct JobContext: Sendable {
     /// The job's id.
-    public let id: JobID
+    public internal(set) var id: JobID
     /// Which attempt this is, from 1.
-    public let attempt: Int
+    public internal(set) var attempt: Int
     let slot: AttemptSlot
     let runner: RunnerCore
 

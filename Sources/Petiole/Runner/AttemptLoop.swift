@@ -31,18 +31,23 @@ final class AttemptLoop: @unchecked Sendable {
     private let worker: Worker
     private let slot: AttemptSlot
     private let store: OpenStore
+    private let pool: WorkerPool
+    private let registry: JobRegistry
     private let controlWord: UnsafeMutablePointer<UInt32>
-    private var controlSeen: UInt32 = 0
-    private var block: JobBlockView?
-    private var result = ByteWriter(capacity: 1_024)
+    // One thread touches these, a job runs between: checking each access for another one at the same time is waste.
+    @exclusivity(unchecked) private var controlSeen: UInt32 = 0
+    @exclusivity(unchecked) private var block: JobBlockView?
+    @exclusivity(unchecked) private var result = ByteWriter(capacity: 1_024)
+    /// What attempts on this thread are told of themselves, made once.
+    @exclusivity(unchecked) private var context: JobContext
     /// The queue of the ticket, where it lies, and below which id nothing needs to be looked up.
-    private var queue: OwnedQueue?
-    private var position: UInt64 = 0
-    private var priority: UInt8 = 0
-    private var tag: UInt32 = 0
-    private var plainEnd: UInt64 = 0
+    @exclusivity(unchecked) private var queue: OwnedQueue?
+    @exclusivity(unchecked) private var position: UInt64 = 0
+    @exclusivity(unchecked) private var priority: UInt8 = 0
+    @exclusivity(unchecked) private var tag: UInt32 = 0
+    @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// Real time in nanoseconds, read at the end of the last attempt.
-    private var now: Int64 = 0
+    @exclusivity(unchecked) private var now: Int64 = 0
 
     struct Gathered: ~Copyable {
         var outcomes = OutcomeBlockBuilder(capacity: 0)
@@ -60,6 +65,9 @@ final class AttemptLoop: @unchecked Sendable {
         self.reader = reader
         self.slot = slot
         store = core.store
+        pool = core.pool
+        registry = core.registry
+        context = JobContext(id: JobID(rawValue: 0), attempt: 0, slot: slot, runner: core)
         controlWord = core.store.signals.controlWord
         core.add(self, index: worker.index)
     }
@@ -102,7 +110,7 @@ final class AttemptLoop: @unchecked Sendable {
         var attempts = 0
         var entry: JobEntry?
         do throws(StorageError) {
-            while !core.pool.isStopping, let (id, _) = worker.rest.take(upTo: 1) {
+            while !pool.isStopping, let (id, _) = worker.rest.take(upTo: 1) {
                 try openView(at: id)
                 let ran = try runOne(id)
                 attempts += 1
@@ -110,7 +118,7 @@ final class AttemptLoop: @unchecked Sendable {
                     if attempts > 1 { entry?.measured(now - begun, count: attempts - 1) }
                     entry = ran
                 }
-                core.pool.runExecutorJobs()
+                pool.runExecutorJobs()
             }
         } catch {
             core.fail(.store(store.storeError(error)))
@@ -152,7 +160,7 @@ final class AttemptLoop: @unchecked Sendable {
             if first + count > id { isPlain = false }
         }
     }
-    private var isPlain = false
+    @exclusivity(unchecked) private var isPlain = false
 
     /// What is to be done with a job of which more is known than the log tells.
     private enum Decision {
@@ -217,7 +225,7 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
-        guard let entry = core.registry.entry(job.meta.name) else {
+        guard let entry = registry.entry(job.meta.name) else {
             park(id, name: job.meta.name)
             passedOver(id)
             return nil
@@ -252,8 +260,8 @@ final class AttemptLoop: @unchecked Sendable {
         _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
         _ active: ActiveRecord?
     ) {
-        let context = JobContext(
-            id: JobID(rawValue: id), attempt: attempt, slot: slot, runner: core)
+        context.id = JobID(rawValue: id)
+        context.attempt = attempt
         let keepsResult = job.meta.flags & JobBlock.discardsResult == 0
         let maxAttempts = job.meta.maxAttempts
         let startedAt = now
