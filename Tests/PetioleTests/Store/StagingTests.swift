@@ -76,13 +76,13 @@ extension JobStore {
         defer { directory.remove() }
         var store = try directory.open()
         let request = try EnqueueRequest(
-            Bytes.self, EnqueueOptions(), codec: .raw, limit: 1 << 20)
+            Bytes.self, EnqueueOptions(), codec: .raw, in: store.open)
         var writer: StageWriter? = try await StageWriter(store, request)
         for _ in 0..<600 {
             let block = try request.block { (writer) throws(CodecError) in
                 payload.withUnsafeBytes { writer.append(contentsOf: $0) }
             }
-            try await writer!.add(EnqueueSubmission(store.open.target(request), block))
+            try await writer!.add(EnqueueSubmission(request.target, block))
         }
         #expect(try store.stageCount == 1)
         #expect(try store.counts().accepted == 0)
