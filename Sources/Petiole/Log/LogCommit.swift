@@ -183,6 +183,10 @@ struct LogCommit {
         _ state: inout CommitState
     ) throws(StorageError) {
         let id = transition.id
+        if case .cancel = transition.step {
+            guard let active = try Lookup.active(id, transaction, tables) else { return }
+            return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
+        }
         var active: ActiveRecord
         if let bytes = try transaction.value(tables.active, Key(id)) {
             active = try formatted { () throws(FormatError) in try ActiveRecord(bytes) }
@@ -216,6 +220,7 @@ struct LogCommit {
             try state.setTimer(&transaction, queue: queue.id, due: deadline, id: id)
             try state.count(transaction, queue.id) { $0.parked += 1 }
             state.hasParked = true
+        case .cancel: break
         }
         try active.put(&transaction, tables.active, id)
         // Asked to be cancelled meanwhile: whoever asked, or the runner when the job is due, records it.

@@ -283,12 +283,15 @@ final class LogWriter: Sendable {
                 var state = try CommitState(transaction, tables: tables, now: now)
                 try LogCommit(tables: tables, now: now, ranges: progress)
                     .apply(batch, &transaction, &state)
+                CrashPoint.pass(.beforeCommit)
                 return state
             }
         } catch {
             return error
         }
+        CrashPoint.pass(.afterCommit)
         publish(state)
+        CrashPoint.pass(.afterBell)
         for submission in batch { finish(submission, nil) }
         if !state.ended.isEmpty {
             waiters.notify(state.ended)
@@ -309,6 +312,7 @@ final class LogWriter: Sendable {
     private func publish(_ state: CommitState) {
         progress.update(state.progress)
         for (target, queue, name) in state.resolved { target.resolve(queue: queue, name: name) }
+        CrashPoint.pass(.beforeBell)
         if state.controlMoved { signals.control.ring() }
         if state.hasNewWork || state.earliestTimer != nil { signals.work.ring() }
         if !state.ended.isEmpty || state.hasParked { signals.recorded.ring() }

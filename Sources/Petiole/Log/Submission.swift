@@ -112,6 +112,8 @@ struct Transition: Sendable {
         case retry(due: Int64, AttemptHistory.Item)
         /// Its name is unknown here: it waits for a runner that knows it, until `deadline`.
         case park(name: UInt32, deadline: Int64)
+        /// Met before it started, and to be cancelled: recorded unless whoever asked was quicker.
+        case cancel
     }
     var id: UInt64
     var priority: UInt8

@@ -167,7 +167,7 @@ final class AttemptLoop: @unchecked Sendable {
         case run(ActiveRecord?)
         /// It ended, or is elsewhere.
         case settle
-        case cancel(ActiveRecord)
+        case cancel
     }
 
     private func decide(_ id: UInt64) throws(StorageError) -> Decision {
@@ -175,7 +175,7 @@ final class AttemptLoop: @unchecked Sendable {
             if active.state != .ready || (active.position != 0 && active.position != position) {
                 return .settle
             }
-            return active.isCancelRequested ? .cancel(active) : .run(active)
+            return active.isCancelRequested ? .cancel : .run(active)
         }
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
     }
@@ -197,12 +197,8 @@ final class AttemptLoop: @unchecked Sendable {
                 settle(id)
                 passedOver(id)
                 return nil
-            case .cancel(let found):
-                record(
-                    id,
-                    .init(
-                        state: .cancelled, codec: 0, attempt: found.attempts,
-                        startedAt: now / 1_000, runMicroseconds: 0), history: found.history)
+            case .cancel:
+                transition(id, .cancel)
                 passedOver(id)
                 return nil
             }

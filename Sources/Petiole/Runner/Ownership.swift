@@ -127,13 +127,16 @@ final class Ownership: Sendable {
             }
             defer { open.locks.unlock(StoreFormat.recoveryLock) }
             let (cut, dead) = try Takeover.collect(open)
+            CrashPoint.pass(.takeoverCollected)
             let tables = open.tables
             let records = try open.performBlocking { (transaction, state) throws(StorageError) in
                 try Takeover.apply(names, cut, tables, &transaction, &state)
             }
+            CrashPoint.pass(.takeoverApplied)
             for seat in dead {
                 for slot in open.slots.occupied(seat: seat) { slot.clear() }
             }
+            CrashPoint.pass(.takeoverCleared)
             for seat in 0..<RunningSlots.seatCount
             where open.slots.occupied(seat: seat).isEmpty {
                 if try open.locks.tryLock(StoreFormat.seatLock(seat)) == .taken {

@@ -27,6 +27,7 @@ final class Steward: Sendable {
 
     private func work() {
         var lastCommit = -1
+        var answered: UInt32?
         var nextPrune = petiole_real_time()
         while true {
             // Read before looking, also at the flag: what comes in between makes the wait return at once.
@@ -35,6 +36,10 @@ final class Steward: Sendable {
             if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
             core.flushAll()
+            if seen != answered {
+                answer(seen)
+                answered = seen
+            }
             let commit = core.store.environment.usage.lastCommit
             let isBusy = commit != lastCommit
             lastCommit = commit
@@ -56,6 +61,17 @@ final class Steward: Sendable {
         }
         endedWord.publish(1)
         endedWord.wakeAll()
+    }
+
+    /// Says that what was gathered before `control` was read is recorded: see ``RunningSlots``.
+    private func answer(_ control: UInt32) {
+        do throws(StoreError) {
+            // Behind all that was handed over: when this is committed, so is that.
+            try core.store.performBlocking { (_, _) throws(StorageError) in }
+        } catch {
+            core.fail(.store(error))
+        }
+        core.store.slots.answer(seat: core.seat, control: control)
     }
 
     /// Tells those attempts of ours that somebody asked to cancel.

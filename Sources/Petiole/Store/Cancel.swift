@@ -21,26 +21,31 @@ extension JobStore {
         let open = open
         let number = id.rawValue
         let tables = open.tables
-        let wasFound = try await open.perform {
-            (transaction, state) throws(StorageError) -> Bool? in
+        let found = try await open.perform {
+            (transaction, state) throws(StorageError) -> Found in
             if try Lookup.active(number, transaction, tables) == nil,
                 try Lookup.outcomes(number, transaction, tables) != nil
             {
-                return false
+                return .ended
             }
             guard let block = try Lookup.block(number, transaction, tables),
                 try !Self.isStaged(number, transaction, tables)
-            else { return nil }
+            else { return .missing }
             var active =
                 try Lookup.active(number, transaction, tables)
                 ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
             active.isCancelRequested = true
             try active.put(&transaction, tables.active, number)
             state.controlMoved = true
-            return true
+            return .unfinished(queue: active.queue)
         }
-        guard let wasFound else { throw .noSuchJob(id) }
-        if !wasFound { return .alreadyEnded }
+        let queue: UInt32
+        switch found {
+        case .missing: throw .noSuchJob(id)
+        case .ended: return .alreadyEnded
+        case .unfinished(let itsQueue): queue = itsQueue
+        }
+        CrashPoint.pass(.cancelRequested)
         // Control has moved, behind the commit: from here on whoever starts a job sees the request first.
         petiole_fence()
         if let slot = open.slots.slot(of: number), slot.job == number,
@@ -48,7 +53,9 @@ extension JobStore {
         {
             return .stopping
         }
-        // Not in a slot: it will not start any more. Whoever meets it first records it; mostly that is us.
+        // Not in a slot: it will not start any more, but it may have ended, and that be on its way to the log.
+        await open.waitForAnswer(ofOwner: queue)
+        // Whoever meets it first records it; mostly that is us.
         return try await open.perform { (transaction, state) throws(StorageError) in
             guard let active = try Lookup.active(number, transaction, tables) else {
                 guard let block = try Lookup.outcomes(number, transaction, tables) else {
@@ -65,6 +72,25 @@ extension JobStore {
             }
             try OutcomeRecording.cancel(number, active, tables, &transaction, &state)
             return .cancelled
+        }
+    }
+
+    private enum Found {
+        case missing, ended
+        case unfinished(queue: UInt32)
+    }
+}
+
+extension OpenStore {
+    /// Waits until the owner of a queue, if there is one, has recorded what it had gathered when control moved last.
+    fileprivate func waitForAnswer(ofOwner queue: UInt32) async {
+        guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return }
+        let control = signals.control.value
+        await withUnsafeContinuation { continuation in
+            OSThread.start(named: "petiole-cancel") { [self] in
+                slots.waitForAnswer(of: owner, control: control, locks)
+                continuation.resume()
+            }
         }
     }
 }

@@ -227,7 +227,14 @@ extension JobStore {
         while true {
             var block = JobBlockBuilder(
                 jobs: min(expecting ?? 512, 2_048), bytes: StoreFormat.blockLimit)
-            let isLast = try request.fill(&block, next)
+            let isLast: Bool
+            do throws(EnqueueError) {
+                isLast = try request.fill(&block, next)
+            } catch {
+                // What was written before goes with it.
+                await stage?.giveUp()
+                throw error
+            }
             // A payload that is too large for the block that it came into lies alone.
             var alone = JobBlockBuilder(jobs: 1)
             if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }

@@ -46,6 +46,7 @@ struct StageWriter {
 
     /// Writes a part, durably and unseen.
     func add(_ part: EnqueueSubmission) async throws(EnqueueError) {
+        CrashPoint.pass(.stagePart)
         part.stage = stage
         let submission = Handover(part)
         let writer = store.open.writer
@@ -63,6 +64,7 @@ struct StageWriter {
     /// Makes all parts ready, in one transaction.
     func publish() async throws(EnqueueError) -> [(first: UInt64, count: UInt64)] {
         let stage = stage
+        CrashPoint.pass(.stagePublish)
         do throws(StoreError) {
             let ranges = try await store.open.perform {
                 (transaction, state) throws(StorageError) in

@@ -203,7 +203,10 @@ private enum Bytes: RawJob {
 
     @Test("a store that has reached its limit refuses new jobs and still records outcomes")
     func byteLimit() async throws {
-        try await withStore(configure: { $0.byteLimit = 64 << 20 }) { store in
+        try await withStore(configure: {
+            $0.byteLimit = 64 << 20
+            $0.retentionShare = 1
+        }) { store in
             let trace = Trace<Int>()
             let closure = JobClosure("count") { (number: Int, _) in
                 trace.add(number)
