@@ -10,7 +10,8 @@ import PetioleStorage
 /// The store's file `running`: a slot for each attempt in flight, written before the job starts, without a system call.
 /// It outlives a process (it is in the page cache), and need not outlive the machine: after a restart nothing runs.
 ///
-/// A header of 4,096 bytes (boot mark, 8 bytes), then 64 seats of 256 slots of 64 bytes. A runner process takes a seat by a
+/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 1,024 on a word of each seat, 16 bytes apart: see
+/// ``Answer``), then 64 seats of 256 slots of 64 bytes. A runner process takes a seat by a
 /// lock byte; a seat whose byte is free belongs to nobody, and what stands in its slots was running when its owner died.
 ///
 /// | at | size | slot |
@@ -56,6 +57,12 @@ final class RunningSlots: Sendable {
         return nil
     }
 
+    /// The word by which a seat's runner answers requests.
+    func answer(seat: Int) -> Answer {
+        precondition(seat < Self.seatCount, "no such seat")
+        return Answer(file.base + 1_024 + seat * 16)
+    }
+
     /// What runs, or ran when its owner died, in a seat.
     func occupied(seat: Int) -> [AttemptSlot] {
         (0..<Self.slotsPerSeat).map { slot(seat: seat, $0) }.filter { $0.job != 0 }
@@ -69,6 +76,7 @@ final class RunningSlots: Sendable {
 
     func clearAll() {
         for seat in 0..<Self.seatCount {
+            answer(seat: seat).give(0)
             for index in 0..<Self.slotsPerSeat { slot(seat: seat, index).clear() }
         }
     }
@@ -140,6 +148,32 @@ struct AttemptSlot: @unchecked Sendable {
 
     /// The word whose bit the crash handler sets.
     var flagsWord: UnsafeMutableRawPointer { base + 24 }
+}
+
+/// The value of the control word up to which a runner has recorded what its attempts came to. An attempt that has left its
+/// slot may have ended without being recorded yet; who cancels and finds none waits for this, so that "it had not started"
+/// is not said of a job that had ended.
+struct Answer: @unchecked Sendable {
+    // What guards it: the mapping lives as long as the open store, and the word is only touched atomically.
+    private let word: UnsafeMutablePointer<UInt32>
+
+    init(_ base: UnsafeMutableRawPointer) { word = base.assumingMemoryBound(to: UInt32.self) }
+
+    func give(_ control: UInt32) {
+        petiole_store_u32(word, control)
+        petiole_fence()
+        petiole_wake(word, 1, Int32.max)
+    }
+
+    func isGiven(to control: UInt32) -> Bool {
+        Int32(bitPattern: petiole_load_sequential_u32(word) &- control) >= 0
+    }
+
+    /// Blocks the thread until the answer is given, `deadline` comes, or for no reason.
+    func wait(for control: UInt32, until deadline: Int64) {
+        let value = petiole_load_sequential_u32(word)
+        if Int32(bitPattern: value &- control) < 0 { _ = petiole_wait(word, value, 1, deadline) }
+    }
 }
 
 /// A number that changes when the machine is started anew.

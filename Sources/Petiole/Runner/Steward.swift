@@ -27,6 +27,7 @@ final class Steward: Sendable {
 
     private func work() {
         var lastCommit = -1
+        var answered: UInt32?
         var nextPrune = petiole_real_time()
         while true {
             // Read before looking, also at the flag: what comes in between makes the wait return at once.
@@ -35,6 +36,10 @@ final class Steward: Sendable {
             if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
             core.flushAll()
+            if answered != seen {
+                answered = seen
+                answer(seen)
+            }
             let commit = core.store.environment.usage.lastCommit
             let isBusy = commit != lastCommit
             lastCommit = commit
@@ -56,6 +61,17 @@ final class Steward: Sendable {
         }
         endedWord.publish(1)
         endedWord.wakeAll()
+    }
+
+    /// Tells who cancels that everything which had ended when control stood at `seen` is recorded.
+    private func answer(_ seen: UInt32) {
+        let answer = core.store.slots.answer(seat: core.seat)
+        // Behind what was handed over just now.
+        core.store.writer.submit(
+            OperationSubmission { (_, _) throws(StorageError) in
+            } completion: { error in
+                if error == nil { answer.give(seen) }
+            })
     }
 
     /// Tells those attempts of ours that somebody asked to cancel.
