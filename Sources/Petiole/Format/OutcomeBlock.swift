@@ -143,6 +143,30 @@ struct OutcomeBlockBuilder: ~Copyable {
         bytes.withBytes { _ = memcpy(table + entries.count, $0.baseAddress!, $0.count) }
     }
 
+    /// Some of the outcomes, as a block of their own.
+    func part(from start: UInt64, to end: UInt64) -> OutcomeBlockBuilder {
+        var part = OutcomeBlockBuilder(capacity: Int(end - start))
+        part.first = start
+        part.count = UInt32(end - start)
+        part.baseTime = baseTime
+        for index in Int(start - first)..<Int(end - first) {
+            let at = index * JobBlock.entrySize
+            let (offset, length) = entries.withBytes { entries in
+                (
+                    Int(entries.littleEndian(at: at, as: UInt32.self)),
+                    Int(entries.littleEndian(at: at + 4, as: UInt32.self))
+                )
+            }
+            // The checksum covers neither offset nor neighbours: it stays right.
+            let target = part.entries.reserve(JobBlock.entrySize)
+            entries.withBytes { _ = memcpy(target, $0.baseAddress! + at, JobBlock.entrySize) }
+            target.storeLittleEndian(UInt32(part.bytes.count), at: 0)
+            let place = part.bytes.reserve(length)
+            bytes.withBytes { _ = memcpy(place, $0.baseAddress! + offset, length) }
+        }
+        return part
+    }
+
     /// The state of each outcome in turn, for the counters.
     func forEachState(_ body: (OutcomeBlock.State) -> Void) {
         entries.withBytes { entries in

@@ -140,18 +140,16 @@ struct LogCommit {
     ) throws(StorageError) {
         let first = submission.outcomes.first
         let end = submission.outcomes.end
-        do {
-            let cursor = try transaction.cursor(tables.outcomes)
-            // Disjoint from its neighbours: one outcome is recorded for a job.
-            if let before = try cursor.floor(Key(end - 1)) {
-                let start: UInt64 = before.key.bigEndian(at: 0)
-                let count = UInt64(before.value.littleEndian(at: 4, as: UInt32.self))
-                guard start + count <= first else {
-                    throw .damaged("job \(first) has an outcome already, from \(start) on")
-                }
+        let free = try unrecorded(first, end, transaction)
+        if free.count == 1, free[0].first == first, free[0].end == end {
+            try insert(submission.outcomes, submission.queue, &transaction, &state)
+        } else {
+            // Somebody was quicker: who cancels a job records it too when it will not start.
+            for run in free {
+                try insert(
+                    submission.outcomes.part(from: run.first, to: run.end), submission.queue,
+                    &transaction, &state)
             }
-            let target = try cursor.insert(Key(first), count: submission.outcomes.size)
-            submission.outcomes.write(to: target, queue: submission.queue.id)
         }
         // Active rows of jobs that ended say nothing any more.
         if try transaction.count(tables.active) > 0 {
@@ -172,10 +170,49 @@ struct LogCommit {
                 entry = try cursor.ceiling(Key(id + 1))
             }
         }
-        try state.count(transaction, submission.queue.id) { counters in
-            submission.outcomes.forEachState { counters.count($0) }
+    }
+
+    /// The ids from `first` up to `end` that have no outcome yet: one is recorded for a job, the first.
+    private func unrecorded(
+        _ first: UInt64, _ end: UInt64, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> [(first: UInt64, end: UInt64)] {
+        let cursor = try transaction.cursor(tables.outcomes)
+        func bounds(_ entry: Cursor.Entry) -> (first: UInt64, end: UInt64) {
+            let start: UInt64 = entry.key.bigEndian(at: 0)
+            return (start, start &+ UInt64(entry.value.littleEndian(at: 4, as: UInt32.self)))
         }
-        state.ended.append((first, end - first))
+        // Mostly the last that begins before our end has ended before our beginning.
+        guard let last = try cursor.floor(Key(end - 1)), bounds(last).end > first else {
+            return [(first, end)]
+        }
+        var free: [(first: UInt64, end: UInt64)] = []
+        var next = first
+        var entry = try cursor.floor(Key(first))
+        if entry == nil { entry = try cursor.first() }
+        while let found = entry {
+            let taken = bounds(found)
+            guard taken.first < end else { break }
+            if taken.first > next { free.append((next, taken.first)) }
+            next = max(next, taken.end)
+            entry = try cursor.next()
+        }
+        if next < end { free.append((next, end)) }
+        return free
+    }
+
+    private func insert(
+        _ outcomes: borrowing OutcomeBlockBuilder, _ queue: OwnedQueue,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        do {
+            let cursor = try transaction.cursor(tables.outcomes)
+            let target = try cursor.insert(Key(outcomes.first), count: outcomes.size)
+            outcomes.write(to: target, queue: queue.id)
+        }
+        try state.count(transaction, queue.id) { counters in
+            outcomes.forEachState { counters.count($0) }
+        }
+        state.ended.append((outcomes.first, outcomes.end - outcomes.first))
     }
 
     private func apply(
@@ -187,6 +224,8 @@ struct LogCommit {
             guard let active = try Lookup.active(id, transaction, tables) else { return }
             return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         }
+        // Cancelled meanwhile by who took it for one that had not started: it stays so.
+        guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
         var active: ActiveRecord
         if let bytes = try transaction.value(tables.active, Key(id)) {
             active = try formatted { () throws(FormatError) in try ActiveRecord(bytes) }
@@ -197,6 +236,14 @@ struct LogCommit {
         if active.isSuspect {
             try transaction.delete(tables.parked, RecordKey.suspect(queue.id, id))
             active.isSuspect = false
+        }
+        if active.isCancelRequested {
+            // There will be no other attempt, and so nobody to meet the request later.
+            if case .retry(_, let attempt) = transition.step {
+                active.attempts = UInt16(clamping: attempt.attempt)
+                active.history = AttemptHistory.appending(attempt, to: active.history)
+            }
+            return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         }
         switch transition.step {
         case .retry(let due, let attempt):
@@ -223,7 +270,5 @@ struct LogCommit {
         case .cancel: break
         }
         try active.put(&transaction, tables.active, id)
-        // Asked to be cancelled meanwhile: whoever asked, or the runner when the job is due, records it.
-        if active.isCancelRequested { state.controlMoved = true }
     }
 }

@@ -82,7 +82,9 @@ final class LogWriter: Sendable {
     /// Hands a submission over. Never waits.
     func submit(_ submission: Submission) {
         let reference = UInt(bitPattern: Unmanaged.passRetained(submission).toOpaque())
-        if !inbox.push(reference) {
+        // Behind what lies in the overflow already, so that what one thread hands over is committed in its order.
+        // Relaxed: a thread sees its own additions.
+        if overflowCount.load(ordering: .relaxed) > 0 || !inbox.push(reference) {
             // Relaxed: the mutex orders the list; the count only says whether to look.
             overflowCount.add(1, ordering: .relaxed)
             overflow.withLock { $0.append(reference) }
@@ -214,7 +216,8 @@ final class LogWriter: Sendable {
     private func linger(until deadline: Int64) -> Bool {
         word.publish(2)
         var more = true
-        if waiters.isEmpty, word.value == 2 {
+        // What came before the word said so has woken nobody.
+        if isInboxEmpty, waiters.isEmpty, word.value == 2 {
             more = word.wait(while: 2, until: deadline)
         }
         word.store(0)

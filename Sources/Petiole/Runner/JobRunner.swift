@@ -209,7 +209,6 @@ public final class JobRunner: Sendable {
         } catch {
             core.fail(.store(error))
         }
-        store.open.slots.endAnswering(seat: core.seat)
         // Jobs on threads that did not heed the request still run: their queues stay ours until the process ends, so
         // that no other attempt of theirs begins.
         if isOver { ownership.giveUp() }

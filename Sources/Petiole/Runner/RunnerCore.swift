@@ -40,7 +40,6 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func prepare(seat: Int, workers: Int?, numbers: [String: UInt32], installsCrashHandler: Bool) {
         self.seat = seat
-        store.slots.beginAnswering(seat: seat, control: store.signals.control.value)
         registry.number(numbers)
         pool = WorkerPool(source: self, bell: store.signals.work, size: workers)
         precondition(

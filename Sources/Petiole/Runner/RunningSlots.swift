@@ -10,8 +10,8 @@ import PetioleStorage
 /// The store's file `running`: a slot for each attempt in flight, written before the job starts, without a system call.
 /// It outlives a process (it is in the page cache), and need not outlive the machine: after a restart nothing runs.
 ///
-/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 64 on, for each seat the runner's pid and the control word that it
-/// has answered, 4 bytes each), then 64 seats of 256 slots of 64 bytes. A runner process takes a seat by a
+/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 1,024 on a word of each seat, 16 bytes apart: see
+/// ``Answer``), then 64 seats of 256 slots of 64 bytes. A runner process takes a seat by a
 /// lock byte; a seat whose byte is free belongs to nobody, and what stands in its slots was running when its owner died.
 ///
 /// | at | size | slot |
@@ -57,59 +57,16 @@ final class RunningSlots: Sendable {
         return nil
     }
 
+    /// The word by which a seat's runner answers requests.
+    func answer(seat: Int) -> Answer {
+        precondition(seat < Self.seatCount, "no such seat")
+        return Answer(file.base + 1_024 + seat * 16)
+    }
+
     /// What runs, or ran when its owner died, in a seat.
     func occupied(seat: Int) -> [AttemptSlot] {
         (0..<Self.slotsPerSeat).map { slot(seat: seat, $0) }.filter { $0.job != 0 }
     }
-
-    // MARK: Answers
-    //
-    // What an attempt came to is gathered for a moment before it is recorded, and its slot has gone on by then. Who cancels
-    // a job that is in no slot must not take such a one for one that never started: so he waits until the owner has answered
-    // the control word that he moved, which it does when all that it had gathered is recorded.
-
-    /// From now on this process answers for the seat.
-    /// - Parameter control: as it is now; the first answer is still to come.
-    func beginAnswering(seat: Int, control: UInt32) {
-        petiole_store_u32(file.base + Self.answer(seat) + 4, control &- 1)
-        petiole_fence()
-        petiole_store_u32(file.base + Self.answer(seat), UInt32(bitPattern: getpid()))
-    }
-
-    /// All that was gathered before `control` was read is recorded.
-    func answer(seat: Int, control: UInt32) {
-        let word = file.base + Self.answer(seat) + 4
-        petiole_store_u32(word, control)
-        petiole_fence()
-        petiole_wake(word.assumingMemoryBound(to: UInt32.self), 1, Int32.max)
-    }
-
-    /// Nothing more will be gathered.
-    func endAnswering(seat: Int) {
-        petiole_store_u32(file.base + Self.answer(seat), 0)
-        let word = file.base + Self.answer(seat) + 4
-        _ = petiole_add_u32(word.assumingMemoryBound(to: UInt32.self), 1)
-        petiole_wake(word.assumingMemoryBound(to: UInt32.self), 1, Int32.max)
-    }
-
-    /// Blocks until a living process has answered the control word at all of its seats, or answers no more.
-    func waitForAnswer(of pid: pid_t, control: UInt32, _ locks: ByteLocks) {
-        for seat in 0..<Self.seatCount {
-            let base = file.base + Self.answer(seat)
-            let word = (base + 4).assumingMemoryBound(to: UInt32.self)
-            while true {
-                let answered = petiole_load_sequential_u32(word)
-                if Int32(bitPattern: petiole_load_u32(base)) != pid { break }
-                // Counted modulo 2^32: ahead of or at what we wait for.
-                if Int32(bitPattern: answered &- control) >= 0 { break }
-                if locks.holder(of: StoreFormat.seatLock(seat)) != pid { break }
-                // Now and then the owner dies while we wait: its lock tells.
-                petiole_wait(word, answered, 1, petiole_real_time() + 100_000_000)
-            }
-        }
-    }
-
-    private static func answer(_ seat: Int) -> Int { 64 + seat * 8 }
 
     /// The mark of the boot in which the slots were written.
     var boot: UInt64 {
@@ -119,6 +76,7 @@ final class RunningSlots: Sendable {
 
     func clearAll() {
         for seat in 0..<Self.seatCount {
+            answer(seat: seat).give(0)
             for index in 0..<Self.slotsPerSeat { slot(seat: seat, index).clear() }
         }
     }
@@ -190,6 +148,32 @@ struct AttemptSlot: @unchecked Sendable {
 
     /// The word whose bit the crash handler sets.
     var flagsWord: UnsafeMutableRawPointer { base + 24 }
+}
+
+/// The value of the control word up to which a runner has recorded what its attempts came to. An attempt that has left its
+/// slot may have ended without being recorded yet; who cancels and finds none waits for this, so that "it had not started"
+/// is not said of a job that had ended.
+struct Answer: @unchecked Sendable {
+    // What guards it: the mapping lives as long as the open store, and the word is only touched atomically.
+    private let word: UnsafeMutablePointer<UInt32>
+
+    init(_ base: UnsafeMutableRawPointer) { word = base.assumingMemoryBound(to: UInt32.self) }
+
+    func give(_ control: UInt32) {
+        petiole_store_u32(word, control)
+        petiole_fence()
+        petiole_wake(word, 1, Int32.max)
+    }
+
+    func isGiven(to control: UInt32) -> Bool {
+        Int32(bitPattern: petiole_load_sequential_u32(word) &- control) >= 0
+    }
+
+    /// Blocks the thread until the answer is given, `deadline` comes, or for no reason.
+    func wait(for control: UInt32, until deadline: Int64) {
+        let value = petiole_load_sequential_u32(word)
+        if Int32(bitPattern: value &- control) < 0 { _ = petiole_wait(word, value, 1, deadline) }
+    }
 }
 
 /// A number that changes when the machine is started anew.

@@ -36,9 +36,9 @@ final class Steward: Sendable {
             if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
             core.flushAll()
-            if seen != answered {
-                answer(seen)
+            if answered != seen {
                 answered = seen
+                answer(seen)
             }
             let commit = core.store.environment.usage.lastCommit
             let isBusy = commit != lastCommit
@@ -63,15 +63,15 @@ final class Steward: Sendable {
         endedWord.wakeAll()
     }
 
-    /// Says that what was gathered before `control` was read is recorded: see ``RunningSlots``.
-    private func answer(_ control: UInt32) {
-        do throws(StoreError) {
-            // Behind all that was handed over: when this is committed, so is that.
-            try core.store.performBlocking { (_, _) throws(StorageError) in }
-        } catch {
-            core.fail(.store(error))
-        }
-        core.store.slots.answer(seat: core.seat, control: control)
+    /// Tells who cancels that everything which had ended when control stood at `seen` is recorded.
+    private func answer(_ seen: UInt32) {
+        let answer = core.store.slots.answer(seat: core.seat)
+        // Behind what was handed over just now.
+        core.store.writer.submit(
+            OperationSubmission { (_, _) throws(StorageError) in
+            } completion: { error in
+                if error == nil { answer.give(seen) }
+            })
     }
 
     /// Tells those attempts of ours that somebody asked to cancel.

@@ -21,12 +21,13 @@ extension JobStore {
         let open = open
         let number = id.rawValue
         let tables = open.tables
+        // The job's queue; 0 when it has ended.
         let found = try await open.perform {
-            (transaction, state) throws(StorageError) -> Found in
+            (transaction, state) throws(StorageError) -> UInt32? in
             if try Lookup.active(number, transaction, tables) == nil,
                 try Lookup.outcomes(number, transaction, tables) != nil
             {
-                return .ended
+                return 0
             }
             guard let block = try Lookup.block(number, transaction, tables),
                 try !Self.isStaged(number, transaction, tables)
@@ -37,14 +38,10 @@ extension JobStore {
             active.isCancelRequested = true
             try active.put(&transaction, tables.active, number)
             state.controlMoved = true
-            return .unfinished(queue: active.queue)
+            return active.queue
         }
-        let queue: UInt32
-        switch found {
-        case .missing: throw .noSuchJob(id)
-        case .ended: return .alreadyEnded
-        case .unfinished(let itsQueue): queue = itsQueue
-        }
+        guard let queue = found else { throw .noSuchJob(id) }
+        if queue == 0 { return .alreadyEnded }
         CrashPoint.pass(.cancelRequested)
         // Control has moved, behind the commit: from here on whoever starts a job sees the request first.
         petiole_fence()
@@ -53,9 +50,9 @@ extension JobStore {
         {
             return .stopping
         }
-        // Not in a slot: it will not start any more, but it may have ended, and that be on its way to the log.
-        await open.waitForAnswer(ofOwner: queue)
-        // Whoever meets it first records it; mostly that is us.
+        // Not in a slot: it has ended, which may not be recorded yet, or will not start.
+        guard await open.hasRecordedWhatEnded(of: queue) else { return .stopping }
+        // It will not start any more. Whoever meets it first records it; mostly that is us.
         return try await open.perform { (transaction, state) throws(StorageError) in
             guard let active = try Lookup.active(number, transaction, tables) else {
                 guard let block = try Lookup.outcomes(number, transaction, tables) else {
@@ -74,22 +71,30 @@ extension JobStore {
             return .cancelled
         }
     }
-
-    private enum Found {
-        case missing, ended
-        case unfinished(queue: UInt32)
-    }
 }
 
 extension OpenStore {
-    /// Waits until the owner of a queue, if there is one, has recorded what it had gathered when control moved last.
-    fileprivate func waitForAnswer(ofOwner queue: UInt32) async {
-        guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return }
+    /// Waits until the owner of a queue, if there is one, has recorded all that ended before control was moved last.
+    /// - Returns: false when it did not within ten seconds.
+    fileprivate func hasRecordedWhatEnded(of queue: UInt32) async -> Bool {
         let control = signals.control.value
-        await withUnsafeContinuation { continuation in
+        guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return true }
+        return await withUnsafeContinuation { continuation in
             OSThread.start(named: "petiole-cancel") { [self] in
-                slots.waitForAnswer(of: owner, control: control, locks)
-                continuation.resume()
+                let end = petiole_real_time() + 10_000_000_000
+                for seat in 0..<RunningSlots.seatCount
+                where locks.holder(of: StoreFormat.seatLock(seat)) == owner {
+                    let answer = slots.answer(seat: seat)
+                    while !answer.isGiven(to: control) {
+                        let now = petiole_real_time()
+                        // Given up or dead: what it had not recorded never will be.
+                        if locks.holder(of: StoreFormat.queueLock(queue)) != owner { break }
+                        if now >= end { return continuation.resume(returning: false) }
+                        // A tenth of a second: the kernel tells nobody that a lock was dropped.
+                        answer.wait(for: control, until: min(end, now + 100_000_000))
+                    }
+                }
+                continuation.resume(returning: true)
             }
         }
     }
