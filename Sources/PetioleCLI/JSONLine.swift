@@ -25,6 +25,8 @@ struct JSONLine {
         addRaw(name, "[" + objects.map { $0.object }.joined(separator: ",") + "]")
     }
 
+    mutating func add(_ name: String, _ part: JSONLine) { addRaw(name, part.object) }
+
     /// Adds a value that is JSON already, on one line.
     mutating func addRaw(_ name: String, _ json: String) {
         text += ",\"\(name)\":\(json)"
