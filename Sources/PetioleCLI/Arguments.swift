@@ -1,0 +1,96 @@
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// The process's arguments, byte for byte, and the texts that stand for them in the argument parser.
+///
+/// The parser takes text; an argument need not be any. One that is no UTF-8 is parsed under a mark that holds its
+/// place in the list, and is taken from there by ``bytes(of:)``.
+enum Arguments {
+    /// All of them, without the tool's own name.
+    static let all: [[UInt8]] = {
+        var arguments: [[UInt8]] = []
+        for index in 1..<max(1, Int(CommandLine.argc)) {
+            guard let argument = CommandLine.unsafeArgv[index] else { break }
+            let length = strlen(argument)
+            arguments.append(
+                argument.withMemoryRebound(to: UInt8.self, capacity: length) {
+                    Array(UnsafeBufferPointer(start: $0, count: length))
+                })
+        }
+        return arguments
+    }()
+
+    private static let separator = Array(":::".utf8)
+    private static let mark = "\u{F8FF}argument "
+
+    /// Where the inputs of `run` begin; nil when they come from standard input.
+    private static let separatorIndex: Int? =
+        all.first == Array("run".utf8) ? all.firstIndex(of: separator) : nil
+
+    /// What stands behind `:::`.
+    static let inputs: ArraySlice<[UInt8]>? = separatorIndex.map { all[($0 + 1)...] }
+
+    /// The arguments before `:::`, as texts.
+    static var forParser: [String] {
+        all[..<(separatorIndex ?? all.count)].enumerated().map { index, bytes in
+            guard let text = String(validating: bytes, as: UTF8.self), !text.hasPrefix(mark) else {
+                return mark + String(index)
+            }
+            return text
+        }
+    }
+
+    /// The bytes of a parsed argument.
+    static func bytes(of text: String) -> [UInt8] {
+        guard text.hasPrefix(mark), let index = Int(text.dropFirst(mark.count)) else {
+            return Array(text.utf8)
+        }
+        return all[index]
+    }
+}
+
+/// The working directory and the environment, byte for byte.
+enum Surroundings {
+    static func workingDirectory() throws -> [UInt8] {
+        guard let path = getcwd(nil, 0) else {
+            throw Failure("the working directory cannot be found: \(systemText(errno))", status: 74)
+        }
+        defer { free(path) }
+        return bytes(path)
+    }
+
+    static func variable(_ name: String) -> [UInt8]? { getenv(name).map { bytes($0) } }
+
+    /// All variables, as "name=value".
+    static func environment() -> [[UInt8]] {
+        var entries: [[UInt8]] = []
+        var entry = petioleEnvironment()
+        while let text = entry?.pointee {
+            entries.append(bytes(text))
+            entry = entry?.advanced(by: 1)
+        }
+        return entries
+    }
+
+    private static func bytes(_ text: UnsafePointer<CChar>) -> [UInt8] {
+        let length = strlen(text)
+        return text.withMemoryRebound(to: UInt8.self, capacity: length) {
+            Array(UnsafeBufferPointer(start: $0, count: length))
+        }
+    }
+
+    private static func petioleEnvironment() -> UnsafePointer<UnsafeMutablePointer<CChar>?>? {
+        CommandLine.unsafeArgv.advanced(by: Int(CommandLine.argc) + 1).withMemoryRebound(
+            to: UnsafeMutablePointer<CChar>?.self, capacity: 1
+        ) { UnsafePointer($0) }
+    }
+}
+
+/// A system error in words, the number last.
+func systemText(_ code: Int32) -> String {
+    guard let text = strerror(code) else { return "error \(code)" }
+    return "\(String(cString: text)), error \(code)"
+}

@@ -1,0 +1,87 @@
+import ArgumentParser
+import Petiole
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// What ends the tool: a sentence, the next step in the lines after it, and an exit status.
+struct Failure: Error {
+    var message: String
+    var status: Int32
+
+    init(_ message: String, status: Int32) {
+        self.message = message
+        self.status = status
+    }
+
+    static func usage(_ message: String) -> Failure { Failure(message, status: 64) }
+
+    init(_ error: StoreError) {
+        message = error.description
+        status =
+            switch error {
+            case .noStore, .notAStore, .noSuchJob: 66
+            case .damaged, .newerFormat: 65
+            case .notPermitted: 77
+            case .remoteFileSystem, .closed, .failed: 74
+            case .full, .diskFull, .tooManyReaders: 75
+            }
+    }
+
+    init(_ error: RunnerError) {
+        switch error {
+        case .store(let error): self.init(error)
+        case .queueOwned(let queue, let pid, _):
+            self.init(
+                """
+                the queue "\(queue)" is run by process \(pid) already
+                wait until that process has ended, or stop it: kill \(pid)
+                """, status: 75)
+        case .noSeat, .tooManyWaiting, .fenced: self.init(error.description, status: 75)
+        case .invalidName, .registeredTwice, .notAJob, .startedTwice:
+            self.init(error.description, status: 64)
+        }
+    }
+
+    init(_ error: EnqueueError) {
+        switch error {
+        case .refused(_, _, let cause):
+            self.init(error.description, status: Failure(cause).status)
+        case .invalidName, .payloadTooLarge, .unencodable:
+            self.init(error.description, status: 64)
+        case .bufferFull: self.init(error.description, status: 75)
+        }
+    }
+
+    /// Any error as one of ours; nil for those of the argument parser.
+    init?(_ error: any Error) {
+        switch error {
+        case let failure as Failure: self = failure
+        case let error as StoreError: self.init(error)
+        case let error as RunnerError: self.init(error)
+        case let error as EnqueueError: self.init(error)
+        default: return nil
+        }
+    }
+
+    /// Prints the message and ends the process.
+    func end() -> Never {
+        Standard.output.flush()
+        if !message.isEmpty { say(message) }
+        exit(status)
+    }
+}
+
+/// Prints a message of our own, "petiole: " before it, further lines under the first.
+func say(_ message: String) {
+    let lines = message.split(separator: "\n").map(String.init)
+    var text = ""
+    for (index, line) in lines.enumerated() {
+        text += (index == 0 ? "petiole: " : "         ") + line + "\n"
+    }
+    Standard.error.write(text)
+    Standard.error.flush()
+}

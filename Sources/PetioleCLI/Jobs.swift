@@ -1,0 +1,112 @@
+import ArgumentParser
+import Petiole
+
+/// `petiole jobs`: lists jobs.
+struct Jobs: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List jobs, in the order in which they were accepted.",
+        discussion: """
+            States: ready, running, waiting (for another attempt), parked (no runner knows the name), succeeded, failed, \
+            dead (failed at all of several attempts), cancelled.
+
+            With --json one object a job: v, id, state, queue, priority, name, accepted, and as the state has them \
+            attempt, started, microseconds (of the last attempt), error, pid, due; of commands arguments and \
+            directory, of those of `run` also input. Bytes that are not UTF-8 stand as {"base64": "..."}.
+
+            EXAMPLES
+              petiole jobs --state failed --state dead
+              petiole jobs --queue commands --limit 20 --after 1000
+            """)
+
+    @Option(help: ArgumentHelp("Only jobs in this state; may be given several times.", valueName: "state"))
+    var state: [JobFilter.State] = []
+
+    @Option(help: ArgumentHelp("Only jobs of this name.", valueName: "name"))
+    var name: String?
+
+    @Option(help: ArgumentHelp("Only jobs of this queue.", valueName: "name"))
+    var queue: String?
+
+    @Option(help: ArgumentHelp("Only jobs with a greater id.", valueName: "id"))
+    var after: JobNumber?
+
+    @Option(help: ArgumentHelp("So many at most; 0: all.", valueName: "n"))
+    var limit = 100
+
+    @Flag(help: "Print a JSON object for each job.")
+    var json = false
+
+    @OptionGroup var location: StoreLocation
+
+    func validate() throws {
+        guard limit >= 0 else { throw ValidationError("--limit takes 0 or more") }
+    }
+
+    func run() throws {
+        let store = try location.openExisting()
+        var filter = JobFilter()
+        filter.states = Set(state)
+        filter.name = name
+        filter.queue = queue
+        filter.after = after?.id
+        var table = TextTable([
+            ("id", .right), ("state", .left), ("attempt", .right), ("time", .right), ("queue", .left),
+            ("job", .left),
+        ])
+        let now = store.now
+        var count = 0
+        var hasMore = false
+        try store.forEachRecord(filter) { summary, extras, payload in
+            if limit > 0, count == limit {
+                hasMore = true
+                return false
+            }
+            count += 1
+            let input = InputMark.read(extras).map { Array($0.1) } ?? []
+            if json {
+                Standard.output.line(Self.json(summary, Array(payload), input))
+            } else {
+                table.add(Self.row(summary, Array(payload), input, now))
+            }
+            return true
+        }
+        if json { return }
+        if count == 0 { return Standard.output.line("no such jobs") }
+        for line in table.lines { Standard.output.line(line) }
+        if hasMore { say("there are more: raise --limit, or go on with --after") }
+    }
+
+    private static func row(
+        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8], _ now: WallTime
+    ) -> [String] {
+        var attempt = ""
+        var time = ""
+        switch summary.state {
+        case .ended(let outcome):
+            attempt = String(outcome.attempt)
+            time = TimeText.duration(outcome.runTime)
+        case .running(let number, let since, _):
+            attempt = String(number)
+            time = TimeText.duration(now.since(since))
+        case .waiting(_, let attempts): attempt = String(attempts)
+        case .ready, .parked: break
+        }
+        let title = JobText.title(name: summary.name, payload: payload, input: input)
+        return [
+            summary.id.description, JobText.word(summary.state), attempt, time, visible(summary.queue),
+            title.count > 100 ? title.prefix(99) + "…" : title,
+        ]
+    }
+
+    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]) -> String {
+        var line = JSONLine()
+        JobText.add(summary, to: &line)
+        if let command = JobText.command(name: summary.name, payload: payload) {
+            JobText.add(command, to: &line)
+            if !input.isEmpty { line.add("input", input) }
+        }
+        return line.line
+    }
+}
+
+extension JobFilter.State: ExpressibleByArgument {}

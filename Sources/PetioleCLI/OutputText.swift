@@ -1,0 +1,94 @@
+import Petiole
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// What a command wrote, for people and for programs.
+enum OutputText {
+    /// A terminal is shown so much of an output; the rest is asked for by `--stdout`.
+    private static let shownLimit = 64 << 10
+    /// JSON holds all of what lies in the store, and of what lies in a file this much.
+    private static let jsonLimit = 16 << 20
+
+    /// Prints an output under a label: as it is to a pipe or file, and to a terminal with what could steer it escaped.
+    static func show(_ label: String, _ output: CapturedOutput, _ store: JobStore) throws {
+        if output.byteCount == 0 { return }
+        let isTerminal = Standard.output.isTerminal
+        let bytes = try bytes(output, store, limit: isTerminal ? shownLimit : .max)
+        Standard.output.line("\(label), \(counted(Int(clamping: output.byteCount), "byte")):")
+        if isTerminal {
+            let text = String(decoding: bytes, as: UTF8.self)
+            for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast(
+                text.hasSuffix("\n") ? 1 : 0)
+            {
+                let cells = line.split(separator: "\t", omittingEmptySubsequences: false)
+                Standard.output.line("  " + cells.map { visible(String($0)) }.joined(separator: "\t"))
+            }
+        } else {
+            bytes.withUnsafeBytes { _ = Standard.output.write($0) }
+            if bytes.last != UInt8(ascii: "\n") { Standard.output.line("") }
+        }
+        if UInt64(bytes.count) < output.byteCount {
+            say("the rest is printed by `petiole show --\(label)`, where it was kept")
+        }
+    }
+
+    /// Prints an output byte for byte.
+    static func copy(_ output: CapturedOutput, _ store: JobStore) throws {
+        switch output {
+        case .inline(let bytes), .incomplete(let bytes, _, _):
+            bytes.withUnsafeBytes { _ = Standard.output.write($0) }
+        case .spilled(let name, _):
+            try read(name, store, limit: .max) { Standard.output.write($0) }
+        }
+        Standard.output.flush()
+        if case .incomplete(_, let lost, let reason) = output {
+            throw Failure("\(grouped(Int(clamping: lost))) bytes more are lost: \(reason.text)", status: 74)
+        }
+    }
+
+    static func bytes(
+        _ output: CapturedOutput, _ store: JobStore, limit: Int = jsonLimit
+    ) throws -> [UInt8] {
+        switch output {
+        case .inline(let bytes), .incomplete(let bytes, _, _): return Array(bytes.prefix(limit))
+        case .spilled(let name, _):
+            var bytes: [UInt8] = []
+            try read(name, store, limit: limit) { bytes.append(contentsOf: $0) }
+            return bytes
+        }
+    }
+
+    private static func read(
+        _ name: String, _ store: JobStore, limit: Int, _ body: (UnsafeRawBufferPointer) -> Void
+    ) throws {
+        let file = open(store.spillPath(name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else {
+            throw Failure(
+                "the file \(name) in the store's folder outputs cannot be read: \(systemText(errno))", status: 66)
+        }
+        defer { close(file) }
+        var rest = limit
+        let code: Int32? = withUnsafeTemporaryAllocation(byteCount: 256 << 10, alignment: 16) { buffer in
+            while rest > 0 {
+                let count = readBytes(file, buffer.baseAddress, min(buffer.count, rest))
+                if count == 0 { return nil }
+                if count < 0 {
+                    if errno == EINTR { continue }
+                    return errno
+                }
+                rest -= count
+                body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            }
+            return nil
+        }
+        if let code { throw Failure("an output cannot be read: \(systemText(code))", status: 74) }
+    }
+}
+
+private func readBytes(_ file: Int32, _ buffer: UnsafeMutableRawPointer?, _ count: Int) -> Int {
+    read(file, buffer, count)
+}

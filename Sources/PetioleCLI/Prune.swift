@@ -1,0 +1,43 @@
+import ArgumentParser
+import Petiole
+
+/// `petiole prune`: deletes what ended long ago.
+struct Prune: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Delete jobs that ended longer ago than an age.",
+        discussion: """
+            A runner does this by itself for what ended more than 7 days ago. Dead letters, and jobs that have not \
+            ended, stay. The file does not shrink: its room is used again. A run that is started again does the inputs \
+            anew whose jobs were pruned.
+
+            EXAMPLES
+              petiole prune --older-than 7d
+            """)
+
+    @Option(help: ArgumentHelp("A number and s, m, h, d or w: 90s, 12h, 7d.", valueName: "age"))
+    var olderThan: String
+
+    @Flag(help: "Print a JSON object: v, deleted.")
+    var json = false
+
+    @OptionGroup var location: StoreLocation
+
+    func validate() throws {
+        guard TimeText.age(olderThan) != nil else {
+            throw ValidationError("--older-than takes a number and one of s, m, h, d, w: 90s, 12h, 7d")
+        }
+    }
+
+    func run() async throws {
+        guard let age = TimeText.age(olderThan) else { return }
+        let store = try location.openExisting()
+        let deleted = try await store.prune(olderThan: age)
+        if json {
+            var line = JSONLine()
+            line.add("deleted", deleted)
+            Standard.output.line(line.line)
+        } else {
+            Standard.output.line("deleted \(counted(deleted, "job"))")
+        }
+    }
+}

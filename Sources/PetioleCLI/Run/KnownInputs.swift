@@ -1,0 +1,85 @@
+import Petiole
+
+/// Which inputs a run has jobs for, and which of them are listed this time.
+///
+/// An input is known by its bytes and by which of its equals it is, not by its place. What is kept of one is 128 bits that
+/// are keyed at random for each process: 10 million distinct inputs take some 600 MB, and two of them to meet is less
+/// likely than the disk to err.
+struct KnownInputs {
+    private struct Key: Hashable {
+        let low: Int
+        let high: Int
+
+        init(_ input: UnsafeRawBufferPointer, occurrence: Int) {
+            var first = Hasher()
+            first.combine(occurrence)
+            first.combine(bytes: input)
+            low = first.finalize()
+            var second = Hasher()
+            second.combine(1)
+            second.combine(occurrence)
+            second.combine(bytes: input)
+            high = second.finalize()
+        }
+
+        func hash(into hasher: inout Hasher) { hasher.combine(low) }
+        static func == (left: Key, right: Key) -> Bool {
+            left.low == right.low && left.high == right.high
+        }
+    }
+
+    /// Inputs with jobs of earlier starts, and whether the job has ended.
+    private var recorded: [Key: Bool] = [:]
+    /// How often an input was listed this time.
+    private var listed: [Key: Int32] = [:]
+    /// Jobs of earlier starts that have not ended and are not listed, or not yet.
+    private(set) var pendingUnlisted = 0
+
+    /// Notes the input of a job of an earlier start.
+    mutating func record(_ extras: UnsafeRawBufferPointer, hasEnded: Bool) {
+        guard let (occurrence, input) = InputMark.read(extras) else { return }
+        recorded[Key(input, occurrence: occurrence)] = hasEnded
+        if !hasEnded { pendingUnlisted += 1 }
+    }
+
+    /// Notes that an input is listed.
+    /// - Returns: which of its equals it is, from 1, when it has no job yet; nil when it has.
+    mutating func list(_ input: [UInt8]) -> Int? {
+        input.withUnsafeBytes { bytes in
+            let occurrence = Int(listed[Key(bytes, occurrence: 0), default: 0]) + 1
+            listed[Key(bytes, occurrence: 0)] = Int32(clamping: occurrence)
+            guard let hasEnded = recorded[Key(bytes, occurrence: occurrence)] else {
+                return occurrence
+            }
+            if !hasEnded { pendingUnlisted -= 1 }
+            return nil
+        }
+    }
+}
+
+/// What lies beside the payload of a run's job: which of its equals the input is, seven bits a byte, low ones first, then the
+/// input's bytes.
+enum InputMark {
+    static func bytes(_ input: [UInt8], occurrence: Int) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(input.count + 2)
+        var rest = occurrence
+        while rest > 127 {
+            bytes.append(UInt8(rest & 127) | 128)
+            rest >>= 7
+        }
+        bytes.append(UInt8(rest))
+        return bytes + input
+    }
+
+    static func read(_ bytes: UnsafeRawBufferPointer) -> (Int, UnsafeRawBufferPointer)? {
+        var occurrence = 0
+        for (index, byte) in bytes.prefix(9).enumerated() {
+            occurrence |= Int(byte & 127) << (7 * index)
+            if byte & 128 == 0 {
+                return (occurrence, UnsafeRawBufferPointer(rebasing: bytes[(index + 1)...]))
+            }
+        }
+        return nil
+    }
+}

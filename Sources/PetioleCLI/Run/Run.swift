@@ -1,0 +1,105 @@
+import ArgumentParser
+import Petiole
+
+/// `petiole run`: a command for each input, durable, resumed by the same line.
+struct Run: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a command for each input; the same line again goes on where it was.",
+        usage: "petiole run [options] <command> ... [::: <input> ...]",
+        discussion: """
+            {} stands for the input, also inside of words; without one the input goes to the end. A command given as \
+            one word is a line for /bin/sh, in which the input stays one literal argument whatever it holds (the line \
+            finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line). Several words \
+            are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line.
+
+            Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
+            known by its command and the working directory, an input by its bytes. Started again, the same line runs \
+            what has not ended and what is new; what failed stays failed until --fresh. What ended before is printed \
+            again, first, unless standard output is a terminal: so a file that it is sent to is whole.
+
+            Ctrl-C lets running commands end (30 s at most) and stops; a second one stops them now.
+
+            Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more; 125 petiole itself \
+            failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.
+
+            EXAMPLES
+              petiole run 'gzip -9 {}' ::: logs/*.log
+              find . -name '*.png' -print0 | petiole run -0 -j4 --bar optipng -quiet
+              petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
+            """)
+
+    @Option(
+        name: [.customShort("j", allowingJoined: true), .long],
+        help: ArgumentHelp("Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
+    var jobs: Int?
+
+    @Option(help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
+    var retries = 0
+
+    @Flag(name: .customShort("0"), help: "Inputs on standard input end with a zero byte.")
+    var isZeroSeparated = false
+
+    @Flag(help: "Show on standard error how far the run is: a bar on a terminal, else a line now and then.")
+    var bar = false
+
+    @Flag(help: "Start anew, whatever was done before. What had not ended is cancelled.")
+    var fresh = false
+
+    @Flag(help: "Go on when commands fail. This is what happens in any case.")
+    var keepGoing = false
+
+    @OptionGroup var location: StoreLocation
+
+    @Argument(
+        parsing: .captureForPassthrough,
+        help: ArgumentHelp("A program and its arguments, or one word: a line for the shell.", valueName: "command"))
+    var command: [String] = []
+
+    func validate() throws {
+        if let jobs, !(1...128).contains(jobs) {
+            throw ValidationError("-j takes 1 to 128")
+        }
+        guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
+        if let first = command.first, first.hasPrefix("-"), first != "--" {
+            throw ValidationError("Unknown option '\(visible(first))'")
+        }
+    }
+
+    func run() async throws {
+        let signals = StopSignals(suspends: true)
+        let directory = try Surroundings.workingDirectory()
+        let words = command.first == "--" ? Array(command.dropFirst()) : command
+        let template = try CommandTemplate(
+            words: words.map { Arguments.bytes(of: $0) }, directory: directory)
+        try template.checkProgram()
+        let stopReading = try WakePipe()
+        let inputs: InputReader
+        if let list = Arguments.inputs {
+            inputs = InputReader(list, stop: stopReading.reading)
+        } else {
+            if Standard.isInputTerminal {
+                throw Failure.usage(
+                    """
+                    there are no inputs: give them after ::: or on standard input
+                    for example: petiole run 'gzip -9 {}' ::: *.log
+                    """)
+            }
+            inputs = InputReader(
+                descriptor: 0, isZeroSeparated: isZeroSeparated, stop: stopReading.reading)
+        }
+        let session = RunSession(
+            template: template, identity: RunIdentity(template, directory: directory),
+            workers: jobs, retries: retries, showsBar: bar, isFresh: fresh, location: location,
+            signals: signals, stopReading: stopReading)
+        do {
+            try await session.run(inputs)
+        } catch {
+            guard var failure = Failure(error) else { throw error }
+            // 1 to 101 count failed jobs, which is said without a message.
+            if !failure.message.isEmpty, failure.status != 64, failure.status < 125 {
+                failure.status = 125
+            }
+            throw failure
+        }
+    }
+}

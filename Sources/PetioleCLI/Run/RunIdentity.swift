@@ -1,0 +1,33 @@
+import Petiole
+
+/// By what a run is known when the same line is started again: its template, whether a shell reads it, and the working
+/// directory. Not by its inputs, nor by options that only say how fast or how often.
+struct RunIdentity {
+    private let name: String
+
+    init(_ template: CommandTemplate, directory: [UInt8]) {
+        var bytes = Array("petiole run 1".utf8)
+        bytes.append(template.usesShell ? 1 : 0)
+        for part in [directory] + template.words {
+            // The length first: ["ab"] and ["a", "b"] are different runs.
+            for shift in stride(from: 56, through: 0, by: -8) {
+                bytes.append(UInt8(truncatingIfNeeded: part.count >> shift))
+            }
+            bytes += part
+        }
+        name = "run-" + Digest.hex(bytes, digits: 20)
+    }
+
+    /// The queue of a generation; each `--fresh` begins another.
+    func queue(generation: Int) -> String { generation == 1 ? name : "\(name).\(generation)" }
+
+    /// The newest generation there is; 0 when the run was never started.
+    func generation(in store: JobStore) throws -> Int {
+        try store.queues().reduce(0) { newest, queue in
+            guard queue.name.hasPrefix(name) else { return newest }
+            let rest = queue.name.dropFirst(name.count)
+            if rest.isEmpty { return max(newest, 1) }
+            return max(newest, rest.first == "." ? Int(rest.dropFirst()) ?? 0 : 0)
+        }
+    }
+}

@@ -1,0 +1,233 @@
+import Petiole
+import Synchronization
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// Prints what commands wrote, each whole, when its outcome is recorded; and how far the run is.
+///
+/// One thread owns both outputs while a run goes on, so that nothing is interleaved. It is handed ranges of ids, 16 bytes
+/// each, and reads what is to be printed from the store: a slow reader of the output costs no memory.
+final class RunPrinter: Sendable {
+    private struct Handed {
+        var history: [ClosedRange<UInt64>] = []
+        var ended: [ClosedRange<UInt64>] = []
+        var total: Int?
+        var isOver = false
+        var whenDone: (@Sendable () -> Void)?
+    }
+    /// What the thread has counted; read by others when it has ended.
+    struct Tally: Sendable {
+        var failed = 0
+        var cancelled = 0
+        var problem: Failure?
+        /// The reader of our output went away.
+        var isPipeBroken = false
+    }
+
+    private let store: JobStore
+    private let showsBar: Bool
+    private let handed = Mutex(Handed())
+    private let tally = Mutex(Tally())
+    private let wake: WakePipe
+    private let stopRun: @Sendable () -> Void
+
+    /// A line of a log each 10 seconds; a bar is drawn ten times a second.
+    private static let logInterval = Duration.seconds(10)
+    private static let barInterval = Duration.milliseconds(100)
+
+    /// - Parameter stopRun: called when printing has become impossible.
+    init(_ store: JobStore, showsBar: Bool, stopRun: @escaping @Sendable () -> Void) throws {
+        self.store = store
+        self.showsBar = showsBar
+        self.stopRun = stopRun
+        wake = try WakePipe()
+    }
+
+    /// Prints these first, and does not count them.
+    /// - Parameter before: jobs that ended before this start.
+    func start(history: [ClosedRange<UInt64>], before: Int) {
+        handed.withLock { $0.history = history }
+        OSThread.start(named: "petiole-print") { self.work(before: before) }
+    }
+
+    func add(_ range: ClosedRange<UInt64>) {
+        let isFirst = handed.withLock { handed in
+            defer { handed.ended.append(range) }
+            return handed.ended.isEmpty
+        }
+        if isFirst { wake.ring() }
+    }
+
+    func setTotal(_ total: Int) { handed.withLock { $0.total = total } }
+
+    /// Waits until all that was handed over is printed.
+    func finish() async -> Tally {
+        await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
+            handed.withLock { handed in
+                handed.isOver = true
+                handed.whenDone = { continuation.resume() }
+            }
+            wake.ring()
+        }
+        return tally.withLock { $0 }
+    }
+
+    // MARK: The thread
+
+    private func work(before: Int) {
+        let start = ContinuousClock.now
+        let isTerminal = Standard.error.isTerminal
+        var bar = ProgressBar(total: nil, before: before)
+        var lastShown = start
+        var isDrawn = false
+        let history = handed.withLock { handed in
+            defer { handed.history = [] }
+            return handed.history
+        }
+        for range in history { print(range, counting: false, &bar) }
+        while true {
+            let (ranges, isOver) = handed.withLock { handed in
+                defer { handed.ended = [] }
+                bar.total = handed.total ?? bar.total
+                return (handed.ended, handed.isOver)
+            }
+            if isDrawn, !ranges.isEmpty {
+                // The bar makes room for what the commands wrote.
+                Standard.error.write("\r\u{1B}[K")
+                isDrawn = false
+                Standard.error.flush()
+            }
+            for range in ranges { print(range, counting: true, &bar) }
+            flush()
+            let elapsed = start.duration(to: .now)
+            if showsBar, isTerminal, isOver || lastShown.duration(to: .now) >= Self.barInterval {
+                let line = bar.line(columns: Standard.error.columns, elapsed: elapsed)
+                Standard.error.write("\r" + line + "\u{1B}[K" + (isOver && ranges.isEmpty ? "\n" : ""))
+                Standard.error.flush()
+                isDrawn = true
+                lastShown = .now
+            } else if showsBar, !isTerminal,
+                lastShown.duration(to: .now) >= Self.logInterval || isOver && ranges.isEmpty
+            {
+                say(bar.plain(elapsed: elapsed))
+                lastShown = .now
+            }
+            if isOver, ranges.isEmpty { break }
+            wait(isTerminal)
+        }
+        let done = handed.withLock { $0.whenDone }
+        done?()
+    }
+
+    private func wait(_ isTerminal: Bool) {
+        guard showsBar else { return wake.wait(milliseconds: -1) }
+        wake.wait(milliseconds: isTerminal ? 100 : 10_000)
+    }
+
+    private func print(_ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar) {
+        for id in range {
+            do {
+                guard let outcome = try store.commandOutcome(of: JobID(rawValue: id)) else { continue }
+                if counting {
+                    bar.ended += 1
+                    tally.withLock { tally in
+                        switch outcome.kind {
+                        case .succeeded: break
+                        case .failed, .deadLetter: tally.failed += 1
+                        case .cancelled: tally.cancelled += 1
+                        }
+                    }
+                    if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }
+                }
+                guard tally.withLock({ $0.problem == nil && !$0.isPipeBroken }) else { continue }
+                print(JobID(rawValue: id), outcome)
+            } catch {
+                give(up: Failure(error))
+            }
+        }
+    }
+
+    private func print(_ id: JobID, _ outcome: CommandOutcome) {
+        guard let end = outcome.end else {
+            if outcome.kind == .failed || outcome.kind == .deadLetter {
+                flush()
+                say("job \(id): \(visible(outcome.failure.message))")
+            }
+            return
+        }
+        write(end.output, of: id, to: .output)
+        if end.errorOutput.byteCount > 0 {
+            // In the order in which they are read: what a command said before comes before.
+            flush()
+            write(end.errorOutput, of: id, to: .error)
+            Standard.error.flush()
+        }
+    }
+
+    private func write(_ output: CapturedOutput, of id: JobID, to target: Standard) {
+        switch output {
+        case .inline(let bytes): bytes.withUnsafeBytes { check(target.write($0), target) }
+        case .spilled(let name, _):
+            if let code = copy(store.spillPath(name), to: target) {
+                say("the output of job \(id), file \(name), cannot be read: \(systemText(code))")
+            }
+        case .incomplete(let kept, let lost, let reason):
+            kept.withUnsafeBytes { check(target.write($0), target) }
+            flush()
+            say("\(grouped(Int(clamping: lost))) bytes of the output of job \(id) are lost: \(reason.text)")
+        }
+    }
+
+    private func copy(_ path: String, to target: Standard) -> Int32? {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { return errno }
+        defer { close(file) }
+        return withUnsafeTemporaryAllocation(byteCount: 256 << 10, alignment: 16) { buffer in
+            while true {
+                let count = read(file, buffer.baseAddress, buffer.count)
+                if count == 0 { return nil }
+                if count < 0 {
+                    if errno == EINTR { continue }
+                    return errno
+                }
+                check(target.write(UnsafeRawBufferPointer(rebasing: buffer[..<count])), target)
+            }
+        }
+    }
+
+    private func flush() { check(Standard.output.flush(), .output) }
+
+    private func check(_ code: Int32?, _ target: Standard) {
+        guard let code, target === Standard.output else { return }
+        if code == EPIPE {
+            tally.withLock { $0.isPipeBroken = true }
+            stopRun()
+        } else {
+            give(up: Failure(
+                """
+                standard output cannot be written: \(systemText(code))
+                what the commands wrote is recorded: start the same line again with another output
+                """, status: 125))
+        }
+    }
+
+    private func give(up problem: Failure) {
+        tally.withLock { $0.problem = $0.problem ?? problem }
+        stopRun()
+    }
+}
+
+extension CapturedOutput.LossOfOutput {
+    var text: String {
+        switch self {
+        case .noSpillDirectory: "there was no place for them"
+        case .overSpillBound: "there were more than are kept"
+        case .diskFull: "the disk was full"
+        case .system(let code): systemText(code)
+        }
+    }
+}

@@ -1,0 +1,294 @@
+import Petiole
+import Synchronization
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// One start of a run, from the first look at its queue to the exit status.
+struct RunSession {
+    let template: CommandTemplate
+    let identity: RunIdentity
+    let workers: Int?
+    let retries: Int
+    let showsBar: Bool
+    let isFresh: Bool
+    let location: StoreLocation
+    let signals: StopSignals
+    let stopReading: WakePipe
+
+    /// What earlier starts have left.
+    private struct Past: Sendable {
+        var inputs = KnownInputs()
+        /// Ids of jobs that have ended.
+        var ended: [ClosedRange<UInt64>] = []
+        var endedCount = 0
+        var failed = 0
+        var pending = 0
+        /// Jobs that the queue had accepted when this was read.
+        var accepted = 0
+    }
+
+    /// What reading the inputs came to.
+    private struct Listing: Sendable {
+        var new = 0
+        var listed = 0
+        var pendingUnlisted = 0
+        var isWhole = false
+    }
+
+    func run(_ inputs: InputReader) async throws {
+        var inputs = inputs
+        // Before a store is made for nothing.
+        let first = try inputs.next()
+        if first == nil, try location.path() == nil { throw Self.noInputs }
+        let store = try location.openOrMake()
+        let generation = try identity.generation(in: store)
+        let queue = try await self.queue(generation, store)
+        let past = try Self.past(of: queue, store)
+        if first == nil, past.pending + past.endedCount == 0 { throw Self.noInputs }
+        greet(past)
+        try await work(store, queue, past, first, inputs)
+    }
+
+    private static var noInputs: Failure {
+        .usage(
+            """
+            there are no inputs
+            give them after ::: or on standard input, one a line
+            """)
+    }
+
+    // MARK: The queue
+
+    /// The queue of this start; a new one for `--fresh`, after what the old one still had to do is cancelled.
+    private func queue(_ generation: Int, _ store: JobStore) async throws -> String {
+        guard isFresh, generation > 0 else { return identity.queue(generation: max(generation, 1)) }
+        let old = identity.queue(generation: generation)
+        if let pid = try store.queues().first(where: { $0.name == old })?.ownerPID {
+            throw Failure(
+                """
+                this run goes on in process \(pid) and cannot be started anew
+                wait until it has ended, or stop it: kill \(pid)
+                """, status: 125)
+        }
+        if try store.counts(queue: old).unfinished > 0 {
+            var filter = JobFilter()
+            filter.queue = old
+            filter.states = [.ready, .waiting, .parked]
+            var unfinished: [JobID] = []
+            try store.forEachJob(filter) {
+                unfinished.append($0.id)
+                return true
+            }
+            say("\(counted(unfinished.count, "job")) of before had not ended and will not be run")
+            try await Self.cancel(unfinished, store)
+        }
+        return identity.queue(generation: generation + 1)
+    }
+
+    /// Many at once, so that they share commits.
+    private static func cancel(_ jobs: [JobID], _ store: JobStore) async throws {
+        for start in stride(from: 0, to: jobs.count, by: 256) {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for job in jobs[start..<min(jobs.count, start + 256)] {
+                    group.addTask { try await store.cancel(job) }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    private static func past(of queue: String, _ store: JobStore) throws -> Past {
+        var past = Past()
+        let counts = try store.counts(queue: queue)
+        past.accepted = counts.accepted
+        if counts.accepted == 0 { return past }
+        var filter = JobFilter()
+        filter.queue = queue
+        try store.forEachRecord(filter) { summary, extras, _ in
+            past.inputs.record(extras, hasEnded: summary.state.isEnded)
+            guard case .ended(let outcome) = summary.state else {
+                past.pending += 1
+                return true
+            }
+            past.endedCount += 1
+            if outcome.kind != .succeeded { past.failed += 1 }
+            let id = summary.id.rawValue
+            if let last = past.ended.last, last.upperBound + 1 == id {
+                past.ended[past.ended.count - 1] = last.lowerBound...id
+            } else {
+                past.ended.append(id...id)
+            }
+            return true
+        }
+        return past
+    }
+
+    private func greet(_ past: Past) {
+        guard past.pending + past.endedCount > 0, past.pending > 0 else { return }
+        say(
+            "goes on: \(grouped(past.endedCount)) of \(counted(past.endedCount + past.pending, "job"))"
+                + " had ended" + (past.failed > 0 ? ", \(grouped(past.failed)) of them not well" : ""))
+    }
+
+    // MARK: The work
+
+    private func work(
+        _ store: JobStore, _ queue: String, _ past: Past, _ first: [[UInt8]]?, _ inputs: InputReader
+    ) async throws {
+        let request = StopRequest()
+        var options = JobRunner.Options()
+        options.workers = workers
+        options.asyncLimit = 1
+        let runner = try JobRunner(
+            commandsOf: queue, in: store, retryPolicy: RetryPolicy(maxAttempts: retries + 1),
+            options: options)
+        let stopReading = stopReading
+        let printer = try RunPrinter(store, showsBar: showsBar) {
+            stopReading.ring()
+            runner.stop()
+        }
+        let before = try store.counts(queue: queue)
+        signals.start { signal in
+            if signal == SIGTSTP { return Self.suspend(store) }
+            if request.note(signal) {
+                say("stops when the running commands have ended; once more stops them now")
+            }
+            stopReading.ring()
+            runner.stop()
+        }
+        let isOutputRepeated = !Standard.output.isTerminal
+        let observer = store.observeOutcomes { printer.add($0) }
+        printer.start(
+            history: isOutputRepeated ? past.ended : [], before: past.endedCount)
+        var listing = Listing()
+        var problem: (any Error)?
+        do {
+            listing = try await runner.run {
+                // The queue is ours from here on. Nobody may have added to it since it was looked at.
+                guard try store.counts(queue: queue).accepted == past.accepted else {
+                    throw Failure(
+                        "the same run has just been going on elsewhere\nstart this line again", status: 125)
+                }
+                return try await enqueue(store, queue, past, first, inputs, printer)
+            }
+        } catch is CancellationError {
+            // Stopped before all inputs were read: the request says by whom.
+        } catch {
+            problem = error
+        }
+        let tally = await printer.finish()
+        store.stopObserving(observer)
+        if let problem { throw problem }
+        if let problem = tally.problem { throw problem }
+        let after = try store.counts(queue: queue)
+        try report(past, listing, before, after, tally, request)
+    }
+
+    /// Makes jobs of the inputs that have none, in chunks: what is read and not yet accepted is bounded.
+    private func enqueue(
+        _ store: JobStore, _ queue: String, _ past: Past, _ first: [[UInt8]]?,
+        _ inputs: InputReader, _ printer: RunPrinter
+    ) async throws -> Listing {
+        var inputs = inputs
+        var known = past.inputs
+        var listing = Listing()
+        var options = EnqueueOptions(queue: queue)
+        options.maxAttempts = retries + 1
+        var chunk = first
+        if let total = inputs.total {
+            // Those of before that are no longer listed are added when that is known.
+            printer.setTotal(max(total + (first?.count ?? 0), past.pending + past.endedCount))
+        }
+        while let some = chunk {
+            var requests: [JobStore.CommandRequest] = []
+            for input in some {
+                listing.listed += 1
+                guard let occurrence = known.list(input) else { continue }
+                do {
+                    requests.append(
+                        JobStore.CommandRequest(
+                            command: try template.command(for: input),
+                            input: InputMark.bytes(input, occurrence: occurrence)))
+                } catch {
+                    throw Failure("\(error)", status: 125)
+                }
+            }
+            if !requests.isEmpty {
+                _ = try await store.enqueue(commands: requests, options: options)
+                listing.new += requests.count
+            }
+            if Task.isCancelled { throw CancellationError() }
+            chunk = try inputs.next()
+        }
+        if Task.isCancelled { throw CancellationError() }
+        listing.pendingUnlisted = known.pendingUnlisted
+        listing.isWhole = true
+        printer.setTotal(past.pending + past.endedCount + listing.new)
+        if listing.pendingUnlisted > 0 {
+            say(
+                "\(counted(listing.pendingUnlisted, "input")) of before had not ended and "
+                    + (listing.pendingUnlisted == 1 ? "is" : "are")
+                    + " no longer listed; \(listing.pendingUnlisted == 1 ? "it goes" : "they go") on")
+        }
+        return listing
+    }
+
+    /// Suspends the commands, then this process; goes on when it is told to.
+    private static func suspend(_ store: JobStore) {
+        RunningCommands.shared.suspendAll()
+        Task {
+            // Nothing is buffered, so nothing can fail; when it returns, the writer holds no lock that others wait for.
+            try? await store.flush()
+            kill(getpid(), SIGSTOP)
+            RunningCommands.shared.resumeAll()
+        }
+    }
+
+    // MARK: The end
+
+    private func report(
+        _ past: Past, _ listing: Listing, _ before: JobCounts, _ after: JobCounts,
+        _ tally: RunPrinter.Tally, _ request: StopRequest
+    ) throws {
+        let notWell = past.failed + Self.notWell(after) - Self.notWell(before)
+        let left = after.unfinished
+        if let signal = request.signal, left > 0 || !listing.isWhole {
+            say(
+                """
+                stopped: \(counted(after.ended, "job")) ended, \(grouped(left)) \(left == 1 ? "is" : "are") left\
+                \(listing.isWhole ? "" : ", and not all inputs were read")
+                the same line again goes on from here
+                """)
+            throw Failure("", status: 128 + signal)
+        }
+        if tally.isPipeBroken {
+            if left > 0 || !listing.isWhole {
+                say("standard output was closed; the same line again goes on from here")
+            }
+            throw Failure("", status: 128 + SIGPIPE)
+        }
+        let total = past.endedCount + past.pending + listing.new
+        if past.pending == 0, listing.new == 0 {
+            say(
+                "this run is finished: \(counted(total, "job")), "
+                    + (notWell == 0 ? "all succeeded" : "\(grouped(notWell)) not well")
+                    + "; --fresh starts anew")
+        } else if notWell > 0 {
+            let old = past.failed > 0 ? " (\(grouped(past.failed)) of them before; --fresh runs all anew)" : ""
+            say(
+                """
+                \(grouped(notWell)) of \(counted(total, "job")) failed\(old)
+                see petiole jobs --state failed --state dead
+                """)
+        }
+        if notWell > 0 { throw Failure("", status: Int32(min(notWell, 101))) }
+    }
+
+    private static func notWell(_ counts: JobCounts) -> Int {
+        counts.failed + counts.deadLetters + counts.cancelled
+    }
+}

@@ -1,0 +1,169 @@
+import ArgumentParser
+import Petiole
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// `petiole show`: all that is known of a job.
+struct Show: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Show a job: payload, attempts, outcome, and what its command wrote.",
+        discussion: """
+            With --json the fields of `petiole jobs --json`, and payload (JSON, where its form can be shown so), \
+            attempts (those that another followed: attempt, started, microseconds, error), exit or signal, stdout and \
+            stderr of a command, or result. With --stdout or --stderr nothing but what the command wrote, as it is.
+
+            EXAMPLES
+              petiole show 17
+              petiole show --stdout 17 > 17.txt
+            """)
+
+    @Flag(help: "Print a JSON object.")
+    var json = false
+
+    @Flag(help: "Print what the command wrote to its standard output, byte for byte.")
+    var stdout = false
+
+    @Flag(help: "Print what the command wrote to its standard error, byte for byte.")
+    var stderr = false
+
+    @OptionGroup var location: StoreLocation
+
+    @Argument(help: ArgumentHelp("A job's id.", valueName: "id"))
+    var number: JobNumber
+
+    private var id: JobID { number.id }
+
+    func run() throws {
+        let store = try location.openExisting()
+        let details = try store.details(of: id)
+        let outcome =
+            details.summary.name == CommandJob.name ? try store.commandOutcome(of: id) : nil
+        if stdout || stderr {
+            guard let end = outcome?.end else {
+                throw Failure("job \(id) has written nothing: it is \(JobText.word(details.summary.state))", status: 66)
+            }
+            if stdout { try OutputText.copy(end.output, store) }
+            if stderr { try OutputText.copy(end.errorOutput, store) }
+        } else if json {
+            Standard.output.line(try Self.json(details, outcome, store))
+        } else {
+            try Self.show(details, outcome, store)
+        }
+    }
+
+    // MARK: For people
+
+    private static func show(
+        _ details: JobDetails, _ outcome: CommandOutcome?, _ store: JobStore
+    ) throws {
+        let summary = details.summary
+        line("job", summary.id.description)
+        line("state", state(summary.state, store.now))
+        line("queue", "\(visible(summary.queue)), priority \(summary.priority)")
+        line("accepted", TimeText.local(summary.acceptedAt))
+        if let command = JobText.command(name: summary.name, payload: details.payload) {
+            line("command", command.description)
+            if let directory = command.workingDirectory { line("in", Command.quoted(directory)) }
+            if case .exactly(let variables) = command.environment {
+                line("with", variables.map { visible(String(decoding: $0.name, as: UTF8.self)) }
+                    .joined(separator: " "))
+            }
+            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
+            if let input { line("input", Command.quoted(input)) }
+        } else {
+            line("name", visible(summary.name))
+            line("payload", details.payloadJSON().map { visible($0) } ?? counted(details.payload.count, "byte"))
+        }
+        for attempt in details.failedAttempts {
+            line(
+                "attempt \(attempt.attempt)",
+                "\(TimeText.local(attempt.startedAt)), \(TimeText.duration(attempt.runTime)): "
+                    + visible(attempt.failure.message))
+        }
+        if case .ended(let end) = summary.state, end.attempt > 0 {
+            let text = end.failure.map { ": " + visible($0.message) } ?? ""
+            line(
+                "attempt \(end.attempt)",
+                "\(TimeText.local(end.startedAt)), \(TimeText.duration(end.runTime))\(text)")
+        }
+        if let end = outcome?.end {
+            try OutputText.show("stdout", end.output, store)
+            try OutputText.show("stderr", end.errorOutput, store)
+        } else if let result = details.resultJSON() {
+            if case .ended(let end) = summary.state, end.kind == .succeeded {
+                line("result", visible(result))
+            }
+        }
+    }
+
+    private static func line(_ label: String, _ text: String) {
+        Standard.output.line(label + String(repeating: " ", count: max(1, 11 - label.count)) + text)
+    }
+
+    private static func state(_ state: JobState, _ now: WallTime) -> String {
+        switch state {
+        case .ready: "ready"
+        case .waiting(let due, let attempts):
+            "waiting for attempt \(attempts + 1), due \(TimeText.local(due))"
+        case .parked(let name): "parked: no runner of its queue knows \"\(visible(name))\""
+        case .running(let attempt, let since, let pid):
+            "running for \(TimeText.duration(now.since(since))), attempt \(attempt), in process \(pid)"
+        case .ended(let outcome):
+            switch outcome.kind {
+            case .succeeded: "succeeded"
+            case .failed: "failed"
+            case .cancelled: "cancelled"
+            case .deadLetter: "dead: failed at attempt \(outcome.attempt), the last"
+            }
+        }
+    }
+
+    // MARK: For programs
+
+    private static func json(
+        _ details: JobDetails, _ outcome: CommandOutcome?, _ store: JobStore
+    ) throws -> String {
+        var line = JSONLine()
+        JobText.add(details.summary, to: &line)
+        if let command = JobText.command(name: details.summary.name, payload: details.payload) {
+            JobText.add(command, to: &line)
+            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
+            if let input { line.add("input", input) }
+        } else if let payload = details.payloadJSON() {
+            line.addRaw("payload", oneLine(payload))
+        } else {
+            line.add("payload", details.payload)
+        }
+        line.add(
+            "attempts",
+            objects: details.failedAttempts.map { attempt in
+                var part = JSONLine()
+                part.add("attempt", attempt.attempt)
+                part.add("started", TimeText.iso(attempt.startedAt))
+                part.add("microseconds", attempt.runTime.wholeMicroseconds)
+                part.add("error", "\(attempt.failure.type): \(attempt.failure.message)")
+                return part
+            })
+        if let end = outcome?.end {
+            switch end.cause {
+            case .exited(let code): line.add("exit", Int(code))
+            case .signalled(let signal, _): line.add("signal", Int(signal))
+            case .lost: break
+            }
+            line.add("stdout", try OutputText.bytes(end.output, store))
+            line.add("stderr", try OutputText.bytes(end.errorOutput, store))
+        } else if let result = details.resultJSON(), details.resultCodec != CommandJob.codec {
+            line.addRaw("result", oneLine(result))
+        }
+        return line.line
+    }
+
+    /// Line breaks stand only between the tokens of JSON text, never inside of one.
+    private static func oneLine(_ json: String) -> String {
+        String(decoding: json.utf8.map { $0 == 10 || $0 == 13 ? 32 : $0 }, as: UTF8.self)
+    }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+import Petiole
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+/// Which store a command works on, found as git finds its folder.
+struct StoreLocation: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "The store's directory; else PETIOLE_STORE, else the nearest .petiole upward.",
+            valueName: "path"))
+    var store: String?
+
+    /// Opens the store that is there.
+    func openExisting() throws -> JobStore {
+        guard let path = try path() else {
+            throw Failure(
+                """
+                there is no store: neither --store nor PETIOLE_STORE is given, and no directory from here \
+                upward has a .petiole
+                make one with `petiole run` or `petiole add`, or name one with --store
+                """, status: 66)
+        }
+        var options = StoreOptions()
+        options.createsStore = false
+        return try JobStore(at: path, options: options)
+    }
+
+    /// Opens the store, or makes it: `./.petiole` when nothing names another.
+    func openOrMake() throws -> JobStore { try JobStore(at: try path() ?? ".petiole") }
+
+    /// The path of the store: given, or found; nil when there is none.
+    func path() throws -> String? {
+        if let store {
+            guard let path = String(validating: Arguments.bytes(of: store), as: UTF8.self),
+                !path.isEmpty
+            else { throw Failure.usage("--store needs a path, and in UTF-8") }
+            return path
+        }
+        if let bytes = Surroundings.variable("PETIOLE_STORE"), !bytes.isEmpty {
+            guard let path = String(validating: bytes, as: UTF8.self) else {
+                throw Failure.usage("PETIOLE_STORE holds a path that is not UTF-8")
+            }
+            return path
+        }
+        return try nearest()
+    }
+
+    private func nearest() throws -> String? {
+        var directory = try Surroundings.workingDirectory()
+        var path = ".petiole"
+        while true {
+            var info = stat()
+            if stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR { return path }
+            guard directory.count > 1, let slash = directory.lastIndex(of: UInt8(ascii: "/")) else {
+                return nil
+            }
+            directory.removeSubrange(slash...)
+            if directory.isEmpty { directory = [UInt8(ascii: "/")] }
+            path = "../" + path
+        }
+    }
+}
