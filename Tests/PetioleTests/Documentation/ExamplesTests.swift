@@ -1,0 +1,175 @@
+import Foundation
+import Petiole
+import Testing
+
+@Suite("Examples of the documents") struct ExamplesTests {
+    private static let top = URL(filePath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().deletingLastPathComponent()
+
+    @Test(
+        "each example of a page stands, paragraph by paragraph, in a source that the tests run",
+        arguments: ["README.md", "Sources/Petiole/Petiole.docc/GettingStarted.md"])
+    func identical(page: String) throws {
+        let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)
+        let sources = try String(
+            contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
+                .appending(path: "Examples.swift"), encoding: .utf8)
+        let compiled = Examples.lines(of: sources)
+        let shown = Examples.swiftBlocks(of: text).flatMap(Examples.paragraphs)
+        #expect(shown.count > 1)
+        for paragraph in shown {
+            #expect(
+                Examples.stands(paragraph, in: compiled),
+                "\(page): no test compiles this:\n\(paragraph)")
+        }
+    }
+
+    @Test("paragraphs are compared without the indentation they share, and with all else")
+    func paragraphs() {
+        let page = """
+            text
+            ```swift
+            if one > 0 {
+                print(one)
+            }
+
+            let two = 2
+            ```
+            ```
+            not Swift
+            ```
+            """
+        let shown = Examples.swiftBlocks(of: page).flatMap(Examples.paragraphs)
+        #expect(shown == ["if one > 0 {\n    print(one)\n}", "let two = 2"])
+        let source = Examples.lines(of: "{\n    if one > 0 {\n        print(one)\n    }\n}")
+        #expect(Examples.stands(shown[0], in: source))
+        #expect(!Examples.stands(shown[1], in: source))
+        #expect(!Examples.stands("if one > 0 {\nprint(one)", in: source))
+        #expect(!Examples.stands("one > 0 {", in: source))
+    }
+
+    @Test("the first program runs, and so does the store with options of its own")
+    func firstProgram() async {
+        await #expect(processExitsWith: .success) {
+            let folder = try Folder()
+            try #require(FileManager.default.changeCurrentDirectoryPath(folder.path))
+            try await Examples.firstProgram()
+            let store = try JobStore(at: "words.petiole")
+            #expect(try store.counts().succeeded == 1)
+            #expect(try !Examples.retention().isScratch)
+            try folder.remove()
+        }
+    }
+
+    @Test("jobs of each kind give what the page says")
+    func kinds() async throws {
+        try await withStore { store in
+            let runner = try JobRunner(
+                store, jobs: [CountWords.self, CountPages.self, Checksum.self, ResizeImage.self])
+            try await runner.run {
+                try await Examples.options(store)
+                let pages = try await store.enqueue(CountPages(pages: ["a b", "c", "d e f"]))
+                #expect(try await pages.result == 6)
+                let sum = try await store.enqueue(Checksum.self, payload: [1, 2, 254])
+                #expect(try await sum.result == [1, 1, 0, 0, 0, 0, 0, 0])
+            }
+            #expect(try store.counts(queue: "images").succeeded == 1)
+        }
+    }
+
+    @Test("closures run by name, with a value and with JSON text")
+    func closures() async throws {
+        try await withStore { store in
+            try await Examples.closures(store)
+            #expect(try store.details(of: JobID(rawValue: 2)).resultJSON() == "8")
+        }
+    }
+
+    @Test("many are accepted together, and what was buffered is there after a flush")
+    func many() async throws {
+        try await withStore { store in
+            #expect(try await Examples.many(store).count == 100_000)
+            try await Examples.buffered(store)
+            #expect(try store.counts().ready == 101_000)
+        }
+    }
+
+    @Test("a failure, a cancel and a runner that stands by are as the page says")
+    func ends() async throws {
+        try await withStore { store in
+            let failing = try await store.enqueue(Failing())
+            let runner = try JobRunner(store, jobs: [Failing.self])
+            let attempts = try await runner.run { try await Examples.failure(store, failing) }
+            #expect(attempts.map(\.failure.message) == ["no paper"])
+            let job = try await store.enqueue(CountWords(text: "never"))
+            try await Examples.cancelling(store, job)
+            #expect(try Examples.looking(store).cancelled == 1)
+            #expect(try Examples.serving(store).options.gracePeriod == .seconds(10))
+        }
+    }
+
+    private func withStore(_ body: (JobStore) async throws -> Void) async throws {
+        let folder = try Folder()
+        var options = StoreOptions()
+        options.durability = .scratch
+        let store = try JobStore(at: "\(folder.path)/examples.petiole", options: options)
+        try await body(store)
+        store.close()
+        try folder.remove()
+    }
+}
+
+/// A new directory.
+private struct Folder {
+    let path: String
+
+    init() throws {
+        let url = FileManager.default.temporaryDirectory
+            .appending(path: "petiole-examples-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        path = url.path
+    }
+
+    func remove() throws { try FileManager.default.removeItem(atPath: path) }
+}
+
+extension Examples {
+    /// What stands in fences that are marked as Swift.
+    static func swiftBlocks(of page: String) -> [String] {
+        var blocks: [String] = []
+        var block: [Substring]?
+        for line in page.split(separator: "\n", omittingEmptySubsequences: false) {
+            if line == "```swift" {
+                block = []
+            } else if line == "```", let lines = block {
+                blocks.append(lines.joined(separator: "\n"))
+                block = nil
+            } else {
+                block?.append(line)
+            }
+        }
+        return blocks
+    }
+
+    /// Runs of lines that no empty line parts.
+    static func paragraphs(of block: String) -> [String] {
+        lines(of: block).split { $0.isEmpty }.map { $0.joined(separator: "\n") }
+    }
+
+    static func lines(of text: String) -> [Substring] {
+        text.split(separator: "\n", omittingEmptySubsequences: false)
+    }
+
+    /// Whether a paragraph's lines follow each other in a source, all of them further in by the same.
+    static func stands(_ paragraph: String, in source: [Substring]) -> Bool {
+        let wanted = lines(of: paragraph)
+        guard let first = wanted.first, source.count >= wanted.count else { return false }
+        return source.indices.dropLast(wanted.count - 1).contains { start in
+            guard source[start].hasSuffix(first) else { return false }
+            let indent = source[start].dropLast(first.count)
+            guard indent.allSatisfy({ $0 == " " }) else { return false }
+            return zip(source[start...], wanted).allSatisfy { $0 == indent + $1 }
+        }
+    }
+}
