@@ -17,8 +17,7 @@ import Synchronization
 //     looks at the store, finds nothing
 //                                              commits
 //                                              makes it 8, wakes all
-//     waits while it is 7: returns at once     ← without the value, this sleeper would wait for the
-//     next ring
+//     waits while it is 7: returns at once     ← else it would sleep until the next ring
 //
 // `ring` adds with release and `value` loads with acquire: who reads the new value sees what was
 // written before the ring. That the commit itself is seen is the store's matter (its own root page

@@ -102,8 +102,9 @@ package struct Rest: ~Copyable, Sendable {
         }
     }
 
-    /// Takes the later half, rounded up, so that the last one waiting can be taken too. Anybody
-    /// may. Nil: nothing is left, or others were quicker.
+    /// Takes the later half, rounded up, so that the last one waiting can be taken too. Anybody may.
+    /// Nil means that nothing is left, never that others were quicker: who gives up here parks, and
+    /// nobody would tell it of what is still left.
     package func steal() -> Ticket? {
         if isEmpty { return nil }
         // Sequentially consistent, all but the last: point 3 of the note.
@@ -112,22 +113,25 @@ package struct Rest: ~Copyable, Sendable {
             // Release: pairs with the owner's load in `waitForGuests`; our reads are over.
             guests.subtract(1, ordering: .releasing)
         }
-        let old = span.load(ordering: .sequentiallyConsistent)
-        let (next, end) = (Rest.next(old), Rest.end(old))
-        let left = end &- next
-        if left == 0 { return nil }
-        // Acquire, both: pair with the releasing stores in `load`; point 2.
-        let first = first.load(ordering: .acquiring)
-        let label = label.load(ordering: .acquiring)
-        let half = left - left / 2
-        // Sequentially consistent: succeeds only if first and label were this ticket's; point 2.
-        let (won, _) = span.compareExchange(
-            expected: old, desired: Rest.packed(next, end &- half),
-            ordering: .sequentiallyConsistent)
-        guard won else { return nil }
-        return Ticket(
-            first: first &+ UInt64(end &- half &- Rest.end(label)), count: half,
-            tag: Rest.next(label))
+        while true {
+            let old = span.load(ordering: .sequentiallyConsistent)
+            let (next, end) = (Rest.next(old), Rest.end(old))
+            let left = end &- next
+            if left == 0 { return nil }
+            // Acquire, both: pair with the releasing stores in `load`; point 2.
+            let first = first.load(ordering: .acquiring)
+            let label = label.load(ordering: .acquiring)
+            let middle = end &- (left - left / 2)
+            // Sequentially consistent: succeeds only if first and label were this ticket's; point 2.
+            let (won, _) = span.compareExchange(
+                expected: old, desired: Rest.packed(next, middle),
+                ordering: .sequentiallyConsistent)
+            if won {
+                return Ticket(
+                    first: first &+ UInt64(middle &- Rest.end(label)), count: end &- middle,
+                    tag: Rest.next(label))
+            }
+        }
     }
 
     /// How many ids are left, at some moment of the call.
@@ -147,8 +151,11 @@ package struct Rest: ~Copyable, Sendable {
     }
 
     private func waitForGuests() {
-        // Sequentially consistent: comes after the swap that emptied `span`; point 3. It also
-        // acquires the guests' last reads.
+        // Sequentially consistent: a thief may have emptied it, and its swap must come before our look
+        // at `guests` in the one order; point 3.
+        let span = span.load(ordering: .sequentiallyConsistent)
+        assert(Rest.next(span) == Rest.end(span), "guests are waited for when nothing is left")
+        // Sequentially consistent: point 3. It also acquires the guests' last reads.
         while guests.load(ordering: .sequentiallyConsistent) != 0 { petiole_yield() }
     }
 

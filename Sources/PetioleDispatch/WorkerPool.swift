@@ -224,11 +224,12 @@ package final class WorkerPool: @unchecked Sendable {
     private func startThread(of worker: Worker) throws(ThreadError) {
         let result = places.withLock { places -> Result<Void, ThreadError> in
             do throws(ThreadError) {
-                let handle = try PoolThread.start("\(name)-\(worker.index)") { self.live(worker) }
-                places.started.insert(worker.index)
-                // Relaxed: written under the lock; see `steal`.
+                // Before the start, so that the thread itself, who steals first of all from the one whose
+                // place it takes, counts everybody. Relaxed: written under the lock; see `steal`.
                 reach.store(
                     max(reach.load(ordering: .relaxed), worker.index + 1), ordering: .relaxed)
+                let handle = try PoolThread.start("\(name)-\(worker.index)") { self.live(worker) }
+                places.started.insert(worker.index)
                 places.handles.append(handle)
                 return .success(())
             } catch { return .failure(error) }
@@ -266,8 +267,8 @@ package final class WorkerPool: @unchecked Sendable {
     /// From the next one on, so that thieves spread. A spare worker's rest counts too: its thread
     /// may be blocked.
     private func steal(_ thief: Worker) -> Ticket? {
-        // Relaxed: a thread that starts now has nothing to steal yet, and wakes somebody when it
-        // has.
+        // Relaxed: stored before the victim's thread was started. It loaded its rest later, and the
+        // fences of `workArrived` and `announce` put our look after that.
         let reach = reach.load(ordering: .relaxed)
         for step in 1..<max(reach, 1) {
             let index = thief.index + step
@@ -345,9 +346,13 @@ package final class WorkerPool: @unchecked Sendable {
         let end = petiole_steady_time() + spinNanoseconds
         var seen = bell.value
         repeat {
-            for _ in 0..<32 { petiole_pause() }
+            // The ring after each pause, the clock and the bell after thirty-two.
+            for _ in 0..<32 {
+                if !ring.isEmpty || executor.hasJobs, let found = look(worker) { return found }
+                petiole_pause()
+            }
             let value = bell.value
-            if value != seen || !ring.isEmpty || executor.hasJobs || stopWord {
+            if value != seen {
                 seen = value
                 if let found = look(worker) { return found }
             }

@@ -185,8 +185,10 @@ private struct RestWorld: Hashable {
             if next == readNext && end == readEnd {
                 end = next
                 hand(out: readFirst + distance(from: readLabel, to: readNext))
+                thiefStep = 6
+            } else {
+                thiefStep = 2
             }
-            thiefStep = 6
         default:
             guests -= 1
             thiefStep = 7
