@@ -147,6 +147,9 @@ package final class WorkerPool: @unchecked Sendable {
     /// Tells the pool that `claim` may find something, after a change that rang no bell.
     package func lookAgain() { parking.workArrived() }
 
+    /// Whether Swift tasks wait.
+    package var hasExecutorJobs: Bool { executor.hasJobs }
+
     /// Runs the Swift tasks that wait now, if any. For a worker between two jobs.
     package func runExecutorJobs() {
         guard executor.hasJobs, let worker = Worker.current, worker.pool === self else { return }

@@ -228,6 +228,15 @@ import Synchronization
             lastCommit: info.me_last_txnid, readers: Int(info.me_numreaders))
     }
 
+    /// Bytes of the pages that the tables have now: what is left when those free for reuse are taken off. Cost: O(tables).
+    package func liveBytes() throws(StorageError) -> Int {
+        try view { (reader) throws(StorageError) in
+            var pages = 0
+            for table in tables.values { pages += try reader.pageCount(table) }
+            return pages * pageSize
+        }
+    }
+
     /// Pages that are free for reuse inside the file. Cost: reads the whole free list.
     package func freePages() throws(StorageError) -> Int {
         try view { (reader) throws(StorageError) in

@@ -37,6 +37,13 @@ extension Transaction where Self: ~Copyable {
         return stat.ms_entries
     }
 
+    /// How many pages a table has. Cost: O(1).
+    package borrowing func pageCount(_ table: Table) throws(StorageError) -> Int {
+        var stat = MDB_stat()
+        try check(unsafe mdb_stat(handle, table.handle, &stat), "mdb_stat")
+        return stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages
+    }
+
     /// Opens a cursor; it ends before the view does.
     package borrowing func cursor(_ table: Table) throws(StorageError) -> Cursor {
         var cursor: OpaquePointer?

@@ -233,16 +233,29 @@ final class LogWriter: Sendable {
         }
         let enqueues = batch.filter { $0 is EnqueueSubmission }
         if enqueues.isEmpty || hasRoom(for: enqueues, &reserve) {
-            if attempt(batch) == nil { return }
+            guard let error = attempt(batch) else { return }
+            if Self.isOfTheDisk(error) {
+                // What is on the disk is unknown: nothing is tried again.
+                for submission in batch { fail(submission, error) }
+                return
+            }
         }
         // In parts: what ends jobs first, alone if need be, then each enqueue by itself.
         let rest = batch.filter { !($0 is EnqueueSubmission) }
-        if !rest.isEmpty, attempt(rest) != nil {
+        if !rest.isEmpty, let error = attempt(rest) {
             for submission in rest {
-                if let error = attempt([submission]) { fail(submission, error) }
+                if Self.isOfTheDisk(error) {
+                    fail(submission, error)
+                } else if let error = broken.withLock({ $0 }) ?? attempt([submission]) {
+                    fail(submission, error)
+                }
             }
         }
         for submission in enqueues {
+            if let error = broken.withLock({ $0 }) {
+                fail(submission, error)
+                continue
+            }
             guard hasRoom(for: [submission], &reserve) else {
                 fail(submission, isPastLimit(submission.byteCount) ? .mapFull : .diskFull)
                 continue
@@ -252,9 +265,13 @@ final class LogWriter: Sendable {
     }
 
     private func fail(_ submission: Submission, _ error: StorageError) {
-        if case .system(_, let code) = error, code != ENOSPC { breakDown(error) }
-        if error == .panicked { breakDown(error) }
+        if Self.isOfTheDisk(error) { breakDown(error) }
         finish(submission, error)
+    }
+
+    private static func isOfTheDisk(_ error: StorageError) -> Bool {
+        if case .system = error { return true }
+        return error == .panicked
     }
 
     /// After an error of the disk nothing more is accepted by this process: what the disk holds is unknown until a fresh one
@@ -266,7 +283,12 @@ final class LogWriter: Sendable {
     private func isPastLimit(_ bytes: Int) -> Bool {
         let usage = environment.usage
         let limit = min(byteLimit.withLock { $0 }, usage.mapBytes - (64 << 20))
-        return usage.usedBytes + bytes + bytes / 4 > limit
+        let needed = bytes + bytes / 4
+        if usage.usedBytes + needed <= limit { return false }
+        // The file never shrinks: what pruning has freed in it counts as room, else a store that was full once stayed so.
+        // When it cannot be told, the file's size stands.
+        guard let live = try? environment.liveBytes() else { return true }
+        return live + needed > limit
     }
 
     private func hasRoom(for enqueues: [Submission], _ reserve: inout DiskReserve) -> Bool {

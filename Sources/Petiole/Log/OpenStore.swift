@@ -26,6 +26,8 @@ final class OpenStore: Sendable {
     private let bellFile: MappedFile
     private let identity: FileIdentity
     let watch: OutcomeWatch
+    /// Counts on whenever a runner of this process has let go of the recovery byte.
+    let recoveryTurn = SharedWord()
     /// Requests by job type, see ``request(_:_:codec:)``; forgotten when the settings change.
     let requests = Mutex<[ObjectIdentifier: EnqueueRequest]>([:])
     private let targets = Mutex<[TargetKey: JobTarget]>([:])
@@ -44,16 +46,18 @@ final class OpenStore: Sendable {
         self.path = path
         self.identity = identity
         self.clock = clock
+        // Closed when the rest fails: a second environment of the directory would drop the first one's locks.
+        var opened: Environment?
         do {
             // LMDB trusts its file: what can be told beforehand is an error, not a crash.
             try DataFileCheck.beforeOpening(directory: path)
             environment = try Environment(
                 directory: path, tableNames: StoreFormat.tables, creating: false,
                 options: Environment.Options())
+            opened = environment
             tables = StoreTables(environment)
             format = try Self.readFormat(environment, tables)
             guard format.version <= StoreFormat.version else {
-                environment.close()
                 throw NewerFormat(found: format.version)
             }
             if format.isScratch { environment.neverSync() }
@@ -67,14 +71,18 @@ final class OpenStore: Sendable {
                 environment: environment, tables: tables, signals: signals, clock: clock,
                 byteLimit: Int(clamping: settings.byteLimit))
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
+            opened = nil
         } catch let error as NewerFormat {
+            opened?.close()
             throw .newerFormat(
                 path: path, found: Int(error.found), supported: Int(StoreFormat.version))
         } catch let error as DataFileProblem {
             throw StoreError(error, path: path)
         } catch let error as StorageError {
+            opened?.close()
             throw StoreError(error, path: path)
         } catch {
+            opened?.close()
             throw .failed(path: path, reason: "\(error)")
         }
         environment.clearDeadReaders()

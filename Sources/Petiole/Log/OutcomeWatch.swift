@@ -1,3 +1,4 @@
+import CPetiole
 import PetioleDispatch
 import Synchronization
 
@@ -34,7 +35,8 @@ final class OutcomeWatch: Sendable {
             for id in waiters.ids where hasEnded(id) {
                 waiters.notify([(id, 1)])
             }
-            signals.recorded.wait(whileAt: seen)
+            // Ten seconds: a process may have died between its commit and its ring.
+            signals.recorded.wait(whileAt: seen, until: petiole_real_time() + 10_000_000_000)
         }
         endedWord.publish(1)
         endedWord.wakeAll()

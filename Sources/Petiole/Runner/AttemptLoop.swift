@@ -118,7 +118,7 @@ final class AttemptLoop: @unchecked Sendable {
                     if attempts > 1 { entry?.measured(now - begun, count: attempts - 1) }
                     entry = ran
                 }
-                pool.runExecutorJobs()
+                if pool.hasExecutorJobs { runExecutorJobs() }
             }
         } catch {
             core.fail(.store(store.storeError(error)))
@@ -127,6 +127,19 @@ final class AttemptLoop: @unchecked Sendable {
         flush()
         petiole_set_crash_word(nil)
         slot.clear()
+    }
+
+    /// Runs the Swift tasks that wait. The job that ended last is not to blame for what they do.
+    private func runExecutorJobs() {
+        flush()
+        slot.clear()
+        petiole_set_crash_word(nil)
+        endView()
+        core.pool.runExecutorJobs()
+        if core.marksCrashes {
+            petiole_set_crash_word(slot.flagsWord.assumingMemoryBound(to: UInt32.self))
+        }
+        now = petiole_real_time()
     }
 
     /// Opens a view if none is open, and looks whether anything is known of the jobs to come beside the log.
@@ -153,6 +166,8 @@ final class AttemptLoop: @unchecked Sendable {
                 return
             }
         }
+        // Dead letters that pruning kept apart; mostly there are none.
+        if try reader.count(store.tables.revised) > 0 { isPlain = false }
         let cursor = try reader.cursor(store.tables.outcomes)
         if let (key, value) = try cursor.floor(Key(end - 1)) {
             let first: UInt64 = key.bigEndian(at: 0)
@@ -204,7 +219,14 @@ final class AttemptLoop: @unchecked Sendable {
             }
         }
         if block?.contains(id) != true {
-            block = try Lookup.block(id, reader, store.tables)
+            do throws(StorageError) {
+                block = try Lookup.block(id, reader, store.tables)
+            } catch {
+                guard case .damaged(let what) = error else { throw error }
+                fail(id, attempt: 0, FailureRecord(type: "Damaged", message: what), active)
+                passedOver(id)
+                return nil
+            }
         }
         guard let block else {
             // Purged: there is nothing left to run or to record.
@@ -239,6 +261,8 @@ final class AttemptLoop: @unchecked Sendable {
                 slot.prepare(queue: queue!.id, epoch: queue!.epoch, attempt: 1, flags: 0)
             }
         }
+        // What is done is recorded while this one runs, however long that takes.
+        if !entry.isFast { flush() }
         if entry.isAsync {
             return start(id, job, entry, attempt: attempt, active)
         }
@@ -361,7 +385,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     private func park(_ id: UInt64, name: UInt32) {
-        let limit = core.parkLimit.components.seconds
+        let limit = min(max(0, core.parkLimit.components.seconds), StoreOptions.longest)
         let deadline = store.clock.now + limit * 1_000_000
         transition(id, .park(name: name, deadline: deadline))
     }

@@ -45,6 +45,8 @@ final class Claims: Sendable {
         var loneJob: UInt64?
         var nextDue: Int64?
         var isFiring = false
+        /// After a firing that failed: not before this, microseconds since 1970.
+        var firesFrom: Int64 = 0
     }
 
     private let state = Mutex(State())
@@ -161,7 +163,8 @@ final class Claims: Sendable {
         let current = state.lanes[queue]![Int(priority)].current!
         var count: UInt64 = 1
         if current.end - current.next > 1,
-            let block = try Lookup.block(current.next, reader, store.tables)
+            // A hint: a block that is damaged is the attempt's matter, job by job.
+            let block = try? Lookup.block(current.next, reader, store.tables)
         {
             let size = core.registry.entry(block.nameHint(current.next))?.ticketSize ?? 1
             count = min(UInt64(size), block.end - current.next, current.end - current.next)
@@ -195,7 +198,9 @@ final class Claims: Sendable {
     var nextDue: Int64? { state.withLock { $0.nextDue } }
 
     /// Looks for timers; fires those that are due. Called by a worker that found nothing ready.
-    func lookAtTimers(_ reader: Reader, now: Int64) throws(StorageError) {
+    func lookAtTimers(
+        _ reader: Reader, now: Int64, _ core: RunnerCore
+    ) throws(StorageError) {
         let queues = ownedQueues
         var earliest: Int64?
         for queue in queues {
@@ -211,11 +216,11 @@ final class Claims: Sendable {
                 state.nextDue = nil
                 return false
             }
-            if earliest > now {
-                state.nextDue = earliest
+            if earliest > now || state.firesFrom > now {
+                state.nextDue = max(earliest, state.firesFrom)
                 return false
             }
-            // While the firing is under way its commit will ring the bell.
+            // While the firing is under way, its end makes somebody look again.
             state.nextDue = nil
             if state.isFiring { return false }
             state.isFiring = true
@@ -228,10 +233,14 @@ final class Claims: Sendable {
                 for queue in queues {
                     try Timers.fire(queue.id, tables, &transaction, &state)
                 }
-                // Others may be due still; the bell makes somebody look.
-                state.hasNewWork = true
-            } completion: { [self] _ in
-                state.withLock { $0.isFiring = false }
+            } completion: { [self] error in
+                state.withLock { state in
+                    state.isFiring = false
+                    // A second: a full disk is not asked again and again.
+                    state.firesFrom = error == nil ? 0 : now + 1_000_000
+                }
+                // Others may have become due; while this one was under way, nobody set a deadline for them.
+                core.pool.lookAgain()
             })
     }
 }

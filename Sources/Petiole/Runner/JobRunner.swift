@@ -148,13 +148,16 @@ public final class JobRunner: Sendable {
         let core = core
         let waiting = TaskWaiter()
         OSThread.start(named: "petiole-drain") {
-            while !isOver.isSet, core.firstFailure == nil, !core.pool.isStopping {
-                // Read before looking: what is recorded in between makes the wait return at once.
+            while true {
+                // Read before looking, at the flags too: what comes in between makes the wait return at once.
                 let seen = core.store.signals.recorded.value
+                if isOver.isSet || core.firstFailure != nil || core.pool.isStopping { break }
                 if Self.isIdle(core) { break }
                 core.flushAll()
                 core.store.writer.hurry()
-                core.store.signals.recorded.wait(whileAt: seen)
+                // A second: a process that cancels may die between its commit and its ring.
+                core.store.signals.recorded.wait(
+                    whileAt: seen, until: petiole_real_time() + 1_000_000_000)
             }
             waiting.wake()
         }
@@ -180,7 +183,7 @@ public final class JobRunner: Sendable {
                     let counters = try formatted { () throws(FormatError) in
                         try QueueCounters(bytes)
                     }
-                    sum += counters.unfinished - counters.parked
+                    sum += counters.unfinished &- counters.parked
                 }
                 return sum
             }

@@ -41,8 +41,10 @@ final class Ownership: Sendable {
             }
             let locks = ids.map { StoreFormat.queueLock($0) }
             try await lock(Array(zip(names, locks)), core, whenOwned)
+            var givenSeat: Int64?
             do {
                 let seat = try await recover(names, core)
+                givenSeat = StoreFormat.seatLock(seat)
                 core.prepare(
                     seat: seat, workers: workers, numbers: numbers,
                     installsCrashHandler: marksCrashes)
@@ -58,6 +60,7 @@ final class Ownership: Sendable {
                 return Ownership(
                     open, core.claims, queueLocks: locks, queues: ids, seat: seat)
             } catch {
+                if let givenSeat { open.locks.unlock(givenSeat) }
                 for byte in locks { open.locks.unlock(byte) }
                 throw error
             }
@@ -76,23 +79,24 @@ final class Ownership: Sendable {
     ) async throws {
         let open = core.store
         var taken: [Int64] = []
-        for (name, byte) in queues {
-            while true {
-                switch try open.locks.tryLock(byte) {
-                case .taken: break
-                case .heldBy(let pid):
-                    if case .standby = whenOwned {
-                        if try await waitForLock(byte, open.locks) { break }
-                        // This very process owns it: nobody will tell, so it is an error.
+        do {
+            for (name, byte) in queues {
+                let attempt = try open.locks.tryLock(byte)
+                if case .heldBy(let pid) = attempt {
+                    // As a standby, unless this very process owns it: nobody will tell, so it is an error.
+                    var isTaken = false
+                    if case .standby = whenOwned { isTaken = try await waitForLock(byte, open.locks) }
+                    guard isTaken else {
+                        throw RunnerError.queueOwned(
+                            queue: name, pid: Int(pid),
+                            jobs: core.registry.entries.filter { $0.queue == name }.map { $0.name })
                     }
-                    for byte in taken { open.locks.unlock(byte) }
-                    throw RunnerError.queueOwned(
-                        queue: name, pid: Int(pid),
-                        jobs: core.registry.entries.filter { $0.queue == name }.map { $0.name })
                 }
                 taken.append(byte)
-                break
             }
+        } catch {
+            for byte in taken { open.locks.unlock(byte) }
+            throw error
         }
     }
 
@@ -121,11 +125,8 @@ final class Ownership: Sendable {
     ) async throws -> Int {
         let open = core.store
         let epochs: ([QueueRecord], Int) = try await onThread("petiole-recover") {
-            guard try open.lockRecovery() else {
-                throw RunnerError.store(
-                    .failed(path: open.path, reason: "two runners of this process start at once"))
-            }
-            defer { open.locks.unlock(StoreFormat.recoveryLock) }
+            try open.lockRecovery()
+            defer { open.unlockRecovery() }
             let (cut, dead) = try Takeover.collect(open)
             CrashPoint.pass(.takeoverCollected)
             let tables = open.tables

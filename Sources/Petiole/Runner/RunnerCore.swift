@@ -115,7 +115,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             if let ticket = try claims.claim(reader, self, offer: { pool.offer($0) }) {
                 return ticket
             }
-            try claims.lookAtTimers(reader, now: store.clock.now)
+            try claims.lookAtTimers(reader, now: store.clock.now, self)
         } catch {
             fail(.store(store.storeError(error)))
         }

@@ -51,7 +51,11 @@ final class Steward: Sendable {
                             path: core.store.path,
                             reason: "its data file was replaced or deleted while it was open")))
             }
-            if isBusy { core.store.environment.clearDeadReaders() }
+            if isBusy {
+                core.store.environment.clearDeadReaders()
+                // A process may have died between its commit and its ring.
+                core.pool.lookAgain()
+            }
             if now >= nextPrune {
                 let more = Pruning.step(core.store)
                 nextPrune = now + (more ? Self.busyTick : 60 * Self.busyTick)

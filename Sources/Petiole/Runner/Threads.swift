@@ -44,9 +44,20 @@ final class LockOutcome: Sendable {
 }
 
 extension OpenStore {
-    /// Waits for the recovery byte; false when this process holds it already.
-    func lockRecovery() throws(StorageError) -> Bool {
-        try locks.lockWaiting(StoreFormat.recoveryLock)
+    /// Waits for the recovery byte, also while another thread of this process holds it. Blocks the thread.
+    func lockRecovery() throws(StorageError) {
+        while true {
+            // Read before asking: an unlock in between makes the wait return at once.
+            let turn = recoveryTurn.value
+            if try locks.lockWaiting(StoreFormat.recoveryLock) { return }
+            recoveryTurn.wait(while: turn)
+        }
+    }
+
+    func unlockRecovery() {
+        locks.unlock(StoreFormat.recoveryLock)
+        recoveryTurn.add(1)
+        recoveryTurn.wakeAll()
     }
 }
 

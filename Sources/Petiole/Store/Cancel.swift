@@ -21,13 +21,13 @@ extension JobStore {
         let open = open
         let number = id.rawValue
         let tables = open.tables
-        // The job's queue; 0 when it has ended.
+        // The job's queue, 0 when it has ended, and the attempts that it had then.
         let found = try await open.perform {
-            (transaction, state) throws(StorageError) -> UInt32? in
+            (transaction, state) throws(StorageError) -> (queue: UInt32, attempts: Int)? in
             if try Lookup.active(number, transaction, tables) == nil,
                 try Lookup.outcomes(number, transaction, tables) != nil
             {
-                return 0
+                return (0, 0)
             }
             guard let block = try Lookup.block(number, transaction, tables),
                 try !Self.isStaged(number, transaction, tables)
@@ -38,9 +38,9 @@ extension JobStore {
             active.isCancelRequested = true
             try active.put(&transaction, tables.active, number)
             state.controlMoved = true
-            return active.queue
+            return (active.queue, Int(active.attempts))
         }
-        guard let queue = found else { throw .noSuchJob(id) }
+        guard let (queue, attempts) = found else { throw .noSuchJob(id) }
         if queue == 0 { return .alreadyEnded }
         CrashPoint.pass(.cancelRequested)
         // Control has moved, behind the commit: from here on whoever starts a job sees the request first.
@@ -59,7 +59,10 @@ extension JobStore {
                     return .cancelled
                 }
                 return try formatted { () throws(FormatError) in
-                    try block.entry(number).state == .cancelled ? .cancelled : .alreadyEnded
+                    let outcome = try block.entry(number)
+                    guard outcome.state == .cancelled else { return .alreadyEnded }
+                    // An attempt that was under way has heeded the request already.
+                    return outcome.attempt > attempts ? .stopping : .cancelled
                 }
             }
             if active.state == .ready, active.position != 0 {

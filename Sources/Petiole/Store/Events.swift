@@ -31,9 +31,10 @@ extension JobStore {
             }
             OSThread.start(named: "petiole-counts") {
                 var last: JobCounts?
-                while !isOver.isSet {
-                    // Read before looking: what is recorded in between makes the wait return at once.
+                while true {
+                    // Read before looking, at the flag too: what comes in between makes the wait return at once.
                     let seen = signals.recorded.value
+                    if isOver.isSet { break }
                     // The stream ends with the store.
                     guard let counts = try? store.counts() else { break }
                     if counts != last { continuation.yield(counts) }

@@ -21,8 +21,19 @@ public final class JobStore: Sendable {
 
     init(at path: String, options: StoreOptions, clock: StoreClock) throws(StoreError) {
         open = try StoreRegistry.open(path, options, clock: clock)
+        do throws(StoreError) {
+            try prepare(options)
+        } catch {
+            StoreRegistry.close(open)
+            throw error
+        }
+    }
+
+    /// Takes over settings that were given, and deletes what dead producers left.
+    private func prepare(_ options: StoreOptions) throws(StoreError) {
         let settings = options.applied(to: open.settings)
         if settings != open.settings {
+            let open = open
             let tables = open.tables
             try open.performBlocking { (transaction, _) throws(StorageError) in
                 try withBytes(settings.bytes) { (value) throws(StorageError) in

@@ -219,21 +219,15 @@ extension JobStore {
     /// - Throws: ``StoreError/noSuchJob(_:)`` when it was pruned or never was.
     public func details(of id: JobID) throws(StoreError) -> JobDetails {
         let open = open
-        var filter = JobFilter()
-        filter.after = JobID(rawValue: id.rawValue &- 1)
-        var found: (JobSummary, [UInt8], [UInt8])?
-        try forEachRecord(filter) { summary, extras, payload in
-            if summary.id == id { found = (summary, Array(extras), Array(payload)) }
-            return false
+        let item = try open.read { (reader) throws(StorageError) -> Item? in
+            guard let block = try Lookup.block(id.rawValue, reader, open.tables) else { return nil }
+            return try Self.item(id.rawValue, block, reader, open.tables)
         }
-        if found == nil {
-            // Among what pruning kept apart.
-            try forEachRecord(filter) { summary, extras, payload in
-                if summary.id == id { found = (summary, Array(extras), Array(payload)) }
-                return summary.id < id
-            }
-        }
-        guard let found else { throw .noSuchJob(id) }
+        guard let item else { throw .noSuchJob(id) }
+        let summary = JobSummary(
+            id: id, name: try jobName(item.name) ?? "?", queue: try queueName(item.queue) ?? "?",
+            priority: Int(item.priority), acceptedAt: WallTime(microseconds: item.acceptedAt),
+            payloadBytes: item.bytes.count - item.extras, state: try state(item))
         struct Rest {
             var codec: UInt8 = 0
             var resultCodec: UInt8?
@@ -264,7 +258,8 @@ extension JobStore {
             return rest
         }
         return JobDetails(
-            summary: found.0, payloadCodec: rest.codec, payload: found.2, extras: found.1,
+            summary: summary, payloadCodec: rest.codec, payload: Array(item.bytes[item.extras...]),
+            extras: Array(item.bytes[..<item.extras]),
             failedAttempts: rest.history.map { item in
                 FailedAttempt(
                     attempt: item.attempt, startedAt: WallTime(microseconds: item.startedAt),

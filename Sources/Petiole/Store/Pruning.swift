@@ -17,10 +17,8 @@ enum Pruning {
     /// One step by the store's settings, from a thread of our own. Returns whether there is more to do.
     static func step(_ store: OpenStore) -> Bool {
         let settings = store.settings
-        let usage = store.environment.usage
         let isCrowded =
-            usage.usedBytes > Int(clamping: settings.byteLimit) / 1_000
-            * Int(settings.retentionShare)
+            isPast(Int(clamping: settings.byteLimit) / 1_000 * Int(settings.retentionShare), store)
         let horizon =
             isCrowded ? store.clock.now : store.clock.now - settings.retentionSeconds * 1_000_000
         do throws(StoreError) {
@@ -36,16 +34,33 @@ enum Pruning {
         }
     }
 
+    /// Whether the jobs take more room than so many bytes. What pruning freed in the file does not count: it never shrinks.
+    private static func isPast(_ bytes: Int, _ store: OpenStore) -> Bool {
+        guard store.environment.usage.usedBytes > bytes else { return false }
+        // Nothing is pruned early when it cannot be told; the next tick tries again.
+        guard let live = try? store.environment.liveBytes() else { return false }
+        return live > bytes
+    }
+
     private static func hasOldBlock(
         _ store: OpenStore, before horizon: Int64
     ) throws(StoreError) -> Bool {
         try store.read { (reader) throws(StorageError) in
             let cursor = try reader.cursor(store.tables.jobs)
-            guard let (key, value) = try cursor.first() else { return false }
-            let block = try formatted { () throws(FormatError) in
-                try JobBlockView(first: key.bigEndian(at: 0), value: value)
+            var head = UInt64.max
+            if let (key, value) = try cursor.first() {
+                let block = try formatted { () throws(FormatError) in
+                    try JobBlockView(first: key.bigEndian(at: 0), value: value)
+                }
+                if block.acceptedAt < horizon { return true }
+                head = block.first
             }
-            return block.acceptedAt < horizon
+            // What ended after its block was deleted.
+            guard
+                let (key, value) = try reader.cursor(store.tables.outcomes).first(),
+                key.bigEndian(at: 0, as: UInt64.self) < head
+            else { return false }
+            return try isOld(outcomes(key, value), before: horizon)
         }
     }
 
@@ -68,6 +83,11 @@ enum Pruning {
                     try transaction.put(tables.kept, Key(id), bytes)
                 }
             }
+            for (id, bytes) in plan.deadLetters {
+                try withBytes(bytes) { (bytes) throws(StorageError) in
+                    try transaction.put(tables.revised, Key(id), bytes)
+                }
+            }
             try transaction.delete(tables.jobs, Key(plan.first))
             for first in plan.outcomes { try transaction.delete(tables.outcomes, Key(first)) }
             state.sequences.logHead = plan.end
@@ -75,13 +95,77 @@ enum Pruning {
             step.jobs += plan.end - plan.first - UInt64(plan.survivors.count)
             step.kept += plan.survivors.count
         }
+        try pruneKept(before: horizon, &transaction, &state, &step)
         return step
+    }
+
+    /// Deletes jobs that were kept apart and have ended since: theirs are the outcomes before the head of the log.
+    private static func pruneKept(
+        before horizon: Int64, _ transaction: inout WriteTransaction, _ state: inout CommitState,
+        _ step: inout Step
+    ) throws(StorageError) {
+        let tables = state.tables
+        var old: [(first: UInt64, end: UInt64)] = []
+        var deadLetters: [(UInt64, [UInt8])] = []
+        do {
+            let cursor = try transaction.cursor(tables.outcomes)
+            var entry = try cursor.first()
+            var looks = 0
+            while let (key, value) = entry, looks < 8 * blockLimit, old.count < blockLimit {
+                let block = try outcomes(key, value)
+                guard block.end <= state.sequences.logHead else { break }
+                looks += 1
+                if try isOld(block, before: horizon) {
+                    old.append((block.first, block.end))
+                    for id in block.first..<block.end {
+                        let outcome = try formatted { () throws(FormatError) in try block.entry(id) }
+                        if outcome.state == .deadLetter {
+                            deadLetters.append((id, copy(outcome, of: id, queue: block.queue)))
+                        }
+                    }
+                }
+                entry = try cursor.next()
+            }
+        }
+        for (id, bytes) in deadLetters {
+            try withBytes(bytes) { (bytes) throws(StorageError) in
+                try transaction.put(tables.revised, Key(id), bytes)
+            }
+        }
+        let isDeadLetter = Set(deadLetters.map { $0.0 })
+        for block in old {
+            try transaction.delete(tables.outcomes, Key(block.first))
+            for id in block.first..<block.end where !isDeadLetter.contains(id) {
+                if try transaction.delete(tables.kept, Key(id)) { step.jobs += 1 }
+            }
+        }
+        if old.count == blockLimit { step.isDone = false }
+    }
+
+    private static func outcomes(
+        _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+    ) throws(StorageError) -> OutcomeBlockView {
+        try formatted { () throws(FormatError) in
+            try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
+        }
+    }
+
+    private static func isOld(
+        _ block: OutcomeBlockView, before horizon: Int64
+    ) throws(StorageError) -> Bool {
+        for id in block.first..<block.end {
+            let outcome = try formatted { () throws(FormatError) in try block.entry(id) }
+            if outcome.startedAt + outcome.runMicroseconds >= horizon { return false }
+        }
+        return true
     }
 
     private struct Plan {
         var first: UInt64
         var end: UInt64
         var survivors: [(UInt64, [UInt8])] = []
+        /// Outcomes of survivors that are dead letters: they go on in `revised`, one by one.
+        var deadLetters: [(UInt64, [UInt8])] = []
         var outcomes: [UInt64] = []
     }
 
@@ -99,21 +183,25 @@ enum Pruning {
         let cursor = try transaction.cursor(tables.outcomes)
         var next = block.first
         var unfinished: [UInt64] = []
-        // Outcomes that begin before the block belong to one that went already, or reach over into this one.
-        var entry = try cursor.first()
+        // Outcomes that end before the block are those of jobs that were kept apart; those that begin before it reach over.
+        var entry = try cursor.floor(Key(block.first))
+        if entry == nil { entry = try cursor.first() }
         while let (key, value) = entry {
-            let outcomes = try formatted { () throws(FormatError) in
-                try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
-            }
+            let outcomes = try outcomes(key, value)
             guard outcomes.first < block.end else { break }
+            guard outcomes.end > block.first else {
+                entry = try cursor.next()
+                continue
+            }
             if outcomes.first > next { unfinished += Array(next..<outcomes.first) }
             for id in max(outcomes.first, block.first)..<min(outcomes.end, block.end) {
                 let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
-                // Dead letters are for somebody to look at; what ended lately is kept for as long as the rest.
-                if outcome.state == .deadLetter
-                    || outcome.startedAt + outcome.runMicroseconds >= horizon
-                {
-                    return nil
+                // What ended lately is kept for as long as the rest.
+                if outcome.startedAt + outcome.runMicroseconds >= horizon { return nil }
+                if outcome.state == .deadLetter {
+                    // For somebody to look at: kept apart, with the evidence.
+                    plan.survivors.append((id, try copy(id, of: block)))
+                    plan.deadLetters.append((id, copy(outcome, of: id, queue: outcomes.queue)))
                 }
             }
             next = max(next, outcomes.end)
@@ -130,6 +218,24 @@ enum Pruning {
             plan.survivors.append((id, try copy(id, of: block)))
         }
         return plan
+    }
+
+    private static func copy(
+        _ outcome: OutcomeBlockView.Entry, of id: UInt64, queue: UInt32
+    ) -> [UInt8] {
+        var builder = OutcomeBlockBuilder()
+        builder.append(
+            id,
+            OutcomeEntry(
+                state: outcome.state,
+                codec: outcome.codec
+                    | (outcome.isResultDiscarded ? OutcomeBlock.discardedFlag : 0),
+                attempt: UInt16(clamping: outcome.attempt), startedAt: outcome.startedAt,
+                runMicroseconds: outcome.runMicroseconds),
+            history: outcome.history, result: outcome.result)
+        var bytes = [UInt8](repeating: 0, count: builder.size)
+        bytes.withUnsafeMutableBytes { builder.write(to: $0.baseAddress!, queue: queue) }
+        return bytes
     }
 
     private static func copy(
@@ -154,13 +260,14 @@ enum Pruning {
 extension JobStore {
     /// Deletes jobs that ended longer ago than a duration, now, whatever the store's setting.
     ///
-    /// Works from the head of the log: a dead letter, or a job that has not ended and is still part of the range in which it
-    /// was accepted, ends it.
+    /// Works from the head of the log: a job that has not ended and is still part of the range in which it was accepted
+    /// ends it. Dead letters stay, kept apart.
     /// - Returns: how many jobs were deleted.
     @discardableResult
     public func prune(olderThan age: Duration) async throws(StoreError) -> Int {
         let open = open
-        let horizon = open.clock.now - age.components.seconds * 1_000_000
+        let horizon =
+            open.clock.now - min(max(0, age.components.seconds), StoreOptions.longest) * 1_000_000
         var jobs = 0
         while true {
             let step = try await open.perform { (transaction, state) throws(StorageError) in

@@ -32,9 +32,14 @@ public struct StoreOptions: Sendable {
         retentionSeconds: 7 * 86_400, retentionShare: 500, byteLimit: 64 << 30,
         payloadLimit: 64 << 20)
 
+    /// 30,000 years, in seconds: longer ones would not fit when counted in microseconds.
+    static let longest: Int64 = 1 << 40
+
     func applied(to settings: SettingsRecord) -> SettingsRecord {
         var settings = settings
-        if let retention { settings.retentionSeconds = max(0, retention.components.seconds) }
+        if let retention {
+            settings.retentionSeconds = min(max(0, retention.components.seconds), Self.longest)
+        }
         if let byteLimit { settings.byteLimit = UInt64(max(byteLimit, 64 << 20)) }
         if let payloadLimit {
             settings.payloadLimit = UInt32(min(max(payloadLimit, 0), 1 << 30))
