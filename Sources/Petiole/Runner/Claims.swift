@@ -215,7 +215,7 @@ final class Claims: Sendable {
                 state.nextDue = earliest
                 return false
             }
-            // While the firing is under way its commit will ring the bell.
+            // While a firing is under way, its end will ring the bell.
             state.nextDue = nil
             if state.isFiring { return false }
             state.isFiring = true
@@ -228,10 +228,11 @@ final class Claims: Sendable {
                 for queue in queues {
                     try Timers.fire(queue.id, tables, &transaction, &state)
                 }
-                // Others may be due still; the bell makes somebody look.
-                state.hasNewWork = true
-            } completion: { [self] _ in
+            } completion: { [self] error in
                 state.withLock { $0.isFiring = false }
+                if let error { return queues[0].failed(error) }
+                // Others may be due still. Whoever looked since the commit's own ring has left them to us.
+                store.signals.work.ring()
             })
     }
 }
