@@ -25,7 +25,18 @@ enum Pruning {
             isCrowded ? store.clock.now : store.clock.now - settings.retentionSeconds * 1_000_000
         do throws(StoreError) {
             // Mostly there is nothing old enough: found out without a write transaction.
-            guard try hasOldBlock(store, before: horizon) else { return false }
+            let ended = try endedSurvivors(store, before: horizon)
+            if !ended.isEmpty {
+                try store.performBlocking { (transaction, _) throws(StorageError) in
+                    for id in ended {
+                        try transaction.delete(store.tables.kept, Key(id))
+                        try transaction.delete(store.tables.outcomes, Key(id))
+                    }
+                }
+            }
+            guard try hasOldBlock(store, before: horizon) else {
+                return ended.count == survivorLimit
+            }
             let step = try store.performBlocking { (transaction, state) throws(StorageError) in
                 try prune(before: horizon, &transaction, &state)
             }
@@ -33,6 +44,38 @@ enum Pruning {
         } catch {
             // The store failed or is full: the writer reports that to whoever it concerns, and the next tick tries again.
             return false
+        }
+    }
+
+    /// 1,000 a transaction: a page each at most, counted four times.
+    private static let survivorLimit = 1_000
+
+    /// Those that outlived their block and have ended since, longer ago than jobs are kept. Each ran from a row of its own,
+    /// so its outcome is a block of its own. Cost: O(survivors), dead letters among them.
+    private static func endedSurvivors(
+        _ store: OpenStore, before horizon: Int64
+    ) throws(StoreError) -> [UInt64] {
+        try store.read { (reader) throws(StorageError) in
+            var ended: [UInt64] = []
+            let cursor = try reader.cursor(store.tables.kept)
+            let outcomes = try reader.cursor(store.tables.outcomes)
+            var entry = try cursor.first()
+            while let (key, _) = entry, ended.count < survivorLimit {
+                let id: UInt64 = key.bigEndian(at: 0)
+                if let (first, value) = try outcomes.ceiling(Key(id)), first.elementsEqual(key) {
+                    let block = try formatted { () throws(FormatError) in
+                        try OutcomeBlockView(first: id, value: value)
+                    }
+                    let outcome = try formatted { () throws(FormatError) in try block.entry(id) }
+                    if block.count == 1, outcome.state != .deadLetter,
+                        outcome.startedAt + outcome.runMicroseconds < horizon
+                    {
+                        ended.append(id)
+                    }
+                }
+                entry = try cursor.next()
+            }
+            return ended
         }
     }
 
@@ -68,6 +111,11 @@ enum Pruning {
                     try transaction.put(tables.kept, Key(id), bytes)
                 }
             }
+            for (id, bytes) in plan.deadLetters {
+                try withBytes(bytes) { (bytes) throws(StorageError) in
+                    try transaction.put(tables.revised, Key(id), bytes)
+                }
+            }
             try transaction.delete(tables.jobs, Key(plan.first))
             for first in plan.outcomes { try transaction.delete(tables.outcomes, Key(first)) }
             state.sequences.logHead = plan.end
@@ -82,6 +130,8 @@ enum Pruning {
         var first: UInt64
         var end: UInt64
         var survivors: [(UInt64, [UInt8])] = []
+        /// Outcomes of dead letters, each in a block of its own.
+        var deadLetters: [(UInt64, [UInt8])] = []
         var outcomes: [UInt64] = []
     }
 
@@ -99,25 +149,30 @@ enum Pruning {
         let cursor = try transaction.cursor(tables.outcomes)
         var next = block.first
         var unfinished: [UInt64] = []
-        // Outcomes that begin before the block belong to one that went already, or reach over into this one.
-        var entry = try cursor.first()
+        // From the last that begins at or before the block: it may reach over into it.
+        var entry = try cursor.floor(Key(block.first))
+        if entry == nil { entry = try cursor.first() }
         while let (key, value) = entry {
             let outcomes = try formatted { () throws(FormatError) in
                 try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
             }
             guard outcomes.first < block.end else { break }
-            if outcomes.first > next { unfinished += Array(next..<outcomes.first) }
-            for id in max(outcomes.first, block.first)..<min(outcomes.end, block.end) {
-                let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
-                // Dead letters are for somebody to look at; what ended lately is kept for as long as the rest.
-                if outcome.state == .deadLetter
-                    || outcome.startedAt + outcome.runMicroseconds >= horizon
-                {
-                    return nil
+            if outcomes.end > block.first {
+                if outcomes.first > next { unfinished += Array(next..<outcomes.first) }
+                for id in max(outcomes.first, block.first)..<min(outcomes.end, block.end) {
+                    let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
+                    if outcome.state == .deadLetter {
+                        // For somebody to look at: kept with its evidence, whatever its age.
+                        plan.deadLetters.append((id, copy(id, outcome, queue: outcomes.queue)))
+                        plan.survivors.append((id, try copy(id, of: block)))
+                    } else if outcome.startedAt + outcome.runMicroseconds >= horizon {
+                        // What ended lately is kept for as long as the rest.
+                        return nil
+                    }
                 }
+                next = max(next, outcomes.end)
+                if outcomes.end <= block.end { plan.outcomes.append(outcomes.first) }
             }
-            next = max(next, outcomes.end)
-            if outcomes.end <= block.end { plan.outcomes.append(outcomes.first) }
             entry = try cursor.next()
         }
         if next < block.end { unfinished += Array(next..<block.end) }
@@ -130,6 +185,22 @@ enum Pruning {
             plan.survivors.append((id, try copy(id, of: block)))
         }
         return plan
+    }
+
+    private static func copy(
+        _ id: UInt64, _ outcome: OutcomeBlockView.Entry, queue: UInt32
+    ) -> [UInt8] {
+        var builder = OutcomeBlockBuilder()
+        let codec = outcome.codec | (outcome.isResultDiscarded ? OutcomeBlock.discardedFlag : 0)
+        builder.append(
+            id,
+            OutcomeEntry(
+                state: outcome.state, codec: codec, attempt: UInt16(clamping: outcome.attempt),
+                startedAt: outcome.startedAt, runMicroseconds: outcome.runMicroseconds),
+            history: outcome.history, result: outcome.result)
+        var bytes = [UInt8](repeating: 0, count: builder.size)
+        bytes.withUnsafeMutableBytes { builder.write(to: $0.baseAddress!, queue: queue) }
+        return bytes
     }
 
     private static func copy(
