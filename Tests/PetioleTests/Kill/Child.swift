@@ -110,7 +110,8 @@ struct Effects {
     let lines: [Line]
 
     init(_ path: String) throws {
-        let text = FileManager.default.fileExists(atPath: path)
+        let text =
+            FileManager.default.fileExists(atPath: path)
             ? try String(contentsOfFile: path, encoding: .utf8) : ""
         lines = text.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")

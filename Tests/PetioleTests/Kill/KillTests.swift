@@ -57,7 +57,10 @@ import Testing
         for _ in 0..<rounds {
             let children = [
                 try Child(["produce", directory.store, "100000", "1"]),
-                try Child(["produce", directory.store, "100000", "\(Int.random(in: 2...600, using: &random))"]),
+                try Child([
+                    "produce", directory.store, "100000",
+                    "\(Int.random(in: 2...600, using: &random))",
+                ]),
                 try Child(["serve", directory.store, directory.path + "/effects", "2"]),
             ]
             // The process takes some 20 ms to start; a kill may come before, at, or after its first commit.
@@ -95,8 +98,10 @@ import Testing
 
     @Test(
         "a large enqueue that dies half-way leaves nothing, and one that was published is whole",
-        arguments: ["stagePart:1", "stagePart:2", "stagePublish:1", "beforeCommit:2", "beforeCommit:5",
-            "afterCommit:1", "afterCommit:3", "afterCommit:5"])
+        arguments: [
+            "stagePart:1", "stagePart:2", "stagePublish:1", "beforeCommit:2", "beforeCommit:5",
+            "afterCommit:1", "afterCommit:3", "afterCommit:5",
+        ])
     func staging(point: String) async throws {
         let directory = try await prepare()
         defer { directory.remove() }
@@ -197,7 +202,8 @@ import Testing
         first.kill()
         try await first.end()
         // Blamed, but the starter dies before it runs anything; then the request is made, and not carried out.
-        let second = try Child(["run", directory.store, effects, "1"], crashAt: "takeoverCleared:1")
+        let second = try Child(
+            ["run", directory.store, effects, "1"], crashAt: "takeoverCleared:1")
         #expect(try await second.end() == .exit(9))
         let canceller = try Child(["cancel", directory.store, "1"], crashAt: "cancelRequested:1")
         #expect(try await canceller.end() == .exit(9))
@@ -239,10 +245,13 @@ import Testing
         #expect(try store.history(of: JobID(rawValue: 11)).map { $0.attempt } == [1, 2, 3])
         let starts = try Effects(effects).starts
         #expect(starts.filter { $0.id == 11 }.map { $0.attempt } == [1, 2, 3])
-        #expect(starts.filter { $0.id != 11 }.allSatisfy { $0.attempt == 1 }, "the innocent are blamed")
+        #expect(
+            starts.filter { $0.id != 11 }.allSatisfy { $0.attempt == 1 }, "the innocent are blamed")
     }
 
-    @Test("a queue that another process runs is refused with that process named, and taken over when it dies")
+    @Test(
+        "a queue that another process runs is refused with that process named, and taken over when it dies"
+    )
     func standby() async throws {
         let directory = try await prepare()
         defer { directory.remove() }
@@ -279,18 +288,24 @@ import Testing
         let plain = try await store.enqueue(
             name: "Work", payload: ["kind": "plain"], output: Int.self)
         #expect(try await plain.result == Int(plain.id.rawValue))
-        let hang = try await store.enqueue(name: "Work", payload: ["kind": "hang"], output: Int.self)
+        let hang = try await store.enqueue(
+            name: "Work", payload: ["kind": "hang"], output: Int.self)
         while let line = try await child.line(), !line.hasPrefix("started") {}
-        let behind = try await store.enqueue(name: "Work", payload: ["kind": "plain"], output: Int.self)
+        let behind = try await store.enqueue(
+            name: "Work", payload: ["kind": "plain"], output: Int.self)
         #expect(try await store.cancel(behind.id) == .cancelled)
         #expect(try await store.cancel(hang.id) == .stopping)
-        if case .running(1, _, let pid) = try hang.state { #expect(pid == Int(child.pid)) } else {
+        if case .running(1, _, let pid) = try hang.state {
+            #expect(pid == Int(child.pid))
+        } else {
             Issue.record("\(try hang.state) is not running")
         }
         child.kill()
         try await child.end()
         #expect(try hang.state == .ready)
-        #expect(try await Child(["run", directory.store, directory.path + "/effects", "1"]).end() == .exit(0))
+        #expect(
+            try await Child(["run", directory.store, directory.path + "/effects", "1"]).end()
+                == .exit(0))
         await #expect(throws: JobError.cancelled(hang.id)) { try await hang.result }
         expectSound(store)
     }
