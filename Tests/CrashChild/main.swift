@@ -1,43 +1,101 @@
 import Petiole
 
-struct Hello: Job {
-    var name: String
-    func run(_ context: JobContext) throws -> String { "hello \(name)" }
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+// What the kill tests start, and kill.
+//
+//     CrashChild produce STORE COUNT BATCH    enqueues, and prints each range of ids that was accepted
+//     CrashChild stage STORE                  enqueues 24 MiB at once, and prints as above
+//     CrashChild run STORE EFFECTS WORKERS    runs what is there, then exits
+//     CrashChild serve STORE EFFECTS WORKERS  runs until it is killed; says `serving` when it owns the queue
+//     CrashChild cancel STORE ID              cancels one job, and prints what that came to
+
+/// Writes a line with one call, so that a process that dies leaves whole lines.
+func say(_ line: String, to file: Int32 = 1) {
+    var line = line + "\n"
+    line.withUTF8 { _ = write(file, $0.baseAddress, $0.count) }
 }
-enum Noop: RawJob {
+
+/// The file in which jobs leave a line when they start and when they end.
+nonisolated(unsafe) var effects: Int32 = -1  // Set once, before the runner starts.
+
+struct Work: Job {
+    static var retryPolicy: RetryPolicy {
+        RetryPolicy(maxAttempts: 5, baseDelay: .milliseconds(1), maxDelay: .milliseconds(2))
+    }
+    var kind: String
+
+    func run(_ context: JobContext) throws -> Int {
+        say("start \(context.id) \(context.attempt)", to: effects)
+        switch kind {
+        case "trap": fatalError("a job that traps")
+        case "hang" where getenv("CRASH_CHILD_HANGS") != nil:
+            say("started \(context.id)")
+            while true { pause() }
+        case "flaky" where context.attempt < 3: throw Flaky()
+        default: break
+        }
+        say("end \(context.id) \(context.attempt)", to: effects)
+        return Int(context.id.rawValue)
+    }
+
+    struct Flaky: Error {}
+}
+
+enum Large: RawJob {
     static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {
-        result.append(littleEndian: context.id.rawValue)
-        result.append(littleEndian: UInt64(payload.byteCount))
+        say("start \(context.id) \(context.attempt)", to: effects)
+        say("end \(context.id) \(context.attempt)", to: effects)
     }
 }
 
-let path = CommandLine.arguments[1]
-let total = Int(CommandLine.arguments[2])!
-let batch = Int(CommandLine.arguments[3])!
-let store = try JobStore(at: path)
-let runner = try JobRunner(store, jobs: [Hello.self, Noop.self])
-let clock = ContinuousClock()
-let start = clock.now
-try await runner.run {
-    let handle = try await store.enqueue(Hello(name: "world"))
-    print(try await handle.result, clock.now - start)
-    let begun = clock.now
-    let payload = [UInt8](repeating: 7, count: 100)
-    await withTaskGroup(of: Void.self) { group in
-        let share = total / batch / 4
-        for _ in 0..<4 {
-            group.addTask {
-                for _ in 0..<share {
-                    try! await store.enqueue(Noop.self, count: batch) { _, bytes in
-                        bytes.append(contentsOf: payload)
-                    }
-                }
-            }
+func accepted<Output>(_ jobs: EnqueuedJobs<Output>) {
+    for range in jobs.idRanges { say("\(range.lowerBound) \(range.upperBound)") }
+}
+
+let arguments = CommandLine.arguments
+var options = StoreOptions()
+options.createsStore = false
+let store = try JobStore(at: arguments[2], options: options)
+switch arguments[1] {
+case "produce":
+    let batch = Int(arguments[4])!
+    for round in 0..<Int(arguments[3])! {
+        if batch == 1 {
+            let job = try await store.enqueue(Work(kind: round % 3 == 0 ? "flaky" : "plain"))
+            say("\(job.id) \(job.id)")
+        } else {
+            accepted(
+                try await store.enqueue(contentsOf: (0..<batch).map { _ in Work(kind: "plain") }))
         }
     }
-    print("enqueued", clock.now - begun)
+case "stage":
+    let bytes = [UInt8](repeating: 7, count: 60_000)
+    accepted(
+        try await store.enqueue(Large.self, count: 400) { _, payload in
+            payload.append(contentsOf: bytes)
+        })
+case "run", "serve":
+    effects = open(arguments[3], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+    var running = JobRunner.Options()
+    running.workers = Int(arguments[4])!
+    let runner = try JobRunner(store, jobs: [Work.self, Large.self], options: running)
+    if arguments[1] == "run" {
+        try await runner.run {}
+    } else {
+        try await runner.run {
+            say("serving")
+            await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
+        }
+    }
+case "cancel":
+    say("\(try await store.cancel(JobID(rawValue: UInt64(arguments[3])!)))")
+default:
+    say("\(arguments[1])? see the head of main.swift", to: 2)
+    exit(2)
 }
-let seconds = (clock.now - start) / .seconds(1)
-print("all", clock.now - start, Double(total) / seconds)
-print(try store.counts())
 store.close()

@@ -34,10 +34,12 @@ struct RangeProgress: Equatable, Sendable {
 
     /// A straggler is split off when this many ids above it are behind the furthest one settled.
     static let window: UInt64 = 65_536
+    private let window: UInt64
 
     /// - Parameter after: the position of the row before this one in the lane, 0 when there is none. An earlier owner may
     ///   have split it off this one; its place is taken.
-    init(_ row: LaneRow, after: UInt64) {
+    init(_ row: LaneRow, after: UInt64, window: UInt64 = RangeProgress.window) {
+        self.window = window
         let stepStart = row.position / StoreFormat.positionStep * StoreFormat.positionStep
         nextStraggler = max(stepStart, after + 1)
         queue = row.queue
@@ -85,7 +87,7 @@ struct RangeProgress: Equatable, Sendable {
             var at = done.count
             while at > 0, done[at - 1].first > new.first { at -= 1 }
             done.insert(new, at: at)
-            if at + 1 < done.count, done[at].end >= done[at + 1].first {
+            while at + 1 < done.count, done[at].end >= done[at + 1].first {
                 done[at].end = max(done[at].end, done[at + 1].end)
                 done.remove(at: at + 1)
             }
@@ -102,7 +104,7 @@ struct RangeProgress: Equatable, Sendable {
 
     private mutating func splitOffStragglers() {
         // Rows before ours in the lane and after the one before us: positions are handed out in steps, for this.
-        while let furthest = done.last, let next = done.first, furthest.end - low > Self.window,
+        while let furthest = done.last, let next = done.first, furthest.end - low > window,
             nextStraggler < position
         {
             stragglers.append(Straggler(position: nextStraggler, low: low, end: next.first))

@@ -1,4 +1,4 @@
-import PetioleDispatch
+import Foundation
 import Testing
 
 @testable import Petiole
@@ -91,5 +91,16 @@ extension JobStore {
     }
 }
 
-/// Whether the calling thread belongs to a pool.
-private func isOnPool() -> Bool { Worker.current != nil }
+/// Whether the calling thread belongs to a pool: a worker, or the thread that takes tasks while all workers are in jobs.
+private func isOnPool() -> Bool {
+    #if canImport(Darwin)
+        var bytes = [CChar](repeating: 0, count: 64)
+        pthread_getname_np(pthread_self(), &bytes, bytes.count)
+        let name = String(decoding: bytes.prefix { $0 != 0 }.map { UInt8($0) }, as: UTF8.self)
+    #else
+        // Empty where it cannot be read: not the pool's.
+        let comm = (try? String(contentsOfFile: "/proc/thread-self/comm", encoding: .utf8)) ?? ""
+        let name = comm.trimmingCharacters(in: .newlines)
+    #endif
+    return name.wholeMatch(of: /petiole-([0-9]+|tasks)/) != nil
+}

@@ -90,6 +90,16 @@ struct Audit {
     ) throws(StorageError) {
         var end: UInt64 = 0
         var audit = self
+        // Of dead letters whose block was pruned, one by one.
+        try forEach(tables.revised, reader) { (key, value) throws(StorageError) in
+            let id: UInt64 = key.bigEndian(at: 0)
+            let block = try formatted { () throws(FormatError) in
+                try OutcomeBlockView(first: id, value: value)
+            }
+            do throws(FormatError) {
+                audit.outcomes[id] = try block.entry(id).state
+            } catch { audit.note(error.description) }
+        }
         try forEach(tables.outcomes, reader) { (key, value) throws(StorageError) in
             let block = try formatted { () throws(FormatError) in
                 try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)

@@ -1,0 +1,326 @@
+import Foundation
+import PetioleStorage
+import Testing
+
+@testable import Petiole
+
+@Suite("Kills", .serialized, .timeLimit(.minutes(4))) struct KillTests {
+    /// Makes the store, so that children find it, and closes it again.
+    private func prepare(
+        _ durability: StoreOptions.Durability = .scratch,
+        _ body: (JobStore) async throws -> Void = { _ in }
+    ) async throws -> TestDirectory {
+        let directory = try TestDirectory()
+        let store = try directory.open { $0.durability = durability }
+        try await body(store)
+        store.close()
+        return directory
+    }
+
+    /// Looks at a store that nobody has open: whole, and with every job that was accepted.
+    private func check(_ directory: TestDirectory, _ accepted: [ClosedRange<UInt64>]) throws {
+        let store = try directory.open()
+        defer { store.close() }
+        let audit = try Audit(store)
+        #expect(audit.problems == [])
+        let lost = accepted.flatMap { Array($0) }.filter { !audit.jobs.contains($0) }
+        #expect(lost == [], "accepted and not there")
+    }
+
+    /// Runs what is left, and looks whether all of it has come to an end, once.
+    private func finish(
+        _ directory: TestDirectory, _ accepted: [ClosedRange<UInt64>]
+    ) async throws {
+        let effects = directory.path + "/effects"
+        let end = try await Child(["run", directory.store, effects, "2"]).end()
+        #expect(end == .exit(0))
+        let store = try directory.open()
+        defer { store.close() }
+        let audit = try Audit(store)
+        #expect(audit.problems == [])
+        #expect(try store.counts().unfinished == 0)
+        #expect(audit.outcomes.values.allSatisfy { $0 == .succeeded })
+        #expect(Set(audit.outcomes.keys) == audit.jobs)
+        let ended = try Effects(effects).ended
+        #expect(audit.jobs.subtracting(ended) == [], "succeeded without having run to its end")
+        for range in accepted { #expect(range.allSatisfy { audit.outcomes[$0] == .succeeded }) }
+    }
+
+    @Test(
+        "two producers and a runner, killed again and again, lose no job and end none twice",
+        arguments: [(UInt64(1), StoreOptions.Durability.scratch, 16), (2, .durable, 4)])
+    func random(seed: UInt64, durability: StoreOptions.Durability, rounds: Int) async throws {
+        var random = SeededRandom(seed)
+        let directory = try await prepare(durability)
+        defer { directory.remove() }
+        var accepted: [ClosedRange<UInt64>] = []
+        for _ in 0..<rounds {
+            let children = [
+                try Child(["produce", directory.store, "100000", "1"]),
+                try Child([
+                    "produce", directory.store, "100000",
+                    "\(Int.random(in: 2...600, using: &random))",
+                ]),
+                try Child(["serve", directory.store, directory.path + "/effects", "2"]),
+            ]
+            // The process takes some 20 ms to start; a kill may come before, at, or after its first commit.
+            for child in children.shuffled(using: &random) {
+                try await Task.sleep(for: .milliseconds(Int.random(in: 1...90, using: &random)))
+                child.kill()
+            }
+            for child in children {
+                accepted += try await child.acceptedIDs()
+                #expect(try await child.end() == .signal(SIGKILL))
+            }
+            try check(directory, accepted)
+        }
+        #expect(!accepted.isEmpty)
+        try await finish(directory, accepted)
+    }
+
+    @Test(
+        "a producer that dies at any step of a commit has lost nothing that it was told was accepted",
+        arguments: ["beforeCommit", "afterCommit", "beforeBell", "afterBell"], [1, 2, 5])
+    func producer(point: String, pass: Int) async throws {
+        let directory = try await prepare()
+        defer { directory.remove() }
+        let child = try Child(["produce", directory.store, "20", "3"], crashAt: "\(point):\(pass)")
+        let accepted = try await child.acceptedIDs()
+        #expect(try await child.end() == .exit(9))
+        #expect(accepted.count == pass - 1)
+        try check(directory, accepted)
+        let store = try directory.open()
+        // Behind the commit they are there, though nobody was told.
+        #expect(try store.counts().accepted == (point == "beforeCommit" ? pass - 1 : pass) * 3)
+        store.close()
+        try await finish(directory, accepted)
+    }
+
+    @Test(
+        "a large enqueue that dies half-way leaves nothing, and one that was published is whole",
+        arguments: [
+            "stagePart:1", "stagePart:2", "stagePublish:1", "beforeCommit:2", "beforeCommit:5",
+            "afterCommit:1", "afterCommit:3", "afterCommit:5",
+        ])
+    func staging(point: String) async throws {
+        let directory = try await prepare()
+        defer { directory.remove() }
+        let child = try Child(["stage", directory.store], crashAt: point)
+        #expect(try await child.acceptedIDs() == [])
+        #expect(try await child.end() == .exit(9))
+        let store = try directory.open()
+        // Begin, three parts, publish: the fifth commit makes all of it visible.
+        #expect(try store.counts().accepted == (point == "afterCommit:5" ? 400 : 0))
+        let tables = store.open.tables
+        let stages = try store.open.read { (reader) throws(StorageError) in
+            try reader.count(tables.stages)
+        }
+        #expect(stages == 0)
+        store.close()
+        try await finish(directory, [])
+    }
+
+    @Test(
+        "a runner that dies at any step of a commit is followed by one that ends every job",
+        arguments: ["beforeCommit", "afterCommit", "beforeBell", "afterBell"], [2, 3, 6])
+    func runner(point: String, pass: Int) async throws {
+        let directory = try await prepare { store in
+            for kind in ["plain", "flaky"] {
+                for _ in 0..<20 { try await store.enqueue(name: "Work", payload: ["kind": kind]) }
+            }
+        }
+        defer { directory.remove() }
+        let child = try Child(
+            ["run", directory.store, directory.path + "/effects", "2"], crashAt: "\(point):\(pass)")
+        #expect(try await child.end() == .exit(9))
+        try check(directory, [])
+        try await finish(directory, [1...40])
+    }
+
+    @Test("a runner that dies while it takes over is followed by one that takes over")
+    func takeover() async throws {
+        let directory = try await prepare { store in
+            for kind in ["hang", "hang", "plain", "plain"] {
+                try await store.enqueue(name: "Work", payload: ["kind": kind])
+            }
+        }
+        defer { directory.remove() }
+        let effects = directory.path + "/effects"
+        let first = try Child(
+            ["serve", directory.store, effects, "2"], environment: ["CRASH_CHILD_HANGS": "1"])
+        var started = 0
+        while started < 2, let line = try await first.line() {
+            if line.hasPrefix("started") { started += 1 }
+        }
+        first.kill()
+        try await first.end()
+        for point in ["takeoverCollected", "takeoverApplied", "takeoverCleared"] {
+            let child = try Child(["run", directory.store, effects, "2"], crashAt: "\(point):1")
+            #expect(try await child.end() == .exit(9))
+            try check(directory, [1...4])
+        }
+        try await finish(directory, [1...4])
+    }
+
+    @Test("what ran when its process was killed runs alone, before anything else, and succeeds")
+    func suspects() async throws {
+        let directory = try await prepare { store in
+            for kind in ["hang", "hang", "plain", "plain", "plain"] {
+                try await store.enqueue(name: "Work", payload: ["kind": kind])
+            }
+        }
+        defer { directory.remove() }
+        let effects = directory.path + "/effects"
+        let first = try Child(
+            ["serve", directory.store, effects, "2"], environment: ["CRASH_CHILD_HANGS": "1"])
+        var started = 0
+        while started < 2, let line = try await first.line() {
+            if line.hasPrefix("started") { started += 1 }
+        }
+        first.kill()
+        #expect(try await first.end() == .signal(SIGKILL))
+        try await finish(directory, [1...5])
+        let lines = Array(try Effects(effects).lines.dropFirst(2))
+        #expect(Set(lines[0..<4].map { $0.id }) == [1, 2])
+        #expect(lines[0].id == lines[1].id && lines[2].id == lines[3].id, "they ran side by side")
+        #expect(lines[0..<4].allSatisfy { $0.attempt == 2 })
+        #expect(lines[4...].allSatisfy { $0.attempt == 1 })
+    }
+
+    @Test("a suspect that was cancelled meanwhile does not keep the others waiting")
+    func cancelledSuspect() async throws {
+        let directory = try await prepare { store in
+            for kind in ["hang", "plain"] {
+                try await store.enqueue(name: "Work", payload: ["kind": kind])
+            }
+        }
+        defer { directory.remove() }
+        let effects = directory.path + "/effects"
+        let first = try Child(
+            ["serve", directory.store, effects, "1"], environment: ["CRASH_CHILD_HANGS": "1"])
+        while let line = try await first.line(), !line.hasPrefix("started") {}
+        first.kill()
+        try await first.end()
+        // Blamed, but the starter dies before it runs anything; then the request is made, and not carried out.
+        let second = try Child(
+            ["run", directory.store, effects, "1"], crashAt: "takeoverCleared:1")
+        #expect(try await second.end() == .exit(9))
+        let canceller = try Child(["cancel", directory.store, "1"], crashAt: "cancelRequested:1")
+        #expect(try await canceller.end() == .exit(9))
+        let third = try Child(["run", directory.store, effects, "1"])
+        #expect(try await third.end() == .exit(0))
+        let store = try directory.open()
+        #expect(try store.outcome(of: JobID(rawValue: 1))?.kind == .cancelled)
+        #expect(try store.outcome(of: JobID(rawValue: 2))?.kind == .succeeded)
+        expectSound(store)
+        store.close()
+    }
+
+    @Test("a job that traps is a dead letter after three crashes, and its neighbours succeed")
+    func trap() async throws {
+        let directory = try await prepare { store in
+            for index in 0..<21 {
+                try await store.enqueue(
+                    name: "Work", payload: ["kind": index == 10 ? "trap" : "plain"])
+            }
+        }
+        defer { directory.remove() }
+        let effects = directory.path + "/effects"
+        for _ in 0..<3 {
+            let child = try Child(["run", directory.store, effects, "2"])
+            if case .exit(let code) = try await child.end() {
+                Issue.record("a job that traps ended its process with \(code)")
+            }
+            try check(directory, [1...21])
+        }
+        #expect(try await Child(["run", directory.store, effects, "2"]).end() == .exit(0))
+        let store = try directory.open()
+        defer { store.close() }
+        expectSound(store)
+        #expect(try store.counts().deadLetters == 1)
+        #expect(try store.counts().succeeded == 20)
+        let outcome = try #require(try store.outcome(of: JobID(rawValue: 11)))
+        #expect(outcome.kind == .deadLetter)
+        #expect(outcome.failure?.type == "Crash")
+        #expect(try store.history(of: JobID(rawValue: 11)).map { $0.attempt } == [1, 2, 3])
+        let starts = try Effects(effects).starts
+        #expect(starts.filter { $0.id == 11 }.map { $0.attempt } == [1, 2, 3])
+        #expect(
+            starts.filter { $0.id != 11 }.allSatisfy { $0.attempt == 1 }, "the innocent are blamed")
+    }
+
+    @Test(
+        "a queue that another process runs is refused with that process named, and taken over when it dies"
+    )
+    func standby() async throws {
+        let directory = try await prepare()
+        defer { directory.remove() }
+        let child = try Child(["serve", directory.store, directory.path + "/effects", "1"])
+        while let line = try await child.line(), line != "serving" {}
+        let store = try directory.open()
+        defer { store.close() }
+        let echo = JobClosure("echo") { (number: Int, _) in number }
+        #expect(try store.queues().first?.ownerPID == Int(child.pid))
+        await #expect(
+            throws: RunnerError.queueOwned(
+                queue: "default", pid: Int(child.pid), jobs: ["echo"])
+        ) { try await makeRunner(store, [echo]).run {} }
+        let job = try await store.numbers("echo", [7])[0]
+        let standby = try makeRunner(store, [echo]) { $0.whenOwned = .standby }
+        async let result: Int = standby.run { try await job.result }
+        child.kill()
+        try await child.end()
+        // The child parked it, not knowing the name: whoever knows it runs it.
+        #expect(try await result == 7)
+        expectSound(store)
+    }
+
+    @Test("a job that ends in another process wakes who awaits it here, and is cancelled from here")
+    func acrossProcesses() async throws {
+        let directory = try await prepare()
+        defer { directory.remove() }
+        let child = try Child(
+            ["serve", directory.store, directory.path + "/effects", "1"],
+            environment: ["CRASH_CHILD_HANGS": "1"])
+        while let line = try await child.line(), line != "serving" {}
+        let store = try directory.open()
+        defer { store.close() }
+        let plain = try await store.enqueue(
+            name: "Work", payload: ["kind": "plain"], output: Int.self)
+        #expect(try await plain.result == Int(plain.id.rawValue))
+        let hang = try await store.enqueue(
+            name: "Work", payload: ["kind": "hang"], output: Int.self)
+        while let line = try await child.line(), !line.hasPrefix("started") {}
+        let behind = try await store.enqueue(
+            name: "Work", payload: ["kind": "plain"], output: Int.self)
+        #expect(try await store.cancel(behind.id) == .cancelled)
+        #expect(try await store.cancel(hang.id) == .stopping)
+        if case .running(1, _, let pid) = try hang.state {
+            #expect(pid == Int(child.pid))
+        } else {
+            Issue.record("\(try hang.state) is not running")
+        }
+        child.kill()
+        try await child.end()
+        #expect(try hang.state == .ready)
+        #expect(
+            try await Child(["run", directory.store, directory.path + "/effects", "1"]).end()
+                == .exit(0))
+        await #expect(throws: JobError.cancelled(hang.id)) { try await hang.result }
+        expectSound(store)
+    }
+}
+
+/// Repeatable numbers: SplitMix64.
+/// - Source: G. Steele and others, "Fast Splittable Pseudorandom Number Generators", OOPSLA 2014.
+struct SeededRandom: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
+    }
+}
