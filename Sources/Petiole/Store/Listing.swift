@@ -130,8 +130,8 @@ extension JobStore {
                         page.next = block.end
                         if queue == nil || block.queue == queue {
                             blocks += 1
-                            for id in max(block.first, isFirst ? next : 0)..<block.end {
-                                if id < next { continue }
+                            // A floor seek may give a block that ends before what is asked for.
+                            for id in min(max(block.first, next), block.end)..<block.end {
                                 guard
                                     let item = try Self.item(
                                         id, block, reader, open.tables)
