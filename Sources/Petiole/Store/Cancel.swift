@@ -31,7 +31,7 @@ extension JobStore {
             }
             guard let block = try Lookup.block(number, transaction, tables),
                 try !Self.isStaged(number, transaction, tables)
-            else { return .missing }
+            else { return nil }
             var active =
                 try Lookup.active(number, transaction, tables)
                 ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
