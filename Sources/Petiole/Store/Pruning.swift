@@ -154,8 +154,8 @@ enum Pruning {
 extension JobStore {
     /// Deletes jobs that ended longer ago than a duration, in whole seconds, now, whatever the store's setting.
     ///
-    /// Works from the head of the log: a dead letter, or a job that has not ended and is still part of the range in which it
-    /// was accepted, ends it.
+    /// Works from the head of the log, up to the first job that ended later, or has not ended and is still part of the range in
+    /// which it was accepted. Dead letters stay.
     /// - Returns: how many jobs were deleted.
     /// - Throws: ``StoreError``; what was deleted before stays deleted.
     /// - Complexity: O(jobs deleted), in transactions of at most 128 blocks.
