@@ -25,7 +25,7 @@ import PetioleStorage
 /// |---|---|---|
 /// | 0 | 4 | offset of the payload from the end of the entries |
 /// | 4 | 4 | length of the payload |
-/// | 8 | 4 | CRC-32C of extras and payload, then of bytes 12…23 as 4 + 8, then of the id |
+/// | 8 | 4 | CRC-32C of extras and payload, then of bytes 12…23 as 8 + 8 (16 twice), then of the id |
 /// | 12 | 4 | name |
 /// | 16 | 1 | codec |
 /// | 17 | 1 | flags: 1 = the result is not kept |

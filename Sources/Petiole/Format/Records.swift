@@ -185,7 +185,7 @@ struct ActiveRecord: Equatable {
     }
 }
 
-/// What the store was told when it was made, or later by ``JobStore/update(settings:)``.
+/// What the store was told when it was made, or later by who opened it with other options.
 struct SettingsRecord: Equatable, Sendable {
     var retentionSeconds: Int64
     /// Share of the byte limit that ended jobs may fill, in thousandths.

@@ -2,13 +2,13 @@
 public struct RetryPolicy: Sendable, Hashable {
     /// Attempts at most, the first one counted, 1…255.
     public var maxAttempts: Int
-    /// The longest wait before the second attempt.
+    /// The longest wait before the second attempt, at least 1 ms; 1 s unless set.
     public var baseDelay: Duration
-    /// No wait is longer.
+    /// No wait is longer; at least 1 ms, 10 minutes unless set.
     public var maxDelay: Duration
 
     /// Makes a policy of exponential backoff with full jitter: before attempt *n* + 1 it waits a random time from 1 ms up to
-    /// `baseDelay` · 2^(*n* − 1), at most `maxDelay`.
+    /// `baseDelay` · 2^(*n* − 1), at most `maxDelay`. What is out of bounds is moved to the nearest bound.
     /// - Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog: full jitter needs the least work.
     public init(
         maxAttempts: Int, baseDelay: Duration = .seconds(1), maxDelay: Duration = .seconds(600)

@@ -18,13 +18,14 @@ public final class JobRunner: Sendable {
 
     /// How a runner works.
     public struct Options: Sendable {
-        /// Threads; nil: the processors that this process may use.
+        /// Threads, 1 or more; nil: the processors that this process may use. With ``asyncLimit`` at most 192.
         public var workers: Int?
-        /// Asynchronous jobs in flight, 1…128.
+        /// Asynchronous jobs in flight, 1…128; 64 unless set. What is out of bounds is moved to the nearest bound.
         public var asyncLimit = 64
         /// What to do when a queue is owned.
         public var whenOwned = WhenOwned.fail
-        /// How long running jobs have to end when the runner is told to stop; then they are asked to stop.
+        /// How long running jobs have to end when the runner is told to stop; then they are asked to stop. Those that do not
+        /// within another 15 seconds keep their queues until the process ends.
         public var gracePeriod: Duration = .seconds(30)
         /// How long a job whose name no runner of its queue knows is parked before it becomes a dead letter.
         public var parkLimit: Duration = .seconds(7 * 86_400)
@@ -84,7 +85,10 @@ public final class JobRunner: Sendable {
         try await run(while: { [stopSignal] in await stopSignal.wait() })
     }
 
-    /// Runs while a closure does, then until all jobs that are ready have ended, and stops.
+    /// Runs while a closure does, then until all jobs of its queues have ended, those that wait for another attempt too and
+    /// parked ones not, and stops. A closure that throws ends the run as ``stop()`` does.
+    /// - Returns: what the closure returns.
+    /// - Throws: what the closure throws, or ``RunnerError``.
     public func run<Value: Sendable>(
         _ body: @Sendable () async throws -> Value
     ) async throws -> Value {

@@ -84,7 +84,7 @@ extension JobStore {
         }
     }
 
-    /// The queues that were ever used, by name.
+    /// The queues that were ever used, by name. Cost: O(queues), and a system call for each, which asks who owns it.
     public func queues() throws(StoreError) -> [QueueStatus] {
         let open = open
         let rows = try queueRows()

@@ -22,7 +22,8 @@ extension JobStore {
         return JobHandle(store: self, id: try await accept(request, block), codec: J.codec)
     }
 
-    /// Enqueues a raw job whose payload is the bytes given.
+    /// Enqueues a raw job whose payload is the bytes given. When this returns, the job is on the disk.
+    /// - Throws: ``EnqueueError``; the job was not accepted then.
     @discardableResult
     public func enqueue<J: RawJob>(
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions()
@@ -34,8 +35,10 @@ extension JobStore {
         return JobHandle(store: self, id: try await accept(request, block), codec: .raw)
     }
 
-    /// Enqueues a job by name, without its type's code: a closure's, or one that another program runs.
+    /// Enqueues a job by name, without its type's code: a closure's, or one that another program runs. Whether anybody knows
+    /// the name is found out when the job is due.
     /// - Parameter output: what the result is read as.
+    /// - Throws: ``EnqueueError``; the job was not accepted then.
     @discardableResult
     public func enqueue<Payload: Encodable & Sendable, Output: Codable & Sendable>(
         name: String, payload: Payload, output: Output.Type = NoResult.self,
@@ -49,6 +52,7 @@ extension JobStore {
     }
 
     /// Enqueues a job by name, with a payload of JSON text, which is stored in the compact form.
+    /// - Throws: ``EnqueueError``, also for text that is not JSON; the job was not accepted then.
     @discardableResult
     public func enqueue(
         name: String, json: String, options: EnqueueOptions = EnqueueOptions()
@@ -105,7 +109,7 @@ extension JobStore {
         return try handOver(request, block, durability)
     }
 
-    /// Hands a raw job over without waiting for the disk.
+    /// Hands a raw job over without waiting for the disk. Errors and cost are those of the one above.
     @discardableResult
     public func enqueue<J: RawJob>(
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions(),
@@ -180,7 +184,8 @@ extension JobStore {
         }
     }
 
-    /// Enqueues raw jobs all or nothing.
+    /// Enqueues raw jobs all or nothing, whatever their number: when this returns, all are on the disk.
+    /// - Throws: ``EnqueueError``; none of them was accepted then.
     /// - Parameter payloads: their bytes; a sequence may lend the same array changed, it is copied before the next is asked for.
     @discardableResult
     public func enqueue<J: RawJob, Payloads: Sequence>(
@@ -197,7 +202,7 @@ extension JobStore {
 
     /// Enqueues raw jobs all or nothing, whose payloads a closure writes: nothing is allocated for each.
     /// - Parameters:
-    ///   - count: how many.
+    ///   - count: how many, 0 or more.
     ///   - write: writes the payload of the job at an index.
     @discardableResult
     public func enqueue<J: RawJob>(

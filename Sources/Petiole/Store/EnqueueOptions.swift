@@ -2,9 +2,9 @@
 public struct EnqueueOptions: Sendable, Hashable {
     /// The queue; nil: the job type's.
     public var queue: String?
-    /// 0…9, 0 first; 4 unless set.
+    /// 0…9, 0 first; 4 unless set. What is out of bounds is moved to the nearest bound.
     public var priority: Int
-    /// Attempts at most, 1…255; nil: the job type's.
+    /// Attempts at most, 1…255; nil: the job type's. What is greater counts as 255.
     public var maxAttempts: Int?
     /// Whether the result is recorded; nil: the job type's.
     public var keepsResult: Bool?

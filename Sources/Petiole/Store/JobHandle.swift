@@ -15,7 +15,7 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
         self.codec = codec
     }
 
-    /// Where the job is in its life.
+    /// Where the job is in its life. Cost: that of ``JobStore/state(of:)``.
     /// - Throws: ``StoreError/noSuchJob(_:)`` when it was pruned or never was.
     public var state: JobState {
         get throws(StoreError) { try store.state(of: id) }

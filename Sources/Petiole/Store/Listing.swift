@@ -69,12 +69,12 @@ public struct JobDetails: Sendable {
     /// The result's bytes; empty when none was kept.
     public let result: [UInt8]
 
-    /// The payload as JSON text, when its form can be shown so; at most `limit` bytes of it.
+    /// The payload as JSON text; nil when its form cannot be shown so, or the text has more than `limit` bytes.
     public func payloadJSON(limit: Int = 1 << 20) -> String? {
         Self.json(payload, payloadCodec, limit)
     }
 
-    /// The result as JSON text, when its form can be shown so.
+    /// The result as JSON text; nil when its form cannot be shown so, or the text has more than `limit` bytes.
     public func resultJSON(limit: Int = 1 << 20) -> String? {
         resultCodec.flatMap { Self.json(result, $0, limit) }
     }
@@ -92,7 +92,8 @@ public struct JobDetails: Sendable {
 
 extension JobStore {
     /// Jobs in the order of their ids, for as long as `visit` returns true. Those that pruning kept apart come last.
-    /// - Complexity: O(jobs kept) when nothing is told of a queue; the log is read block by block, each in a view of its own.
+    /// - Complexity: O(jobs kept), less those of other queues when the filter names one; for each that has not ended also a look
+    ///   at the attempts in flight. The log is read 16 blocks at a time, each time in a view of its own.
     public func forEachJob(
         _ filter: JobFilter = JobFilter(), _ visit: (JobSummary) -> Bool
     ) throws(StoreError) {
@@ -215,7 +216,7 @@ extension JobStore {
         }
     }
 
-    /// All that is known of a job.
+    /// All that is known of a job. Copies its payload and its result.
     /// - Throws: ``StoreError/noSuchJob(_:)`` when it was pruned or never was.
     public func details(of id: JobID) throws(StoreError) -> JobDetails {
         let open = open
