@@ -2,11 +2,8 @@
 #define SUPPORT_H
 #include <lmdb.h>
 #include <stdint.h>
+#include "include/CYardsticks.h"
 
-/// Nanoseconds of a clock that only goes forward.
-uint64_t now_nanoseconds(void);
-/// Processor seconds of this process, all threads, user and system.
-double cpu_seconds(void);
 /// Makes `folder` and opens an environment in it with a map of 64 GiB; leaves `*env` null on error.
 int make_environment(const char *folder, unsigned flags, MDB_env **env);
 /// Opens, and makes, a database of integer keys in a transaction of its own.

@@ -180,7 +180,7 @@ static void *sleep_and_note(void *argument) {
     return NULL;
 }
 
-int wake_latency(size_t count, uint64_t *nanoseconds) {
+int wake_latency(size_t count, uint64_t *nanoseconds, uint64_t *calls) {
     struct wake wake = {.count = count, .nanoseconds = nanoseconds};
     pthread_t sleeper;
     int code = pthread_create(&sleeper, NULL, sleep_and_note, &wake);
@@ -192,7 +192,9 @@ int wake_latency(size_t count, uint64_t *nanoseconds) {
         nanosleep(&pause, NULL);
         wake.stamp = now_nanoseconds();
         __atomic_store_n(&wake.word, (uint32_t)i + 1, __ATOMIC_RELEASE);
+        uint64_t before = now_nanoseconds();
         wake_one(&wake.word);
+        calls[i] = now_nanoseconds() - before;
     }
     pthread_join(sleeper, NULL);
     return 0;

@@ -16,3 +16,10 @@ struct Latencies {
         Figure(Double(histogram.valueAtPercentile(percent)) / 1000, .microseconds)
     }
 }
+
+extension [Latencies] {
+    /// The least of the rounds at a percentile.
+    func least(_ percent: Double) -> Figure {
+        map { $0.percentile(percent) }.min { $0.value < $1.value }!
+    }
+}

@@ -5,7 +5,8 @@ import Foundation
 @main struct PetioleBench: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "petiole-bench",
-        abstract: "Measures Petiole beside its yardsticks and prints one table.")
+        abstract: "Measures Petiole beside its yardsticks and prints one table.",
+        subcommands: [Child.self])
 
     @Flag(help: "Small counts: shows that all works; the figures are rough.")
     var quick = false

@@ -16,8 +16,12 @@ enum Yardsticks {
         var cpuPerJob: Figure
 
         fileprivate init(_ cost: loop_cost, jobs: Int) {
-            jobsPerSecond = Figure(Double(jobs) / cost.seconds, .perSecond)
-            cpuPerJob = Figure(cost.cpu_seconds / Double(jobs) * 1e9, .nanoseconds)
+            self.init(seconds: cost.seconds, cpuSeconds: cost.cpu_seconds, jobs: jobs)
+        }
+
+        init(seconds: Double, cpuSeconds: Double, jobs: Int) {
+            jobsPerSecond = Figure(Double(jobs) / seconds, .perSecond)
+            cpuPerJob = Figure(cpuSeconds / Double(jobs) * 1e9, .nanoseconds)
         }
     }
 
@@ -62,10 +66,12 @@ enum Yardsticks {
         return (Loop(cost, jobs: callers * rounds), Latencies(nanoseconds: samples))
     }
 
-    static func wakeLatency(count: Int) throws -> Latencies {
+    /// The wake, from before the call to the sleeper's first instruction; and the call alone.
+    static func wakeLatency(count: Int) throws -> (wake: Latencies, call: Latencies) {
         var samples = [UInt64](repeating: 0, count: count)
-        try check(wake_latency(count, &samples), "futex wake")
-        return Latencies(nanoseconds: samples)
+        var calls = samples
+        try check(wake_latency(count, &samples, &calls), "futex wake")
+        return (Latencies(nanoseconds: samples), Latencies(nanoseconds: calls))
     }
 
     /// Runs a program to its end, its output thrown away; fails unless it exits with 0.

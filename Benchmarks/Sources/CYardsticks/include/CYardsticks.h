@@ -31,8 +31,9 @@ int commit_latency(const char *_Nonnull folder, size_t count, size_t payload,
 int group_commit(const char *_Nonnull folder, size_t callers, size_t rounds, size_t payload,
                  struct loop_cost *_Nonnull cost, uint64_t *_Nonnull nanoseconds);
 
-/// From just before a wake to the first instruction of the thread that slept in a futex.
-int wake_latency(size_t count, uint64_t *_Nonnull nanoseconds);
+/// From just before a wake to the first instruction of the thread that slept in a futex, and in `calls`
+/// what the call itself took who woke it.
+int wake_latency(size_t count, uint64_t *_Nonnull nanoseconds, uint64_t *_Nonnull calls);
 
 /// An LMDB store that appends records and never syncs, for counting what one record costs.
 struct unsynced_log;
@@ -44,6 +45,13 @@ void unsynced_log_close(struct unsynced_log *_Nonnull log);
 /// `waitpid` gives.
 int run_program(const char *_Nonnull program, char *_Nullable const *_Nonnull arguments,
                 const char *_Nonnull input, uint64_t *_Nonnull nanoseconds, int *_Nonnull status);
+
+/// Nanoseconds of a clock that only goes forward, the same for all processes of the machine.
+uint64_t now_nanoseconds(void);
+/// Processor seconds of this process, all threads, user and system.
+double cpu_seconds(void);
+/// Bytes that this process has from `malloc` and has not given back.
+size_t allocated_bytes(void);
 
 /// LMDB's version as text, such as "LMDB 0.9.24: (July 24, 2019)".
 const char *_Nonnull lmdb_version_text(void);
