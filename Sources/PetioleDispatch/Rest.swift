@@ -114,6 +114,7 @@ package struct Rest: ~Copyable, Sendable {
             guests.subtract(1, ordering: .releasing)
         }
         while true {
+            // Sequentially consistent: as above.
             let old = span.load(ordering: .sequentiallyConsistent)
             let (next, end) = (Rest.next(old), Rest.end(old))
             let left = end &- next

@@ -112,10 +112,10 @@ public final class JobRunner: Sendable {
         let box = Mutex<Result<Value, any Error>?>(nil)
     }
 
-    /// Tells the runner to stop gracefully. A second call makes it stop now: attempts are asked to stop at once. Returns
+    /// Tells the runner to stop gracefully: when this returns, no further job begins. A second call makes it stop now: attempts are asked to stop at once. Returns
     /// immediately, from any thread; not from a signal handler.
     public func stop() {
-        if stopSignal.signal() { return }
+        if stopSignal.signal() { return core.stopClaiming() }
         core.stopNow()
     }
 

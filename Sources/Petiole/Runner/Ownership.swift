@@ -57,6 +57,7 @@ final class Ownership: Sendable {
                     throw RunnerError.store(
                         .failed(path: open.path, reason: "no thread could be started: \(error)"))
                 }
+                core.poolHasStarted()
                 return Ownership(
                     open, core.claims, queueLocks: locks, queues: ids, seat: seat)
             } catch {

@@ -57,6 +57,25 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     // MARK: Stopping
 
+    private let claiming = Mutex<(pool: WorkerPool?, isOver: Bool)>((nil, false))
+
+    /// From now on ``stopClaiming()`` stops the pool itself.
+    func poolHasStarted() {
+        let isOver = claiming.withLock { claiming in
+            claiming.pool = pool
+            return claiming.isOver
+        }
+        if isOver { pool.stop() }
+    }
+
+    /// No job begins after this returns.
+    func stopClaiming() {
+        claiming.withLock { claiming in
+            claiming.isOver = true
+            return claiming.pool
+        }?.stop()
+    }
+
     /// Set when the time for ending by themselves is over: attempts are asked to stop.
     var stopsNow: Bool {
         // Relaxed: a request that is asked for again and again.
