@@ -28,7 +28,20 @@ public struct JobContext: Sendable {
     /// - Throws: what ``JobHandle/result`` throws; ``RunnerError/tooManyWaiting`` when 64 jobs wait like this already.
     public func result<Output>(of job: JobHandle<Output>) throws -> Output {
         runner.flushOutcomes(of: Worker.current)
-        guard let result = runner.pool.blocking({ job.waitForResult() }) else {
+        let isOver = SharedFlag()
+        let wait = HandleWait()
+        runner.stoppables.add(id.rawValue) {
+            isOver.set()
+            wait.wake()
+        }
+        defer { runner.stoppables.remove(id.rawValue) }
+        // Asked to stop before it could be found.
+        if isCancelled { throw CancellationError() }
+        guard
+            let result = runner.pool.blocking({
+                job.waitForResult(wait, isOver: { isOver.isSet })
+            })
+        else {
             throw RunnerError.tooManyWaiting(limit: WorkerPool.defaultSpareLimit)
         }
         return try result.get()

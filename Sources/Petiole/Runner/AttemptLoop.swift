@@ -81,6 +81,9 @@ final class AttemptLoop: @unchecked Sendable {
 
     func clearSlot() { if slot.job != 0 { slot.clear() } }
 
+    /// Before the thread waits inside a job. The bytes that a raw job reads in place stay lent until it ends.
+    func endViewUnlessLent() { if !isLending { endView() } }
+
     func endView() {
         reader.end()
         block = nil
@@ -176,6 +179,8 @@ final class AttemptLoop: @unchecked Sendable {
         }
     }
     @exclusivity(unchecked) private var isPlain = false
+    /// Whether the job that runs reads its payload in the view.
+    private var isLending = false
 
     /// What is to be done with a job of which more is known than the log tells.
     private enum Decision {
@@ -286,6 +291,8 @@ final class AttemptLoop: @unchecked Sendable {
         let maxAttempts = job.meta.maxAttempts
         let startedAt = now
         result.removeAll()
+        isLending = entry.lendsPayload
+        defer { isLending = false }
         let performance: Result<JobEntry.Performance, any Error>
         do {
             performance = .success(

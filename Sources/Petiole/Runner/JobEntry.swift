@@ -20,6 +20,9 @@ class JobEntry: @unchecked Sendable {
     /// Whether attempts are child processes: they are never suspected of having ended the runner.
     var isCommand: Bool { false }
 
+    /// Whether the payload is read in the map while the attempt runs.
+    var lendsPayload: Bool { false }
+
     /// Runs one attempt on this thread.
     /// - Parameters:
     ///   - payload: in the map, until `endView` is called.
@@ -129,6 +132,8 @@ final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
     }
+
+    override var lendsPayload: Bool { true }
 
     override func perform(
         _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,

@@ -169,7 +169,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     func flushOutcomes(of worker: Worker?) {
         guard let loop = worker?.context as? AttemptLoop else { return }
         loop.flush()
-        loop.endView()
+        loop.endViewUnlessLent()
     }
 
     func flushAll() {

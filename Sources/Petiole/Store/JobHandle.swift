@@ -37,8 +37,13 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
     }
 
     /// The same for a thread that may block: not one of Swift's cooperative pool.
-    func waitForResult() -> Result<Output, any Error> {
-        let done = SharedWord()
+    /// - Parameters:
+    ///   - wait: where the thread waits; who sets what `isOver` reads wakes it then.
+    ///   - isOver: whether to give up, with a `CancellationError`.
+    func waitForResult(
+        _ wait: HandleWait = HandleWait(), isOver: () -> Bool = { false }
+    ) -> Result<Output, any Error> {
+        let done = wait.word
         let open = store.open
         if let end = store.endIfThere(id) { return end.flatMap { _ in Result { try read() } } }
         let token = open.writer.waiters.add(id.rawValue) {
@@ -50,6 +55,7 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
         while true {
             if let end = store.endIfThere(id) { return end.flatMap { _ in Result { try read() } } }
             open.writer.hurry()
+            if isOver() { return .failure(CancellationError()) }
             if done.value == 1 { return Result { try read() } }
             done.wait(while: 0)
         }
@@ -76,6 +82,15 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
                 id, attempt: outcome.attempt, outcome.failure,
                 isDeadLetter: outcome.state == .deadLetter)
         }
+    }
+}
+
+/// Where a thread waits for a job's end.
+final class HandleWait: Sendable {
+    let word = SharedWord()
+    func wake() {
+        word.publish(1)
+        word.wakeAll()
     }
 }
 
