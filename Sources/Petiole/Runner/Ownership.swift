@@ -86,7 +86,9 @@ final class Ownership: Sendable {
                 if case .heldBy(let pid) = attempt {
                     // As a standby, unless this very process owns it: nobody will tell, so it is an error.
                     var isTaken = false
-                    if case .standby = whenOwned { isTaken = try await waitForLock(byte, open.locks) }
+                    if case .standby = whenOwned {
+                        isTaken = try await waitForLock(byte, open.locks)
+                    }
                     guard isTaken else {
                         throw RunnerError.queueOwned(
                             queue: name, pid: Int(pid),

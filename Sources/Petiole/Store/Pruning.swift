@@ -118,7 +118,8 @@ enum Pruning {
                 if try isOld(block, before: horizon) {
                     old.append((block.first, block.end))
                     for id in block.first..<block.end {
-                        let outcome = try formatted { () throws(FormatError) in try block.entry(id) }
+                        let outcome = try formatted { () throws(FormatError) in try block.entry(id)
+                        }
                         if outcome.state == .deadLetter {
                             deadLetters.append((id, copy(outcome, of: id, queue: block.queue)))
                         }

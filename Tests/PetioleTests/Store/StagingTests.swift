@@ -38,7 +38,8 @@ extension JobStore {
                 do {
                     seen.add(try store.counts().accepted)
                     // The first id that a staged job could have.
-                    seen.add((try? store.state(of: JobID(rawValue: 1))) == nil ? 0 : 1)  // None: unseen.
+                    // None: unseen.
+                    seen.add((try? store.state(of: JobID(rawValue: 1))) == nil ? 0 : 1)
                 } catch { Issue.record(error) }
             }
             #expect(Set(seen.items) == [0])
