@@ -41,10 +41,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     func prepare(seat: Int, workers: Int?, numbers: [String: UInt32], installsCrashHandler: Bool) {
         self.seat = seat
         registry.number(numbers)
-        pool = WorkerPool(source: self, bell: store.signals.work, size: workers)
-        precondition(
-            pool.workers.count + places.limit <= RunningSlots.slotsPerSeat,
-            "a runner has at most \(RunningSlots.slotsPerSeat) slots")
+        // A slot for each thread, the spare ones too, and for each asynchronous job in flight.
+        let most = RunningSlots.slotsPerSeat - WorkerPool.defaultSpareLimit - places.limit
+        pool = WorkerPool(
+            source: self, bell: store.signals.work,
+            size: min(max(workers ?? usableProcessors(), 1), most))
         // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
         places.useSlots(
             (pool.workers.count..<RunningSlots.slotsPerSeat).map {

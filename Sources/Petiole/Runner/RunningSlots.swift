@@ -46,6 +46,13 @@ final class RunningSlots: Sendable {
         return AttemptSlot(file.base + offset)
     }
 
+    /// The jobs that slots name now.
+    func jobs() -> Set<UInt64> {
+        var jobs: Set<UInt64> = []
+        for seat in 0..<Self.seatCount { jobs.formUnion(occupied(seat: seat).map { $0.job }) }
+        return jobs
+    }
+
     /// The slot that names a job, if any.
     func slot(of id: UInt64) -> AttemptSlot? {
         for seat in 0..<Self.seatCount {

@@ -73,6 +73,8 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
         switch outcome.state {
         case .succeeded:
             if outcome.isResultDiscarded { throw JobError.keepsNoResult(id) }
+            // It is recorded as no bytes at all.
+            if let none = NoResult() as? Output { return none }
             do throws(CodecError) {
                 return try outcome.result.decoded(PayloadCodec(storedID: outcome.codec) ?? codec)
             } catch { throw JobError.undecodable(id, reason: error.description) }

@@ -147,8 +147,9 @@ extension JobStore {
                 }
                 isFirst = false
                 next = page.next
+                let inSlots = open.slots.jobs()
                 for item in page.items {
-                    let state = try state(item)
+                    let state = try state(item, inSlots: inSlots)
                     let summary = JobSummary(
                         id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
                         queue: queueNames[item.queue] ?? "?", priority: Int(item.priority),
@@ -204,9 +205,14 @@ extension JobStore {
             active: active, outcome: outcome)
     }
 
-    private func state(_ item: Item) throws(StoreError) -> JobState {
+    /// - Parameter inSlots: the jobs in slots, looked up once for many items.
+    private func state(
+        _ item: Item, inSlots: Set<UInt64>
+    ) throws(StoreError) -> JobState {
         if let outcome = item.outcome { return .ended(outcome) }
-        if let running = runningState(JobID(rawValue: item.id)) { return running }
+        if inSlots.contains(item.id), let running = runningState(JobID(rawValue: item.id)) {
+            return running
+        }
         switch item.active?.state {
         case .waiting:
             return .waiting(
@@ -228,7 +234,7 @@ extension JobStore {
         let summary = JobSummary(
             id: id, name: try jobName(item.name) ?? "?", queue: try queueName(item.queue) ?? "?",
             priority: Int(item.priority), acceptedAt: WallTime(microseconds: item.acceptedAt),
-            payloadBytes: item.bytes.count - item.extras, state: try state(item))
+            payloadBytes: item.bytes.count - item.extras, state: try state(item, inSlots: open.slots.jobs()))
         struct Rest {
             var codec: UInt8 = 0
             var resultCodec: UInt8?
