@@ -47,7 +47,8 @@ package struct StoreCheck: Sendable {
                 case .changing: check.verdict = .changing
                 case .otherMachine: throw .remoteFileSystem(path: path)
                 default:
-                    check.report(error.description.split(separator: "\n").first.map(String.init) ?? "")
+                    check.report(
+                        error.description.split(separator: "\n").first.map(String.init) ?? "")
                     check.verdict = .damaged
                     // The walk says more, where there is enough of the file for one.
                     do throws(DataFileProblem) { try check.walk("\(path)/data.mdb") } catch {}
@@ -63,7 +64,9 @@ package struct StoreCheck: Sendable {
         let walk = DataFileWalk(path: file, isQuiet: false)
         let report = try walk.run(visiting: ["jobs", "outcomes", "kept", "revised"]) {
             database, key, value in
-            guard key.byteCount == 8 else { return records.report("a key of \(database) is not an id") }
+            guard key.byteCount == 8 else {
+                return records.report("a key of \(database) is not an id")
+            }
             let id = key.withUnsafeBytes { $0.bigEndian(at: 0, as: UInt64.self) }
             value.withUnsafeBytes { records.examine(database, id, $0) }
         }
