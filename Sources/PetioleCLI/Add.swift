@@ -65,7 +65,8 @@ struct Add: AsyncParsableCommand {
                 arguments: words, workingDirectory: try Surroundings.workingDirectory(),
                 environment: .exactly(
                     KeptEnvironment.choose(
-                        from: Surroundings.environment(), variables.map { Arguments.bytes(of: $0) })))
+                        from: Surroundings.environment(), variables.map { Arguments.bytes(of: $0) })
+                ))
         } catch let error as InvalidCommand {
             throw Failure.usage(error.description)
         }

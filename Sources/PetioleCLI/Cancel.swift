@@ -14,7 +14,8 @@ struct Cancel: AsyncParsableCommand {
               petiole cancel 17 18
             """)
 
-    @Flag(help: "Print a JSON object for each: v, id, result (cancelled, stopping, ended, missing).")
+    @Flag(
+        help: "Print a JSON object for each: v, id, result (cancelled, stopping, ended, missing).")
     var json = false
 
     @OptionGroup var location: StoreLocation

@@ -43,7 +43,9 @@ struct Doctor: ParsableCommand {
         case .damaged:
             output.line("\(path) is damaged: \(counted(check.findingCount, "finding"))")
         case .changing:
-            output.line("\(path) changed all the time while it was looked at: stop who writes to it and look again")
+            output.line(
+                "\(path) changed all the time while it was looked at: stop who writes to it and look again"
+            )
         }
         for finding in check.findings { output.line("  \(visible(finding))") }
         if check.findingCount > check.findings.count {
@@ -64,7 +66,8 @@ struct Doctor: ParsableCommand {
         }
         if let leaked = check.leakedPages, leaked > 0 {
             output.line(
-                "\(counted(Int(clamping: leaked), "page")) are neither free nor in use, which harms nothing but the room")
+                "\(counted(Int(clamping: leaked), "page")) are neither free nor in use, which harms nothing but the room"
+            )
         }
         if check.verdict == .damaged {
             output.line(
@@ -88,7 +91,8 @@ struct Doctor: ParsableCommand {
         line.add("jobs", check.jobs)
         line.add("outcomes", check.outcomes)
         line.addRaw(
-            "findings", "[" + check.findings.map { JSONLine.quoted($0) }.joined(separator: ",") + "]")
+            "findings",
+            "[" + check.findings.map { JSONLine.quoted($0) }.joined(separator: ",") + "]")
         line.add("count", check.findingCount)
         return line.line
     }

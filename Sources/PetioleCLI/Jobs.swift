@@ -18,7 +18,9 @@ struct Jobs: ParsableCommand {
               petiole jobs --queue commands --limit 20 --after 1000
             """)
 
-    @Option(help: ArgumentHelp("Only jobs in this state; may be given several times.", valueName: "state"))
+    @Option(
+        help: ArgumentHelp(
+            "Only jobs in this state; may be given several times.", valueName: "state"))
     var state: [JobFilter.State] = []
 
     @Option(help: ArgumentHelp("Only jobs of this name.", valueName: "name"))
@@ -50,7 +52,8 @@ struct Jobs: ParsableCommand {
         filter.queue = queue
         filter.after = after?.id
         var table = TextTable([
-            ("id", .right), ("state", .left), ("attempt", .right), ("time", .right), ("queue", .left),
+            ("id", .right), ("state", .left), ("attempt", .right), ("time", .right),
+            ("queue", .left),
             ("job", .left),
         ])
         let now = store.now
@@ -93,12 +96,14 @@ struct Jobs: ParsableCommand {
         }
         let title = JobText.title(name: summary.name, payload: payload, input: input)
         return [
-            summary.id.description, JobText.word(summary.state), attempt, time, visible(summary.queue),
+            summary.id.description, JobText.word(summary.state), attempt, time,
+            visible(summary.queue),
             title.count > 100 ? title.prefix(99) + "…" : title,
         ]
     }
 
-    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]) -> String {
+    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]) -> String
+    {
         var line = JSONLine()
         JobText.add(summary, to: &line)
         if let command = JobText.command(name: summary.name, payload: payload) {

@@ -25,7 +25,8 @@ enum OutputText {
                 text.hasSuffix("\n") ? 1 : 0)
             {
                 let cells = line.split(separator: "\t", omittingEmptySubsequences: false)
-                Standard.output.line("  " + cells.map { visible(String($0)) }.joined(separator: "\t"))
+                Standard.output.line(
+                    "  " + cells.map { visible(String($0)) }.joined(separator: "\t"))
             }
         } else {
             bytes.withUnsafeBytes { _ = Standard.output.write($0) }
@@ -46,7 +47,8 @@ enum OutputText {
         }
         Standard.output.flush()
         if case .incomplete(_, let lost, let reason) = output {
-            throw Failure("\(grouped(Int(clamping: lost))) bytes more are lost: \(reason.text)", status: 74)
+            throw Failure(
+                "\(grouped(Int(clamping: lost))) bytes more are lost: \(reason.text)", status: 74)
         }
     }
 
@@ -68,11 +70,13 @@ enum OutputText {
         let file = open(store.spillPath(name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard file >= 0 else {
             throw Failure(
-                "the file \(name) in the store's folder outputs cannot be read: \(systemText(errno))", status: 66)
+                "the file \(name) in the store's folder outputs cannot be read: \(systemText(errno))",
+                status: 66)
         }
         defer { close(file) }
         var rest = limit
-        let code: Int32? = withUnsafeTemporaryAllocation(byteCount: 256 << 10, alignment: 16) { buffer in
+        let code: Int32? = withUnsafeTemporaryAllocation(byteCount: 256 << 10, alignment: 16) {
+            buffer in
             while rest > 0 {
                 let count = readBytes(file, buffer.baseAddress, min(buffer.count, rest))
                 if count == 0 { return nil }

@@ -12,7 +12,8 @@ import Petiole
 struct PetioleTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "petiole",
-        abstract: "Runs jobs that survive: what was accepted is on the disk, and goes on after a crash.",
+        abstract:
+            "Runs jobs that survive: what was accepted is on the disk, and goes on after a crash.",
         discussion: """
             The store is a directory: the one given with --store, the one named by PETIOLE_STORE, or the nearest \
             .petiole from the working directory upward. `run` and `add` make ./.petiole when there is none.

@@ -24,7 +24,8 @@ struct Prune: AsyncParsableCommand {
 
     func validate() throws {
         guard TimeText.age(olderThan) != nil else {
-            throw ValidationError("--older-than takes a number and one of s, m, h, d, w: 90s, 12h, 7d")
+            throw ValidationError(
+                "--older-than takes a number and one of s, m, h, d, w: 90s, 12h, 7d")
         }
     }
 

@@ -44,7 +44,9 @@ struct Show: ParsableCommand {
             details.summary.name == CommandJob.name ? try store.commandOutcome(of: id) : nil
         if stdout || stderr {
             guard let end = outcome?.end else {
-                throw Failure("job \(id) has written nothing: it is \(JobText.word(details.summary.state))", status: 66)
+                throw Failure(
+                    "job \(id) has written nothing: it is \(JobText.word(details.summary.state))",
+                    status: 66)
             }
             if stdout { try OutputText.copy(end.output, store) }
             if stderr { try OutputText.copy(end.errorOutput, store) }
@@ -69,14 +71,18 @@ struct Show: ParsableCommand {
             line("command", command.description)
             if let directory = command.workingDirectory { line("in", Command.quoted(directory)) }
             if case .exactly(let variables) = command.environment {
-                line("with", variables.map { visible(String(decoding: $0.name, as: UTF8.self)) }
-                    .joined(separator: " "))
+                line(
+                    "with",
+                    variables.map { visible(String(decoding: $0.name, as: UTF8.self)) }
+                        .joined(separator: " "))
             }
             let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
             if let input { line("input", Command.quoted(input)) }
         } else {
             line("name", visible(summary.name))
-            line("payload", details.payloadJSON().map { visible($0) } ?? counted(details.payload.count, "byte"))
+            line(
+                "payload",
+                details.payloadJSON().map { visible($0) } ?? counted(details.payload.count, "byte"))
         }
         for attempt in details.failedAttempts {
             line(

@@ -4,7 +4,8 @@ import Petiole
 /// `petiole status`: what lies in the store, and who runs it.
 struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show the queues: how many jobs are where, who runs them, what has been running longest.",
+        abstract:
+            "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), accepted, ready, \
             running, waiting, parked, succeeded, failed, cancelled, dead, retries, longest (null, or id, attempt, since, \
@@ -23,11 +24,13 @@ struct Status: ParsableCommand {
         let now = store.now
         if json {
             for queue in queues {
-                Standard.output.line(Self.json(queue, running.filter { $0.queue == queue.name }, now))
+                Standard.output.line(
+                    Self.json(queue, running.filter { $0.queue == queue.name }, now))
             }
             return
         }
-        Standard.output.line("store \(visible(store.path))\(store.isScratch ? " (scratch: not durable)" : "")")
+        Standard.output.line(
+            "store \(visible(store.path))\(store.isScratch ? " (scratch: not durable)" : "")")
         if queues.isEmpty { return Standard.output.line("no queue was ever used") }
         var table = TextTable([
             ("queue", .left), ("pid", .right), ("running", .right), ("ready", .right),
@@ -52,7 +55,9 @@ struct Status: ParsableCommand {
         }
     }
 
-    private static func json(_ queue: QueueStatus, _ running: [RunningJob], _ now: WallTime) -> String {
+    private static func json(_ queue: QueueStatus, _ running: [RunningJob], _ now: WallTime)
+        -> String
+    {
         var line = JSONLine()
         let counts = queue.counts
         line.add("queue", queue.name)

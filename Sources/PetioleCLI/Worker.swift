@@ -28,7 +28,8 @@ struct Worker: AsyncParsableCommand {
 
     @Option(
         name: [.customShort("j", allowingJoined: true), .long],
-        help: ArgumentHelp("Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
+        help: ArgumentHelp(
+            "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?
 
     @Flag(help: "End when nothing is left to run.")
@@ -78,7 +79,9 @@ struct Worker: AsyncParsableCommand {
         let reporter = OutcomeReporter(store, isVerbose: verbose)
         let observer = store.observeOutcomes { reporter.add($0) }
         let place = visible(store.path)
-        say("runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")")
+        say(
+            "runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")"
+        )
         defer {
             store.stopObserving(observer)
             reporter.flush()

@@ -99,7 +99,8 @@ struct CommandTemplate {
         switch ProgramSearch.find(program) {
         case .found: return
         case .notExecutable:
-            throw Failure("\(name) cannot be executed\nsee its mode, or name another program", status: 126)
+            throw Failure(
+                "\(name) cannot be executed\nsee its mode, or name another program", status: 126)
         case .missing where program.contains(UInt8(ascii: "/")):
             throw Failure("there is no program \(name)\nnothing was enqueued", status: 127)
         case .missing:

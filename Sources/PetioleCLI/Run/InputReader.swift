@@ -82,7 +82,8 @@ struct InputReader {
     ) throws -> Bool {
         guard waitForBytes(descriptor) else { return false }
         let skipsEmpty = separator != 0
-        let count = withUnsafeTemporaryAllocation(byteCount: Self.readSize, alignment: 1) { buffer in
+        let count = withUnsafeTemporaryAllocation(byteCount: Self.readSize, alignment: 1) {
+            buffer in
             let count = systemRead(descriptor, buffer.baseAddress, Self.readSize)
             if count > 0 {
                 var start = 0

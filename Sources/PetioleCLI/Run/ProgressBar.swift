@@ -13,7 +13,9 @@ struct ProgressBar {
     func line(columns: Int, elapsed: Duration) -> String {
         let text = counts + details(elapsed)
         let room = min(columns - text.count - 4, 40)
-        guard let total, total > 0, room >= 8 else { return String(text.prefix(max(0, columns - 1))) }
+        guard let total, total > 0, room >= 8 else {
+            return String(text.prefix(max(0, columns - 1)))
+        }
         let filled = min(room, (before + ended) * room / total)
         return "[" + String(repeating: "#", count: filled)
             + String(repeating: ".", count: room - filled) + "] " + text

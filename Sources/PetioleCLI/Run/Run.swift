@@ -30,7 +30,8 @@ struct Run: AsyncParsableCommand {
 
     @Option(
         name: [.customShort("j", allowingJoined: true), .long],
-        help: ArgumentHelp("Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
+        help: ArgumentHelp(
+            "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?
 
     @Option(help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
@@ -39,7 +40,10 @@ struct Run: AsyncParsableCommand {
     @Flag(name: .customShort("0"), help: "Inputs on standard input end with a zero byte.")
     var isZeroSeparated = false
 
-    @Flag(help: "Show on standard error how far the run is: a bar on a terminal, else a line now and then.")
+    @Flag(
+        help:
+            "Show on standard error how far the run is: a bar on a terminal, else a line now and then."
+    )
     var bar = false
 
     @Flag(help: "Start anew, whatever was done before. What had not ended is cancelled.")
@@ -52,7 +56,9 @@ struct Run: AsyncParsableCommand {
 
     @Argument(
         parsing: .captureForPassthrough,
-        help: ArgumentHelp("A program and its arguments, or one word: a line for the shell.", valueName: "command"))
+        help: ArgumentHelp(
+            "A program and its arguments, or one word: a line for the shell.", valueName: "command")
+    )
     var command: [String] = []
 
     func validate() throws {

@@ -106,7 +106,8 @@ final class RunPrinter: Sendable {
             let elapsed = start.duration(to: .now)
             if showsBar, isTerminal, isOver || lastShown.duration(to: .now) >= Self.barInterval {
                 let line = bar.line(columns: Standard.error.columns, elapsed: elapsed)
-                Standard.error.write("\r" + line + "\u{1B}[K" + (isOver && ranges.isEmpty ? "\n" : ""))
+                Standard.error.write(
+                    "\r" + line + "\u{1B}[K" + (isOver && ranges.isEmpty ? "\n" : ""))
                 Standard.error.flush()
                 isDrawn = true
                 lastShown = .now
@@ -131,7 +132,9 @@ final class RunPrinter: Sendable {
     private func print(_ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar) {
         for id in range {
             do {
-                guard let outcome = try store.commandOutcome(of: JobID(rawValue: id)) else { continue }
+                guard let outcome = try store.commandOutcome(of: JobID(rawValue: id)) else {
+                    continue
+                }
                 if counting {
                     bar.ended += 1
                     tally.withLock { tally in
@@ -178,7 +181,9 @@ final class RunPrinter: Sendable {
         case .incomplete(let kept, let lost, let reason):
             kept.withUnsafeBytes { check(target.write($0), target) }
             flush()
-            say("\(grouped(Int(clamping: lost))) bytes of the output of job \(id) are lost: \(reason.text)")
+            say(
+                "\(grouped(Int(clamping: lost))) bytes of the output of job \(id) are lost: \(reason.text)"
+            )
         }
     }
 
@@ -207,11 +212,12 @@ final class RunPrinter: Sendable {
             tally.withLock { $0.isPipeBroken = true }
             stopRun()
         } else {
-            give(up: Failure(
-                """
-                standard output cannot be written: \(systemText(code))
-                what the commands wrote is recorded: start the same line again with another output
-                """, status: 125))
+            give(
+                up: Failure(
+                    """
+                    standard output cannot be written: \(systemText(code))
+                    what the commands wrote is recorded: start the same line again with another output
+                    """, status: 125))
         }
     }
 

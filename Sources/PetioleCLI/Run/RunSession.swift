@@ -131,7 +131,8 @@ struct RunSession {
         guard past.pending + past.endedCount > 0, past.pending > 0 else { return }
         say(
             "goes on: \(grouped(past.endedCount)) of \(counted(past.endedCount + past.pending, "job"))"
-                + " had ended" + (past.failed > 0 ? ", \(grouped(past.failed)) of them not well" : ""))
+                + " had ended"
+                + (past.failed > 0 ? ", \(grouped(past.failed)) of them not well" : ""))
     }
 
     // MARK: The work
@@ -171,7 +172,8 @@ struct RunSession {
                 // The queue is ours from here on. Nobody may have added to it since it was looked at.
                 guard try store.counts(queue: queue).accepted == past.accepted else {
                     throw Failure(
-                        "the same run has just been going on elsewhere\nstart this line again", status: 125)
+                        "the same run has just been going on elsewhere\nstart this line again",
+                        status: 125)
                 }
                 return try await enqueue(store, queue, past, first, inputs, printer)
             }
@@ -232,7 +234,8 @@ struct RunSession {
             say(
                 "\(counted(listing.pendingUnlisted, "input")) of before had not ended and "
                     + (listing.pendingUnlisted == 1 ? "is" : "are")
-                    + " no longer listed; \(listing.pendingUnlisted == 1 ? "it goes" : "they go") on")
+                    + " no longer listed; \(listing.pendingUnlisted == 1 ? "it goes" : "they go") on"
+            )
         }
         return listing
     }
@@ -278,7 +281,9 @@ struct RunSession {
                     + (notWell == 0 ? "all succeeded" : "\(grouped(notWell)) not well")
                     + "; --fresh starts anew")
         } else if notWell > 0 {
-            let old = past.failed > 0 ? " (\(grouped(past.failed)) of them before; --fresh runs all anew)" : ""
+            let old =
+                past.failed > 0
+                ? " (\(grouped(past.failed)) of them before; --fresh runs all anew)" : ""
             say(
                 """
                 \(grouped(notWell)) of \(counted(total, "job")) failed\(old)

@@ -92,8 +92,9 @@ struct ShellTemplate {
             case (UInt8(ascii: "\""), _): places.append(.doubleQuotes)
             case (UInt8(ascii: "`"), _):
                 // Ends the innermost one that is open, with whatever began in it.
-                if let open = places.lastIndex(where: { if case .backticks = $0 { true } else { false } })
-                {
+                if let open = places.lastIndex(where: {
+                    if case .backticks = $0 { true } else { false }
+                }) {
                     places.removeSubrange(open...)
                 } else {
                     places.append(.backticks)
