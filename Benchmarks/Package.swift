@@ -45,6 +45,7 @@ let package = Package(
         .executableTarget(
             name: "Micro",
             dependencies: [
+                "DispatchLoops",
                 "CYardsticks",
                 .product(name: "Petiole", package: "petiole"),
                 .product(name: "Benchmark", package: "benchmark"),

@@ -1,6 +1,7 @@
 import Benchmark
 import CPetiole
 import CYardsticks
+import DispatchLoops
 import Foundation
 
 /// Small parts by themselves: instructions where the machine counts them, and time.
@@ -16,6 +17,12 @@ let benchmarks: @Sendable () -> Void = {
             blackHole(petiole_crc32c(0, record, record.count))
         }
     }
+
+    Benchmark("Ring/A ticket pushed and popped on one thread") { benchmark in
+        blackHole(ringPushAndPop(count: benchmark.scaledIterations.count))
+    }
+
+    storeBenchmarks()
 
     // What LMDB itself costs a record, for comparison with what the log adds.
     Benchmark("LMDB/A record of 100 bytes, appended, never synced") { benchmark in

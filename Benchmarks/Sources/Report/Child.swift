@@ -12,6 +12,8 @@ struct Child: AsyncParsableCommand {
         case open
         /// Runs a queue in which there is nothing.
         case idle
+        /// Does nothing at all: what the Swift runtime costs by itself.
+        case bare
         /// Runs stamping jobs.
         case stamp
         /// Begins two jobs, which do not end.
@@ -31,6 +33,9 @@ struct Child: AsyncParsableCommand {
             say("\(now_nanoseconds() - start)")
             opened.close()
         case .idle: try await runJobs([Noop.self])
+        case .bare:
+            say("ready")
+            await Child.endOfInput()
         case .stamp: try await runJobs([Stamp.self])
         case .hold:
             var options = JobRunner.Options()
