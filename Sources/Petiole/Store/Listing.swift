@@ -234,7 +234,8 @@ extension JobStore {
         let summary = JobSummary(
             id: id, name: try jobName(item.name) ?? "?", queue: try queueName(item.queue) ?? "?",
             priority: Int(item.priority), acceptedAt: WallTime(microseconds: item.acceptedAt),
-            payloadBytes: item.bytes.count - item.extras, state: try state(item, inSlots: open.slots.jobs()))
+            payloadBytes: item.bytes.count - item.extras,
+            state: try state(item, inSlots: open.slots.jobs()))
         struct Rest {
             var codec: UInt8 = 0
             var resultCodec: UInt8?
