@@ -47,6 +47,8 @@ struct Add: AsyncParsableCommand {
         guard (0...9).contains(priority) else { throw ValidationError("--priority takes 0 to 9") }
         guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
+            // The parser takes it for a part of the command.
+            if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
             throw ValidationError("Unknown option '\(visible(first))'")
         }
         try CommandQueue.check(queue)

@@ -28,7 +28,10 @@ enum Arguments {
 
     /// Where the inputs of `run` begin; nil when they come from standard input.
     private static let separatorIndex: Int? =
-        all.first == Array("run".utf8) ? all.firstIndex(of: separator) : nil
+        command == "run" ? all.firstIndex(of: separator) : nil
+
+    /// The name of the tool's command, which comes first.
+    static var command: String? { all.first.map { String(decoding: $0, as: UTF8.self) } }
 
     /// What stands behind `:::`.
     static let inputs: ArraySlice<[UInt8]>? = separatorIndex.map { all[($0 + 1)...] }

@@ -7,9 +7,8 @@ import Petiole
     import Glibc
 #endif
 
-/// The tool: finds the command that was asked for, runs it, and turns what is thrown into a sentence and an exit status.
-@main
-struct PetioleTool: AsyncParsableCommand {
+/// The tool: its commands, and what holds for all of them.
+struct PetioleTool: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "petiole",
         abstract:
@@ -34,27 +33,44 @@ struct PetioleTool: AsyncParsableCommand {
             Run.self, Add.self, Worker.self, Cancel.self, Status.self, Jobs.self, Show.self,
             Prune.self, Doctor.self,
         ])
+}
 
-    static func main() async {
-        do {
-            var command = try parseAsRoot(Arguments.forParser)
-            if var asynchronous = command as? any AsyncParsableCommand {
-                try await asynchronous.run()
-            } else {
-                try command.run()
+/// Where the process begins.
+///
+/// Not the parser's own asynchronous `main`: when that is entered, threads run already that know nothing of the signals
+/// which a run takes, and any thread that does not block a signal may be the one that dies of it.
+@main
+enum Entry {
+    static func main() {
+        if Arguments.command.map({ stoppable.contains($0) }) == true { StopSignals.block() }
+        Task {
+            do {
+                var command = try PetioleTool.parseAsRoot(Arguments.forParser)
+                if var asynchronous = command as? any AsyncParsableCommand {
+                    try await asynchronous.run()
+                } else {
+                    try command.run()
+                }
+                end(nil)
+            } catch {
+                end(error)
             }
-            Standard.output.flush()
-        } catch let failure as Failure {
-            failure.end()
-        } catch let error as StoreError {
-            Failure(error).end()
-        } catch let error as RunnerError {
-            Failure(error).end()
-        } catch let error as EnqueueError {
-            Failure(error).end()
-        } catch {
-            exit(withError: error)
         }
+        // The task ends the process.
+        while true { pause() }
+    }
+
+    /// Commands that take the signals by which they are stopped and suspended.
+    private static let stoppable = ["run", "worker"]
+
+    private static func end(_ error: (any Error)?) -> Never {
+        if let error {
+            if let failure = Failure(error) { failure.end() }
+            Standard.output.flush()
+            PetioleTool.exit(withError: error)
+        }
+        Standard.output.flush()
+        exit(0)
     }
 }
 

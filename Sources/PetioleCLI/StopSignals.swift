@@ -9,38 +9,49 @@ import Synchronization
 
 /// The signals that end or suspend a run, taken one after another by a thread that waits for them; no handler runs.
 ///
-/// They are blocked before any other thread starts, so that all threads inherit that, and children do not: they are started with
-/// no signal blocked.
-struct StopSignals: Sendable {
-    private let signals: [Int32]
+/// They are blocked before any other thread starts, so that all threads inherit that, and children do not: they are started
+/// with no signal blocked.
+enum StopSignals {
+    private static let blocked = Mutex<[Int32]>([])
 
     /// Blocks the signals. Call before threads are started.
-    /// - Parameter suspends: whether SIGTSTP is taken too.
-    init(suspends: Bool) {
-        var wanted = [SIGINT, SIGTERM, SIGHUP]
-        if suspends { wanted.append(SIGTSTP) }
+    static func block() {
         // One that the parent had ignored (`nohup`, `&` in a script) stays ignored: blocked, it would be delivered.
-        signals = wanted.filter { signal in
+        let signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP].filter { signal in
             var action = sigaction()
             guard sigaction(signal, nil, &action) == 0 else { return false }
-            return !Self.isIgnored(action)
+            return !isIgnored(action)
         }
-        var set = Self.set(signals)
+        var set = set(signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
         // A reader that went away is told by EPIPE.
         _ = signal(SIGPIPE, SIG_IGN)
+        blocked.withLock { $0 = signals }
     }
 
-    /// Waits for signals on a thread of its own, and calls `handle` there for each.
-    func start(_ handle: @escaping @Sendable (Int32) -> Void) {
-        let signals = signals
+    /// Waits for signals on a thread of its own. SIGTSTP suspends the running commands and this process; for any other,
+    /// `stop` is called there.
+    static func start(_ store: JobStore, stop: @escaping @Sendable (Int32) -> Void) {
+        let signals = blocked.withLock { $0 }
         if signals.isEmpty { return }
         OSThread.start(named: "petiole-signals") {
-            var set = Self.set(signals)
+            var set = set(signals)
             while true {
                 var signal: Int32 = 0
-                if sigwait(&set, &signal) == 0 { handle(signal) }
+                guard sigwait(&set, &signal) == 0 else { continue }
+                if signal == SIGTSTP { suspend(store) } else { stop(signal) }
             }
+        }
+    }
+
+    /// Suspends the commands, then this process; goes on when it is told to.
+    private static func suspend(_ store: JobStore) {
+        RunningCommands.shared.suspendAll()
+        Task {
+            // Nothing is buffered, so nothing can fail; when it returns, the writer holds no lock that others wait for.
+            try? await store.flush()
+            kill(getpid(), SIGSTOP)
+            RunningCommands.shared.resumeAll()
         }
     }
 

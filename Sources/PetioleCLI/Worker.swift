@@ -52,7 +52,6 @@ struct Worker: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let signals = StopSignals(suspends: false)
         // A worker may be there before the first job: it makes the store as `add` does.
         let store = try location.openOrMake()
         if systemdUnit { return try printUnit(store) }
@@ -63,12 +62,10 @@ struct Worker: AsyncParsableCommand {
         let runner = try JobRunner(
             commandsOf: queue, in: store, retryPolicy: .never, options: options)
         let request = StopRequest()
-        let work = Mutex<Task<Void, any Error>?>(nil)
         let task = Task {
             if drain { try await runner.run {} } else { try await runner.run() }
         }
-        work.withLock { $0 = task }
-        signals.start { signal in
+        StopSignals.start(store) { signal in
             if request.note(signal) {
                 say("stops when the running commands have ended; once more stops them now")
             }

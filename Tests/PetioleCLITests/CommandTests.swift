@@ -34,7 +34,7 @@ import Testing
         tool.makeFolder("a b")
         let line =
             "cd 'a b' && \(Tool.path) add --store ../s --env ONE=1 --env NONE -- /bin/sh -c"
-            + " 'pwd; printf %s \"$1\"; env' - \"$(printf 'x\\377 y')\""
+            + " 'pwd; printf \"%s\\n\" \"$1\"; env' - \"$(printf 'x\\377 y')\""
         #expect(try tool.start(shell: line).end().output == "1\n")
         _ = try tool.run("worker", "--drain", "--store", "s")
         let end = try tool.start(
@@ -142,14 +142,12 @@ import Testing
         let sound = try tool.run("doctor")
         #expect(sound.status == 0)
         #expect(sound.output.contains("is whole\n300 jobs in "))
-        // A changed byte in a value: LMDB would not notice.
-        let script =
-            "LC_ALL=C grep -abo 'the payload' .petiole/data.mdb | head -n 1 | cut -d: -f1 |"
-            + " { read at; printf T | dd of=.petiole/data.mdb bs=1 seek=$at conv=notrunc 2>/dev/null; }"
-        #expect(try tool.start(shell: script).end().status == 0)
+        // Changed bytes in values: LMDB would not notice.
+        let change = "LC_ALL=C sed -i 's/the payload/The payload/g' .petiole/data.mdb"
+        #expect(try tool.start(shell: change).end().status == 0)
         let damaged = try tool.run("doctor")
         #expect(damaged.status == 1)
-        #expect(damaged.output.contains("is damaged: 1 finding\n"))
+        #expect(damaged.output.contains("is damaged: "))
         #expect(damaged.output.contains("has a wrong checksum"))
         _ = try tool.start(shell: "truncate -s 20000 .petiole/data.mdb").end()
         let cut = try tool.run("doctor", "--json")

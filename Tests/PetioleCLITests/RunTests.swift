@@ -166,14 +166,17 @@ import Testing
 
     @Test("a second SIGINT stops the running command, which runs again with the same line")
     func stopsNow() throws {
-        let line = "echo {} >> begun; test -e go || exec sleep 600; echo {}"
-        let first = try tool.start(["run", "-j1", "echo up; sleep 600", ":::", "1"])
+        let line = "test -e go || { echo up > pipe; exec sleep 600; }; echo {}"
+        mkfifo(tool.file("pipe"), 0o600)
+        let first = try tool.start(["run", "-j1", line, ":::", "1"])
+        // Opens when the command does: from here on it runs.
+        #expect(tool.read("pipe") == "up\n")
         first.send(SIGTERM)
         _ = try first.line(beginning: "petiole: stops when", inErrors: true)
         first.send(SIGTERM)
         #expect(first.end().status == 128 + SIGTERM)
         try tool.write("", to: "go")
-        #expect(try tool.run("run", line, ":::", "1").output == "1\n")
+        #expect(try tool.run("run", "-j1", line, ":::", "1").output == "1\n")
     }
 
     @Test("the same run started twice at once is refused, and one with another line is not")

@@ -120,49 +120,31 @@ final class Tool {
 
         /// Waits for some bytes; false when both outputs have ended.
         private func take() -> Bool {
-            while true {
-                var entries = [
-                    pollfd(fd: output, events: Int16(POLLIN), revents: 0),
-                    pollfd(fd: errorOutput, events: Int16(POLLIN), revents: 0),
-                ]
-                guard poll(&entries, 2, -1) >= 0 else { continue }
-                var isOpen = false
-                var buffer = [UInt8](repeating: 0, count: 65_536)
-                for entry in entries where entry.revents != 0 {
-                    let count = systemRead(entry.fd, &buffer, buffer.count)
-                    if count > 0 {
-                        isOpen = true
-                        if entry.fd == output {
-                            outputBytes += buffer[..<count]
-                        } else {
-                            errorBytes += buffer[..<count]
-                        }
-                    } else if count == 0 {
-                        ended.insert(entry.fd)
-                    }
-                }
-                if isOpen { return true }
-                if ended.count == 2 { return false }
-                if ended.contains(output) || ended.contains(errorOutput) { return takeOther() }
-            }
-        }
-        private var ended: Set<Int32> = []
-
-        private func takeOther() -> Bool {
-            let other = ended.contains(output) ? errorOutput : output
             var buffer = [UInt8](repeating: 0, count: 65_536)
-            let count = systemRead(other, &buffer, buffer.count)
-            if count <= 0 {
-                ended.insert(other)
-                return false
+            while !isOutputOver || !isErrorOver {
+                // A negative descriptor is passed over.
+                var entries = [
+                    pollfd(fd: isOutputOver ? -1 : output, events: Int16(POLLIN), revents: 0),
+                    pollfd(fd: isErrorOver ? -1 : errorOutput, events: Int16(POLLIN), revents: 0),
+                ]
+                guard poll(&entries, 2, -1) > 0 else { continue }
+                if entries[0].revents != 0 {
+                    let count = systemRead(output, &buffer, buffer.count)
+                    outputBytes += buffer[..<max(0, count)]
+                    if count > 0 { return true }
+                    isOutputOver = true
+                }
+                if entries[1].revents != 0 {
+                    let count = systemRead(errorOutput, &buffer, buffer.count)
+                    errorBytes += buffer[..<max(0, count)]
+                    if count > 0 { return true }
+                    isErrorOver = true
+                }
             }
-            if other == output {
-                outputBytes += buffer[..<count]
-            } else {
-                errorBytes += buffer[..<count]
-            }
-            return true
+            return false
         }
+        private var isOutputOver = false
+        private var isErrorOver = false
     }
 
     private func start(

@@ -67,12 +67,13 @@ struct Run: AsyncParsableCommand {
         }
         guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
+            // The parser takes it for a part of the command.
+            if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
             throw ValidationError("Unknown option '\(visible(first))'")
         }
     }
 
     func run() async throws {
-        let signals = StopSignals(suspends: true)
         let directory = try Surroundings.workingDirectory()
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         let template = try CommandTemplate(
@@ -96,7 +97,7 @@ struct Run: AsyncParsableCommand {
         let session = RunSession(
             template: template, identity: RunIdentity(template, directory: directory),
             workers: jobs, retries: retries, showsBar: bar, isFresh: fresh, location: location,
-            signals: signals, stopReading: stopReading)
+            stopReading: stopReading)
         do {
             try await session.run(inputs)
         } catch {

@@ -118,7 +118,8 @@ final class RunPrinter: Sendable {
                 lastShown = .now
             }
             if isOver, ranges.isEmpty { break }
-            wait(isTerminal)
+            // Nobody rings once it is over.
+            if !isOver { wait(isTerminal) }
         }
         let done = handed.withLock { $0.whenDone }
         done?()

@@ -16,7 +16,6 @@ struct RunSession {
     let showsBar: Bool
     let isFresh: Bool
     let location: StoreLocation
-    let signals: StopSignals
     let stopReading: WakePipe
 
     /// What earlier starts have left.
@@ -153,8 +152,7 @@ struct RunSession {
             runner.stop()
         }
         let before = try store.counts(queue: queue)
-        signals.start { signal in
-            if signal == SIGTSTP { return Self.suspend(store) }
+        StopSignals.start(store) { signal in
             if request.note(signal) {
                 say("stops when the running commands have ended; once more stops them now")
             }
@@ -238,17 +236,6 @@ struct RunSession {
             )
         }
         return listing
-    }
-
-    /// Suspends the commands, then this process; goes on when it is told to.
-    private static func suspend(_ store: JobStore) {
-        RunningCommands.shared.suspendAll()
-        Task {
-            // Nothing is buffered, so nothing can fail; when it returns, the writer holds no lock that others wait for.
-            try? await store.flush()
-            kill(getpid(), SIGSTOP)
-            RunningCommands.shared.resumeAll()
-        }
     }
 
     // MARK: The end
