@@ -49,6 +49,10 @@ let package = Package(
             name: "PetioleDispatchTests", dependencies: ["PetioleDispatch"], swiftSettings: common),
         .testTarget(
             name: "PetioleTests", dependencies: ["Petiole", "CrashChild"], swiftSettings: common),
+        .testTarget(
+            name: "PetioleCLITests", dependencies: ["PetioleCLI"], swiftSettings: common),
+        // Mechanical facts about the tree itself.
+        .testTarget(name: "HabitsTests", swiftSettings: common),
         // Programs that the tests start and kill.
         .executableTarget(
             name: "CrashChild", dependencies: ["Petiole"], path: "Tests/CrashChild",

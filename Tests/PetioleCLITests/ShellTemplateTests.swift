@@ -1,0 +1,78 @@
+import Testing
+
+@testable import PetioleCLI
+
+@Suite("Shell lines with {}") struct ShellTemplateTests {
+    @Test(
+        "a reference to the input gets the quotes of the place where {} stands",
+        arguments: [
+            ("echo {}", #"echo "${PETIOLE_INPUT}""#),
+            (#"echo "a {} b""#, #"echo "a ${PETIOLE_INPUT} b""#),
+            ("echo 'a {} b'", #"echo 'a '"${PETIOLE_INPUT}"' b'"#),
+            (#"x="$(cat {})""#, #"x="$(cat "${PETIOLE_INPUT}")""#),
+            (#"x="$(cat "{}")" {}"#, #"x="$(cat "${PETIOLE_INPUT}")" "${PETIOLE_INPUT}""#),
+            (#"echo "`cat {}`" {}"#, #"echo "`cat "${PETIOLE_INPUT}"`" "${PETIOLE_INPUT}""#),
+            (#"echo \"{}"#, #"echo \""${PETIOLE_INPUT}""#),
+            ("echo # don't\necho {}", "echo # don't\necho \"${PETIOLE_INPUT}\""),
+            (
+                #"(cd x; echo $( (cat {}) )) {}"#,
+                #"(cd x; echo $( (cat "${PETIOLE_INPUT}") )) "${PETIOLE_INPUT}""#
+            ),
+            ("wc -l", #"wc -l "${PETIOLE_INPUT}""#),
+            ("echo 'open {}", #"echo 'open '"${PETIOLE_INPUT}"'"#),
+        ])
+    func places(template: String, line: String) {
+        #expect(String(decoding: ShellTemplate(Array(template.utf8)).line, as: UTF8.self) == line)
+    }
+
+    /// What shells, terminals and careless quoting stumble over.
+    static let hostile: [String] =
+        [
+            "$(touch pwned)", "`touch pwned`", "'; touch pwned; '", "\"; touch pwned; \"",
+            "' $(touch pwned) '", "\" $(touch pwned) \"", "a b  c", " lead", "trail ", "*", "?",
+            "[a-z]",
+            "~", "~root", "{}", "{a,b}", "$HOME", "${HOME}", "$$", "$!", "!!", "\\", "\\\\", "\\n",
+            "a\\",
+            "\t", "\u{1B}[31mred", "-n", "-e", "--", "--help", "#x", "a#b", "a;b", "a&b", "a|b",
+            "a>b",
+            "a<b", "(a)", "'", "''", "\"", "\"\"", "'\"'\"'", "%s", "%", "=", "a=b", "é", "日本",
+            "\u{202E}x",
+            "$((1/0))", "${x:?}", "\r",
+        ]
+
+    @Test(
+        "an input stays one literal argument in every place of a shell line",
+        arguments: [
+            "printf '[%s]' {}", "printf '[%s]' \"{}\"", "printf '[%s]' '{}'", "printf '[%s]'",
+            "printf '[%s]' \"$(printf '%s.' {})\" | sed 's/\\.]$/]/'",
+            "f() { printf '[%s]' {}; }; f other; set -- gone",
+        ])
+    func literal(template: String) throws {
+        let tool = Tool()
+        let end = try tool.run(
+            bytes: [
+                Array("run".utf8), Array("-j1".utf8), Array(template.utf8), Array(":::".utf8),
+            ] + Self.hostile.map { Array($0.utf8) })
+        #expect(end.status == 0)
+        #expect(end.errorOutput == "")
+        #expect(end.output == Self.hostile.map { "[\($0)]" }.joined())
+        #expect(!tool.exists("pwned"))
+    }
+
+    @Test("several words reach the program byte for byte, and no shell sees them")
+    func words() throws {
+        let tool = Tool()
+        let odd: [[UInt8]] = [[0xFF, 0xFE], Array("\u{F8FF}argument 1".utf8), [0x80]]
+        let inputs = Self.hostile.map { Array($0.utf8) } + odd
+        let end = try tool.run(
+            bytes: [
+                Array("run".utf8), Array("-j1".utf8), Array("printf".utf8), Array("[%s]".utf8),
+                Array("<{}>".utf8),
+                Array(":::".utf8),
+            ] + inputs)
+        let expected = inputs.map { Array("[<".utf8) + $0 + Array(">]".utf8) }.flatMap { $0 }
+        #expect(end.status == 0)
+        #expect(end.output == String(decoding: expected, as: UTF8.self))
+        #expect(!tool.exists("pwned"))
+    }
+}

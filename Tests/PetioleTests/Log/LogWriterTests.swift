@@ -1,0 +1,168 @@
+import PetioleStorage
+import Testing
+
+@testable import Petiole
+
+private enum Bytes: RawJob {
+    static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {}
+}
+
+@Suite("LogWriter", .timeLimit(.minutes(2))) struct LogWriterTests {
+    @Test(
+        "a submission that comes as the writer falls asleep is committed: nobody waits for another")
+    func noLostWakeUp() async throws {
+        try await withStore { store in
+            // One at a time from each of some threads: after each commit the writer finds its inbox empty, and any
+            // submission may come at any place of its way to sleep. One that is missed hangs its thread for ever.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<3 {
+                    group.addTask {
+                        try await onThread("test-submit") {
+                            for _ in 0..<2_000 {
+                                try store.open.performBlocking { (_, _) throws(StorageError) in }
+                            }
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    @Test(
+        "what came while a commit was under way is committed together, in the order in which it came"
+    )
+    func groupCommit() async throws {
+        try await withStore { store in
+            try await store.enqueue(Bytes.self, payload: [0])
+            let isIn = Gate()
+            let goOn = Gate()
+            let held = Task<Void, any Error> {
+                try await store.open.perform { (_, _) throws(StorageError) in
+                    isIn.open()
+                    goOn.block()
+                }
+            }
+            await isIn.wait()
+            let commit = store.open.environment.usage.lastCommit
+            let pending = try (0..<500).map { index in
+                try store.enqueue(
+                    Bytes.self, payload: [UInt8(index % 256)], durability: .buffered)
+            }
+            goOn.open()
+            try await held.value
+            for (index, job) in pending.enumerated() {
+                let id = try await job.accepted.id.rawValue
+                #expect(id == UInt64(index + 2))
+            }
+            // Nothing was written by the first; all that waited went in one.
+            #expect(store.open.environment.usage.lastCommit - commit <= 2)
+        }
+    }
+
+    @Test("of requests that met in one commit, only the one that cannot be granted is refused")
+    func noSharedFate() async throws {
+        try await withStore(configure: { $0.byteLimit = 64 << 20 }) { store in
+            let isIn = Gate()
+            let goOn = Gate()
+            let held = Task<Void, any Error> {
+                try await store.open.perform { (_, _) throws(StorageError) in
+                    isIn.open()
+                    goOn.block()
+                }
+            }
+            await isIn.wait()
+            let large = [UInt8](repeating: 1, count: 60 << 20)
+            let before = try (0..<10).map { _ in
+                try store.enqueue(Bytes.self, payload: [1], durability: .buffered)
+            }
+            let tooLarge = try store.enqueue(Bytes.self, payload: large, durability: .buffered)
+            let after = try (0..<10).map { _ in
+                try store.enqueue(Bytes.self, payload: [1], durability: .buffered)
+            }
+            let failing = Task<Void, any Error> {
+                try await store.open.perform { (_, _) throws(StorageError) -> Void in
+                    throw StorageError.transactionTooLarge
+                }
+            }
+            goOn.open()
+            try await held.value
+            for job in before + after { _ = try await job.accepted }
+            do throws(EnqueueError) {
+                _ = try await tooLarge.accepted
+                Issue.record("60 MiB were accepted where 64 with all around them are allowed")
+            } catch {
+                guard case .refused("Bytes", "default", .full) = error else { throw error }
+            }
+            await #expect(throws: StoreError.self) { try await failing.value }
+            do throws(FlushError) {
+                try await store.flush()
+                Issue.record("a refused job was not told by the flush")
+            } catch { #expect(error.count == 1) }
+            #expect(try store.counts().accepted == 20)
+        }
+    }
+
+    @Test("a commit that fails leaves nothing behind, and what is asked next is granted")
+    func failedCommit() async throws {
+        try await withStore { store in
+            let tables = store.open.tables
+            await #expect(throws: StoreError.self) {
+                try await store.open.perform { (transaction, _) throws(StorageError) -> Void in
+                    try transaction.put(tables.active, Key(9), count: 8) {
+                        $0.storeBytes(of: 0, as: UInt64.self)
+                    }
+                    throw StorageError.damaged("as asked")
+                }
+            }
+            let rows = try store.open.read { (reader) throws(StorageError) in
+                try reader.count(tables.active)
+            }
+            #expect(rows == 0)
+            let job = try await store.enqueue(Bytes.self, payload: [1])
+            #expect(job.id.rawValue == 1)
+        }
+    }
+
+    @Test("many producers at once: every job is accepted once, and none of another's")
+    func manyProducers() async throws {
+        try await withStore { store in
+            let ranges = try await withThrowingTaskGroup(of: [ClosedRange<UInt64>].self) { group in
+                for producer in 0..<8 {
+                    group.addTask {
+                        var mine: [ClosedRange<UInt64>] = []
+                        for round in 0..<30 {
+                            let jobs = try await store.enqueue(
+                                Bytes.self, count: 1 + (producer * 7 + round) % 50
+                            ) { _, bytes in bytes.append(littleEndian: UInt32(producer)) }
+                            mine += jobs.idRanges
+                        }
+                        return mine
+                    }
+                }
+                return try await group.reduce(into: []) { $0 += $1 }
+            }
+            var next: UInt64 = 1
+            for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) {
+                #expect(range.lowerBound == next)
+                next = range.upperBound + 1
+            }
+            #expect(try store.counts().accepted == Int(next - 1))
+        }
+    }
+
+    @Test("closing a store commits what was handed over")
+    func closing() async throws {
+        let directory = try TestDirectory()
+        defer { directory.remove() }
+        let store = try directory.open()
+        for index in 0..<100 {
+            try store.enqueue(Bytes.self, payload: [UInt8(index)], durability: .buffered)
+        }
+        store.close()
+        let again = try directory.open()
+        #expect(try again.counts().accepted == 100)
+        expectSound(again)
+        again.close()
+    }
+}
