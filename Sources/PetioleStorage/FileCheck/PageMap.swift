@@ -13,7 +13,9 @@
 
     let pageCount: UInt64
     private(set) var count: UInt64 = 0
-    private let words: UnsafeMutableBufferPointer<UInt64>
+    // A variable, though it does not change: as a constant, in a type that is not copyable and whose initialiser may
+    // fail, it makes Swift 6.3 crash under the thread sanitizer.
+    private var words: UnsafeMutableBufferPointer<UInt64>
 
     /// - Returns: nil if the system has no memory for it, or `pageCount` is over ``pageLimit``.
     init?(pageCount: UInt64) {
