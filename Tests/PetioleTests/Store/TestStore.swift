@@ -74,12 +74,16 @@ final class TestDirectory: Sendable {
 /// The system's clock, moved ahead by the test.
 final class TestClock: Sendable {
     private let ahead = Atomic<Int64>(0)
+    private let frozenAt: Int64?
+
+    /// - Parameter isFrozen: whether it stands still but for what the test moves it.
+    init(isFrozen: Bool = false) { frozenAt = isFrozen ? StoreClock().now : nil }
 
     /// The store's own clock, moved.
     var storeClock: StoreClock {
         StoreClock { [self] in
             // Sequentially consistent: not worth an argument.
-            StoreClock().now + ahead.load(ordering: .sequentiallyConsistent)
+            (frozenAt ?? StoreClock().now) + ahead.load(ordering: .sequentiallyConsistent)
         }
     }
 
