@@ -1,0 +1,83 @@
+import Testing
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+@Suite("Bad input of the tool") struct BadInputTests {
+    let tool = Tool()
+
+    @Test("a program that does not exist is refused, and no store is made for it")
+    func noProgram() throws {
+        let end = try tool.run("run", "no-such-program-here", "{}", ":::", "a")
+        #expect(end.status == 127)
+        #expect(
+            end.errorOutput.hasPrefix("petiole: there is no program no-such-program-here in PATH"))
+        #expect(!tool.exists(".petiole"))
+        try tool.write("text", to: "file")
+        #expect(try tool.run("run", "./file", "{}", ":::", "a").status == 126)
+    }
+
+    @Test("a run without inputs is refused, and no store is made for it")
+    func noInputs() throws {
+        for end in [try tool.run("run", "echo", ":::"), try tool.run("run", "echo", input: "\n\n")]
+        {
+            #expect(end.status == 64)
+            #expect(end.errorOutput.hasPrefix("petiole: there are no inputs"))
+        }
+        #expect(!tool.exists(".petiole"))
+    }
+
+    @Test("a run without a command, and unknown options, are wrong usage")
+    func usage() throws {
+        #expect(try tool.run("run", ":::", "a").status == 64)
+        #expect(try tool.run("run", "--no-such-option", "echo", ":::", "a").status == 64)
+        #expect(try tool.run("run", "-j0", "echo", ":::", "a").status == 64)
+        #expect(try tool.run("add").status == 64)
+        #expect(try tool.run("add", "--queue", "../x", "--", "true").status == 64)
+        #expect(try tool.run("show", "none").status == 64)
+        #expect(try tool.run("prune", "--older-than", "soon").status == 64)
+    }
+
+    @Test(
+        "an input that no argument can hold ends the run with a sentence, and loses none before it")
+    func badInput() throws {
+        let zero = try tool.run("run", "-j1", "echo", input: "a\nb\0c\n")
+        #expect(zero.status == 125)
+        #expect(zero.errorOutput.contains("input 2 holds a zero byte"))
+        let long = try tool.run("run", "echo", input: String(repeating: "x", count: 60_001))
+        #expect(long.status == 125)
+        #expect(long.errorOutput.contains("and one may have 60000"))
+        let edge = try tool.run("run", "echo", input: String(repeating: "x", count: 60_000))
+        #expect(edge.output.utf8.count == 60_001)
+    }
+
+    @Test(
+        "a store path that is a file or a foreign folder is refused and left alone",
+        arguments: ["file", "folder"])
+    func notAStore(kind: String) throws {
+        if kind == "file" {
+            try tool.write("text", to: "file")
+        } else {
+            tool.makeFolder("folder")
+            try tool.write("text", to: "folder/other")
+        }
+        let end = try tool.run("add", "--store", kind, "--", "true")
+        #expect(end.status == 66)
+        #expect(end.errorOutput.contains("\(kind) is not a store"))
+        #expect(tool.read(kind == "file" ? "file" : "folder/other") == "text")
+    }
+
+    @Test(
+        "looking where there is no store says so and makes none",
+        arguments: ["status", "jobs", "doctor"])
+    func noStore(command: String) throws {
+        let end = try tool.run("\(command)")
+        #expect(end.status == 66)
+        #expect(end.errorOutput.hasPrefix("petiole: there is no store"))
+        #expect(!tool.exists(".petiole"))
+        #expect(try tool.run("show", "1", "--store", "nowhere").status == 66)
+    }
+}

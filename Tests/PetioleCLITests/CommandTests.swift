@@ -1,0 +1,168 @@
+import Testing
+
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
+@Suite("Commands of the tool") struct CommandTests {
+    let tool = Tool()
+
+    @Test("what is added is run by a worker, and shown with its output")
+    func addAndWork() throws {
+        #expect(
+            try tool.run("add", "--", "sh", "-c", "echo hi; echo oh >&2; exit 3").output == "1\n")
+        #expect(try tool.run("jobs").output.contains("ready"))
+        let worker = try tool.run("worker", "--drain")
+        #expect(worker.status == 0)
+        #expect(worker.errorOutput.contains("job 1 failed: it exited with status 3"))
+        let shown = try tool.run("show", "1").output
+        #expect(shown.contains("state      failed"))
+        #expect(shown.contains("stdout, 3 bytes:\nhi\n"))
+        #expect(shown.contains("stderr, 3 bytes:\noh\n"))
+        #expect(try tool.run("show", "--stdout", "1").output == "hi\n")
+        let json = try tool.run("show", "--json", "1").output
+        #expect(json.hasPrefix(#"{"v":1,"id":1,"state":"failed","queue":"commands""#))
+        #expect(json.contains(#""exit":3,"stdout":"hi\n","stderr":"oh\n""#))
+    }
+
+    @Test(
+        "working directory and arguments are kept byte for byte, of the environment what is documented"
+    )
+    func kept() throws {
+        tool.makeFolder("a b")
+        let line =
+            "cd 'a b' && \(Tool.path) add --store ../s --env ONE=1 --env NONE -- /bin/sh -c"
+            + " 'pwd; printf \"%s\\n\" \"$1\"; env' - \"$(printf 'x\\377 y')\""
+        #expect(try tool.start(shell: line).end().output == "1\n")
+        _ = try tool.run("worker", "--drain", "--store", "s")
+        let end = try tool.start(
+            shell: "\(Tool.path) show --store s --stdout 1 | od -An -c | tr -d ' \\n'"
+        ).end()
+        #expect(end.output.contains("ab\\nx377"))
+        let output = try tool.run("show", "--store", "s", "--stdout", "1").output
+        #expect(output.contains("\nHOME=\(tool.folder)\n") && output.contains("\nONE=1\n"))
+        #expect(!output.contains("SECRET"))
+    }
+
+    @Test("a cancelled job never starts, and is said to be cancelled")
+    func cancels() throws {
+        _ = try tool.run("add", "--", "touch", "ran")
+        #expect(try tool.run("cancel", "1").output == "1 cancelled\n")
+        #expect(try tool.run("cancel", "1").output == "1 ended\n")
+        let missing = try tool.run("cancel", "--json", "7")
+        #expect(missing.status == 66)
+        #expect(missing.output == #"{"v":1,"id":7,"result":"missing"}"# + "\n")
+        _ = try tool.run("worker", "--drain")
+        #expect(!tool.exists("ran"))
+        #expect(try tool.run("jobs", "--state", "cancelled").output.contains("touch ran"))
+    }
+
+    @Test("a running command that is cancelled is stopped, and status names its runner")
+    func cancelsRunning() throws {
+        mkfifo(tool.file("pipe"), 0o600)
+        _ = try tool.run("add", "--", "sh", "-c", "echo up > pipe; exec sleep 600")
+        let worker = try tool.start(["worker", "--verbose"])
+        // Opens when the command does: from here on it runs.
+        _ = tool.read("pipe")
+        let status = try tool.run("status", "--json").output
+        #expect(status.contains(#""queue":"commands","pid":\#(worker.pid),"#))
+        #expect(status.contains(#""running":1,"#) && status.contains(#""longest":{"id":1,"#))
+        #expect(try tool.run("cancel", "1").output == "1 stopping\n")
+        _ = try worker.line(beginning: "petiole: job 1 was cancelled", inErrors: true)
+        worker.send(SIGTERM)
+        #expect(worker.end().status == 0)
+        #expect(try tool.run("status", "--json").output.contains(#""cancelled":1"#))
+    }
+
+    @Test("the store is --store, else PETIOLE_STORE, else the nearest .petiole upward")
+    func discovery() throws {
+        tool.makeFolder("deep")
+        tool.makeFolder("deep/er")
+        _ = try tool.run("add", "--", "true")
+        let petiole = Tool.path
+        func count(_ line: String) throws -> Int {
+            try tool.start(shell: line).end().lines.count
+        }
+        #expect(try count("cd deep/er && \(petiole) jobs --json") == 1)
+        #expect(try count("cd deep/er && PETIOLE_STORE=other \(petiole) add -- true") == 1)
+        #expect(try count("\(petiole) jobs --json --store deep/er/other") == 1)
+        #expect(!tool.exists("deep/er/.petiole"))
+        _ = try tool.run("add", "--store", "third", "--", "true")
+        #expect(
+            try count(
+                "PETIOLE_STORE=deep/er/other \(petiole) jobs --json --store third --queue commands")
+                == 1)
+    }
+
+    @Test("text from outside steers no terminal: control bytes are escaped in what is listed")
+    func escapes() throws {
+        let bytes = Array("\u{1B}]0;owned\u{07}\u{202E}".utf8)
+        _ = try tool.run(bytes: ["add", "--", "echo"].map { Array($0.utf8) } + [bytes])
+        _ = try tool.run("worker", "--drain")
+        for arguments in [["jobs"], ["show", "1"], ["jobs", "--json"]] {
+            let end = try tool.run(bytes: arguments.map { Array($0.utf8) })
+            let written = end.output.split(separator: "stdout,")[0]
+            #expect(written.utf8.allSatisfy { $0 >= 0x20 || $0 == 0x0A })
+            #expect(!written.unicodeScalars.contains("\u{202E}"))
+        }
+    }
+
+    @Test("jobs are filtered by state, queue and id, and limited")
+    func filters() throws {
+        for queue in ["a", "b", "a"] { _ = try tool.run("add", "--queue", queue, "--", "true") }
+        #expect(try tool.run("jobs", "--json", "--queue", "a").lines.count == 2)
+        #expect(try tool.run("jobs", "--json", "--after", "2").lines.count == 1)
+        let limited = try tool.run("jobs", "--limit", "1")
+        #expect(limited.lines.count == 2)
+        #expect(limited.errorOutput.contains("there are more"))
+        #expect(try tool.run("jobs", "--state", "failed").output == "no such jobs\n")
+    }
+
+    @Test("prune deletes what has ended, and nothing else")
+    func prunes() throws {
+        _ = try tool.run("add", "--", "true")
+        _ = try tool.run("worker", "--drain")
+        _ = try tool.run("add", "--", "true")
+        #expect(try tool.run("prune", "--older-than", "1d").output == "deleted 0 jobs\n")
+        #expect(
+            try tool.run("prune", "--older-than", "0s", "--json").output == #"{"v":1,"deleted":1}"#
+                + "\n")
+        #expect(try tool.run("show", "1").status == 66)
+        #expect(try tool.run("show", "2").status == 0)
+    }
+
+    @Test(
+        "doctor calls a sound store whole, and names what is damaged in another, with exit status 1"
+    )
+    func doctor() throws {
+        let inputs = (1...300).map(String.init).joined(separator: "\n")
+        _ = try tool.run("run", "echo the payload {}", input: inputs)
+        let sound = try tool.run("doctor")
+        #expect(sound.status == 0)
+        #expect(sound.output.contains("is whole\n300 jobs in "))
+        // Changed bytes in values: LMDB would not notice.
+        let change = "LC_ALL=C sed -i 's/the payload/The payload/g' .petiole/data.mdb"
+        #expect(try tool.start(shell: change).end().status == 0)
+        let damaged = try tool.run("doctor")
+        #expect(damaged.status == 1)
+        #expect(damaged.output.contains("is damaged: "))
+        #expect(damaged.output.contains("has a wrong checksum"))
+        _ = try tool.start(shell: "truncate -s 20000 .petiole/data.mdb").end()
+        let cut = try tool.run("doctor", "--json")
+        #expect(cut.status == 1)
+        #expect(cut.output.contains(#""verdict":"damaged""#))
+        let status = try tool.run("status")
+        #expect(status.status == 65)
+        #expect(status.errorOutput.contains("is damaged"))
+    }
+
+    @Test("--version prints the version, and help shows examples")
+    func help() throws {
+        #expect(try tool.run("--version").output == "0.1.0\n")
+        for command in ["run", "add", "worker", "jobs", "show", "prune", "cancel"] {
+            #expect(try tool.run("\(command)", "--help").output.contains("EXAMPLES"))
+        }
+    }
+}
