@@ -43,7 +43,8 @@ struct PetioleTool: ParsableCommand {
 enum Entry {
     static func main() {
         if Arguments.command.map({ stoppable.contains($0) }) == true { StopSignals.block() }
-        Task {
+        // Detached: this thread, the main actor's, only waits.
+        Task.detached {
             do {
                 var command = try PetioleTool.parseAsRoot(Arguments.forParser)
                 if var asynchronous = command as? any AsyncParsableCommand {

@@ -17,10 +17,15 @@ enum StopSignals {
     /// Blocks the signals. Call before threads are started.
     static func block() {
         // One that the parent had ignored (`nohup`, `&` in a script) stays ignored: blocked, it would be delivered.
-        let signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP].filter { signal in
+        var signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP].filter { signal in
             var action = sigaction()
             guard sigaction(signal, nil, &action) == 0 else { return false }
             return !isIgnored(action)
+        }
+        if signals.contains(SIGTSTP) {
+            // Its default is to be discarded: one that has a handler, which is never called, can be waited for.
+            _ = signal(SIGCONT) { _ in }
+            signals.append(SIGCONT)
         }
         var set = set(signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
@@ -29,8 +34,8 @@ enum StopSignals {
         blocked.withLock { $0 = signals }
     }
 
-    /// Waits for signals on a thread of its own. SIGTSTP suspends the running commands and this process; for any other,
-    /// `stop` is called there.
+    /// Waits for signals on a thread of its own. SIGTSTP suspends the running commands and this process, SIGCONT lets them go
+    /// on; for any other, `stop` is called there.
     static func start(_ store: JobStore, stop: @escaping @Sendable (Int32) -> Void) {
         let signals = blocked.withLock { $0 }
         if signals.isEmpty { return }
@@ -39,19 +44,23 @@ enum StopSignals {
             while true {
                 var signal: Int32 = 0
                 guard sigwait(&set, &signal) == 0 else { continue }
-                if signal == SIGTSTP { suspend(store) } else { stop(signal) }
+                switch signal {
+                case SIGTSTP: suspend(store)
+                case SIGCONT: RunningCommands.shared.resumeAll()
+                default: stop(signal)
+                }
             }
         }
     }
 
-    /// Suspends the commands, then this process; goes on when it is told to.
+    /// Suspends the commands, then this process. What follows the `kill` may run for a moment before the process stops, so
+    /// the commands go on only with the SIGCONT that lets it go on.
     private static func suspend(_ store: JobStore) {
         RunningCommands.shared.suspendAll()
         Task {
             // Nothing is buffered, so nothing can fail; when it returns, the writer holds no lock that others wait for.
             try? await store.flush()
             kill(getpid(), SIGSTOP)
-            RunningCommands.shared.resumeAll()
         }
     }
 

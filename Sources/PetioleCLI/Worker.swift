@@ -66,10 +66,11 @@ struct Worker: AsyncParsableCommand {
             if drain { try await runner.run {} } else { try await runner.run() }
         }
         StopSignals.start(store) { signal in
-            if request.note(signal) {
+            let isFirst = request.note(signal)
+            runner.stop()
+            if isFirst {
                 say("stops when the running commands have ended; once more stops them now")
             }
-            runner.stop()
             // One that still waits for the queue has nothing to stop.
             if standby { task.cancel() }
         }

@@ -179,6 +179,34 @@ import Testing
         #expect(try tool.run("run", "-j1", line, ":::", "1").output == "1\n")
     }
 
+    @Test("SIGTSTP suspends the commands and the run, SIGCONT lets both go on")
+    func suspends() throws {
+        mkfifo(tool.file("pipe"), 0o600)
+        let line = "echo $$ > pipe; read x < pipe; echo {}"
+        let run = try tool.start(["run", "-j1", line, ":::", "1"])
+        let child = try #require(pid_t(tool.read("pipe").dropLast()))
+        run.send(SIGTSTP)
+        // Returns when the process has stopped.
+        var status: Int32 = 0
+        #expect(waitpid(run.pid, &status, WUNTRACED) == run.pid)
+        #expect(status & 0xFF == 0x7F)
+        #if os(Linux)
+            // Its stop is on the way, and comes when it gets a processor; only a failure reaches the bound.
+            var looks = 0
+            while tool.state(of: child) != "T", looks < 200_000 {
+                looks += 1
+                sched_yield()
+            }
+            #expect(tool.state(of: child) == "T")
+        #endif
+        run.send(SIGCONT)
+        // Opens when the command reads, which it does when it goes on.
+        try tool.write("x\n", to: "pipe")
+        let end = run.end()
+        #expect(end.status == 0)
+        #expect(end.output == "1\n")
+    }
+
     @Test("the same run started twice at once is refused, and one with another line is not")
     func sideBySide() throws {
         mkfifo(tool.file("pipe"), 0o600)

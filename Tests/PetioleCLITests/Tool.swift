@@ -73,6 +73,18 @@ final class Tool {
         }
     }
 
+    /// The letter by which the kernel tells what a process does.
+    func state(of pid: pid_t) -> String? {
+        guard let stream = fopen("/proc/\(pid)/stat", "r") else { return nil }
+        defer { fclose(stream) }
+        var buffer = [CChar](repeating: 0, count: 512)
+        guard fgets(&buffer, 512, stream) != nil else { return nil }
+        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        // Behind the name, which stands in parentheses and may hold anything.
+        return String(decoding: bytes, as: UTF8.self).split(separator: ") ").last
+            .map { String($0.prefix(1)) }
+    }
+
     func makeFolder(_ name: String) { mkdir(file(name), 0o755) }
     func exists(_ name: String) -> Bool { access(file(name), F_OK) == 0 }
 

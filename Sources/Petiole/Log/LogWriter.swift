@@ -317,11 +317,10 @@ final class LogWriter: Sendable {
         CrashPoint.pass(.afterCommit)
         publish(state)
         CrashPoint.pass(.afterBell)
+        // Before the submitters: whoever hears that a later one is durable has been told of all outcomes before it.
+        if !state.ended.isEmpty { observers.tell(state.ended) }
         for submission in batch { finish(submission, nil) }
-        if !state.ended.isEmpty {
-            waiters.notify(state.ended)
-            observers.tell(state.ended)
-        }
+        if !state.ended.isEmpty { waiters.notify(state.ended) }
         return nil
     }
 
