@@ -6,7 +6,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Bad input of the tool") struct BadInputTests {
+@Suite("Bad input of the tool", .ownThreads) struct BadInputTests {
     let tool = Tool()
 
     @Test("a program that does not exist is refused, and no store is made for it")

@@ -6,7 +6,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Commands of the tool") struct CommandTests {
+@Suite("Commands of the tool", .ownThreads) struct CommandTests {
     let tool = Tool()
 
     @Test("what is added is run by a worker, and shown with its output")

@@ -6,7 +6,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("petiole run") struct RunTests {
+@Suite("petiole run", .ownThreads) struct RunTests {
     let tool = Tool()
 
     @Test("inputs come from ::: or from the lines or zero-ended pieces of standard input")

@@ -66,9 +66,16 @@ extension JobStore {
         case .missing: throw .noSuchJob(id)
         case .ended(let outcome): return .ended(outcome)
         case .active(let active, let name):
-            if let running = runningState(id) { return running }
             switch active.state {
-            case .ready: return .ready
+            case .ready:
+                // A worker leaves its slot after it has handed over what the attempt came to: the slot may still name the
+                // attempt that is recorded already. For the same reason the other states do not ask the slots.
+                if case .running(let attempt, let since, let pid)? = runningState(id),
+                    attempt > Int(active.attempts)
+                {
+                    return .running(attempt: attempt, since: since, pid: pid)
+                }
+                return .ready
             case .waiting:
                 return .waiting(
                     due: WallTime(microseconds: active.due), attempts: Int(active.attempts))

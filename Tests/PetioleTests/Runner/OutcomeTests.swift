@@ -115,6 +115,30 @@ private struct Strict: Job {
         }
     }
 
+    @Test("an attempt that is recorded is not running, though its worker has not left its slot yet")
+    func staleSlot() async throws {
+        try await withStore { store in
+            let policy = RetryPolicy(
+                maxAttempts: 3, baseDelay: .seconds(3_600), maxDelay: .seconds(3_600))
+            let fail = JobClosure("fail", retryPolicy: policy) { (_: Int, _) -> Int in
+                throw Refusal()
+            }
+            let job = try await store.numbers("fail", [1])[0]
+            try await makeRunner(store, [fail]).run {
+                try await store.untilWaiting(job.id, attempts: 1)
+                let queue = try #require(try store.queueRows().first)
+                let slot = store.open.slots.slot(seat: 63, 255)
+                slot.prepare(
+                    queue: queue.record.id, epoch: queue.record.epoch, attempt: 1, flags: 0)
+                slot.publish(job.id.rawValue, startedAt: 1)
+                let state = try store.state(of: job.id)
+                if case .waiting(_, 1) = state {} else { Issue.record("\(state)") }
+                slot.clear()
+                #expect(try await store.cancel(job.id) == .cancelled)
+            }
+        }
+    }
+
     @Test("a job that succeeds at a later attempt has succeeded, and keeps the errors before")
     func succeedsLater() async throws {
         try await withStore { store in
