@@ -22,6 +22,8 @@ package enum StorageError: Error, Sendable, Equatable {
     case tableMissing(String)
     /// The file is not what it should be.
     case damaged(String)
+    /// The environment was closed by this process.
+    case closed
     /// LMDB has given up for the rest of the process.
     case panicked
     /// A call of the system failed.
@@ -57,6 +59,7 @@ extension StorageError: CustomStringConvertible {
         case .exists: "a record that was to be new is there already   [LMDB \(MDB_KEYEXIST)]"
         case .tableMissing(let name): "the store has no table \"\(name)\""
         case .damaged(let what): "the store's file is damaged: \(what)"
+        case .closed: "the store was closed"
         case .panicked:
             "a write of the store's root page failed; end this process and open the store anew"
                 + "   [LMDB \(MDB_PANIC)]"

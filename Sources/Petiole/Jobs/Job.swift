@@ -107,8 +107,10 @@ public struct JobClosure: Sendable {
     let name: String
     let queue: String
     let retryPolicy: RetryPolicy
-    let perform:
-        @Sendable (UnsafeRawBufferPointer, UInt8, JobContext, inout ByteWriter) throws -> UInt8
+    /// From the payload in the map to a closure that needs the map no more, and gives the codec of the result.
+    let prepare:
+        @Sendable (UnsafeRawBufferPointer, UInt8) throws -> (JobContext, inout ByteWriter) throws ->
+            UInt8
 
     /// Names a closure that takes a payload and gives a result, both `Codable`.
     /// - Parameters:
@@ -121,7 +123,7 @@ public struct JobClosure: Sendable {
         self.name = name
         self.queue = queue
         self.retryPolicy = retryPolicy
-        perform = { bytes, codec, context, result in
+        prepare = { bytes, codec in
             guard let form = PayloadCodec(storedID: codec) else {
                 throw UndecodablePayload("its codec \(codec) is unknown here")
             }
@@ -131,9 +133,11 @@ public struct JobClosure: Sendable {
             } catch {
                 throw UndecodablePayload(error.description)
             }
-            let output = try run(payload, context)
-            try PayloadCodec.compact.encode(output, into: &result)
-            return PayloadCodec.compact.id
+            return { context, result in
+                let output = try run(payload, context)
+                try PayloadCodec.compact.encode(output, into: &result)
+                return PayloadCodec.compact.id
+            }
         }
     }
 }

@@ -256,6 +256,11 @@ struct LogCommit {
                 $0.waiting += 1
                 $0.retries += 1
             }
+        case .postpone(let due):
+            active.state = .waiting
+            active.due = due
+            try state.setTimer(&transaction, queue: queue.id, due: due, id: id)
+            try state.count(transaction, queue.id) { $0.waiting += 1 }
         case .park(let name, let deadline):
             active.state = .parked
             active.name = name

@@ -59,7 +59,7 @@ final class LogWriter: Sendable {
     private let broken = Mutex<StorageError?>(nil)
     /// Bytes of the file that jobs may fill.
     let byteLimit: Mutex<Int>
-    private let ended = Mutex<Bool>(false)
+    /// 1 once the thread takes nothing more.
     private let endedWord: SharedWord
 
     init(
@@ -94,11 +94,15 @@ final class LogWriter: Sendable {
 
     /// Hands a buffered enqueue over. False when the inbox or its share of memory is full.
     func trySubmit(_ submission: Submission, byteCount: Int, byteBound: Int) -> Bool {
-        // Relaxed: a bound on memory, not an order.
-        let before = bufferedBytes.add(byteCount, ordering: .relaxed).oldValue
-        guard before + byteCount <= byteBound || before == 0 else {
-            bufferedBytes.subtract(byteCount, ordering: .relaxed)
-            return false
+        // Never above the bound for a moment: another caller, refused on account of one that is refused itself, would wait
+        // for a commit that does not come. Relaxed: a bound on memory, not an order.
+        var before = bufferedBytes.load(ordering: .relaxed)
+        while true {
+            guard before + byteCount <= byteBound || before == 0 else { return false }
+            let result = bufferedBytes.weakCompareExchange(
+                expected: before, desired: before + byteCount, ordering: .relaxed)
+            if result.exchanged { break }
+            before = result.original
         }
         let reference = Unmanaged.passRetained(submission)
         guard inbox.push(UInt(bitPattern: reference.toOpaque())) else {
@@ -120,9 +124,20 @@ final class LogWriter: Sendable {
 
     private func wake(urgently: Bool) {
         petiole_fence()
+        if endedWord.value == 1 { return refuseRest() }
         let state = word.value
         guard state == 1 || (state == 2 && urgently) else { return }
         if word.swap(from: state, to: 0) { word.wakeAll() }
+    }
+
+    /// Answers what came after the end. Both the thread, behind its last word, and whoever finds that word look: one of
+    /// them sees each submission, and what the ring gives out it gives out once.
+    private func refuseRest() {
+        var rest: [Submission] = []
+        _ = gather(&rest, bytes: .min)
+        for submission in rest { finish(submission, .closed) }
+        space.add(1)
+        space.wakeAll()
     }
 
     /// Commits what was submitted, then ends the thread, and waits for its end.
@@ -158,7 +173,8 @@ final class LogWriter: Sendable {
             space.add(1)
             space.wakeAll()
         }
-        endedWord.store(1)
+        endedWord.publish(1)
+        refuseRest()
         endedWord.wakeAll()
     }
 

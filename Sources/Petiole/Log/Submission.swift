@@ -110,6 +110,8 @@ struct Transition: Sendable {
     enum Step: Sendable {
         /// Another attempt, not before `due`.
         case retry(due: Int64, AttemptHistory.Item)
+        /// The same attempt again, not before `due`: it could not go on, and it is nobody's fault.
+        case postpone(due: Int64)
         /// Its name is unknown here: it waits for a runner that knows it, until `deadline`.
         case park(name: UInt32, deadline: Int64)
         /// Met before it started, and to be cancelled: recorded unless whoever asked was quicker.
@@ -118,6 +120,10 @@ struct Transition: Sendable {
     var id: UInt64
     var priority: UInt8
     var step: Step
+
+    /// For how long a job is postponed that found no place to wait in, in microseconds: about a second, so that those that
+    /// were refused together do not come back together.
+    static func postponement() -> Int64 { .random(in: 500_000...1_500_000) }
 }
 
 /// Anything else that is done in a transaction. It may be run again, alone, when the commit with others fails.

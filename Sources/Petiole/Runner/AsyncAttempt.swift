@@ -71,6 +71,9 @@ struct AsyncAttempt: Sendable {
             outcome.state = .cancelled
             // Left for the next owner: the runner stops, and nobody cancelled the job.
             isLeft = place.stopping != id
+        case .failure(RunnerError.tooManyWaiting):
+            let due = core.store.clock.now + Transition.postponement()
+            transition = Transition(id: id, priority: priority, step: .postpone(due: due))
         case .failure(let error):
             let failure = FailureRecord(error)
             var policy = entry.retryPolicy

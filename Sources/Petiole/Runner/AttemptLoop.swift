@@ -323,6 +323,9 @@ final class AttemptLoop: @unchecked Sendable {
             if error is CancellationError, context.isCancelled {
                 return stopped(id, attempt, startedAt, active)
             }
+            if case .tooManyWaiting? = error as? RunnerError {
+                return transition(id, .postpone(due: store.clock.now + Transition.postponement()))
+            }
             let failure = FailureRecord(error)
             if error is UndecodablePayload {
                 result.removeAll()
@@ -403,8 +406,8 @@ final class AttemptLoop: @unchecked Sendable {
         _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
         _ active: ActiveRecord?
     ) -> JobEntry? {
-        guard let place = core.places.take() else {
-            // No place: this one and what is left of the ticket wait for one, in order, and nothing else is claimed.
+        guard !core.claims.isDeferred(before: id, tag: tag), let place = core.places.take() else {
+            // No place: this one and what is left of the ticket wait for one, in order.
             core.claims.deferTicket(Ticket(first: id, count: 1, tag: tag))
             if let (first, count) = worker.rest.take(upTo: .max) {
                 core.claims.deferTicket(Ticket(first: first, count: count, tag: tag))

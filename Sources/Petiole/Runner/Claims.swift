@@ -51,6 +51,8 @@ final class Claims: Sendable {
 
     private let state = Mutex(State())
     private let store: OpenStore
+    /// 1,024 tickets of 16 bytes: so far may jobs that need no place overtake those that wait for one.
+    private static let deferredLimit = 1_024
 
     init(_ store: OpenStore) { self.store = store }
 
@@ -99,7 +101,9 @@ final class Claims: Sendable {
             return Ticket(first: suspect.first, count: 1, tag: tag)
         }
         if !state.deferred.isEmpty {
-            return core.places.hasRoom ? state.deferred.removeFirst() : nil
+            if core.places.hasRoom { return state.deferred.removeFirst() }
+            // Others go on meanwhile, up to what may be kept in memory.
+            if state.deferred.count >= Self.deferredLimit { return nil }
         }
         if let held = state.held.popLast() { return held }
         guard let first = try next(&state, reader, core) else { return nil }
@@ -178,7 +182,10 @@ final class Claims: Sendable {
     /// Keeps a ticket of asynchronous jobs until there is a place for them.
     func deferTicket(_ ticket: Ticket) { state.withLock { $0.deferred.append(ticket) } }
 
-    var hasDeferred: Bool { state.withLock { !$0.deferred.isEmpty } }
+    /// Whether a job of the same range that comes before this one waits for a place: it goes first.
+    func isDeferred(before id: UInt64, tag: UInt32) -> Bool {
+        state.withLock { $0.deferred.contains { $0.tag == tag && $0.first < id } }
+    }
 
     /// Whether a job runs alone now, because it may have ended the process before.
     func isAlone(_ id: UInt64) -> Bool { state.withLock { $0.loneJob == id } }

@@ -165,7 +165,9 @@ final class ClosureEntry: JobEntry, @unchecked Sendable {
         _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
         into result: inout ByteWriter, endView: () -> Void
     ) throws -> Performance {
-        .succeeded(codec: try closure.perform(payload, codec, context, &result))
+        let run = try closure.prepare(payload, codec)
+        if !isFast { endView() }
+        return .succeeded(codec: try run(context, &result))
     }
 }
 

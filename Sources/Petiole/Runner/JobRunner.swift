@@ -43,7 +43,7 @@ public final class JobRunner: Sendable {
     public let store: JobStore
     /// How this runner works.
     public let options: Options
-    private let core: RunnerCore
+    let core: RunnerCore
     private let queueNames: [String]
     private let isStarted = Mutex<Bool>(false)
     private let stopSignal = StopSignal()

@@ -47,10 +47,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             source: self, bell: store.signals.work,
             size: min(max(workers ?? usableProcessors(), 1), most))
         // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
-        places.useSlots(
-            (pool.workers.count..<RunningSlots.slotsPerSeat).map {
-                store.slots.slot(seat: seat, $0)
-            })
+        store.slots.use(seat: seat, upTo: pool.workers.count)
+        places.useSlots(store.slots, seat: seat, from: pool.workers.count)
         marksCrashes = installsCrashHandler
         if installsCrashHandler { petiole_install_crash_handler() }
     }
@@ -190,74 +188,4 @@ final class Stoppables: Sendable {
     func stopAll() {
         for stop in stops.withLock({ Array($0.values) }) { stop() }
     }
-}
-
-/// The places of asynchronous attempts in flight, each with a slot of `running`.
-final class AsyncPlaces: Sendable {
-    let limit: Int
-    private struct State {
-        var inFlight = 0
-        /// Begun and not ended: those in flight, and those that wait for other jobs.
-        var begun = 0
-        var slots: [AttemptSlot] = []
-    }
-    private let state = Mutex(State())
-    private let idleWord = SharedWord()
-
-    init(limit: Int) { self.limit = limit }
-
-    func useSlots(_ slots: [AttemptSlot]) { state.withLock { $0.slots = slots } }
-
-    var hasRoom: Bool { state.withLock { $0.inFlight < limit && !$0.slots.isEmpty } }
-
-    /// Takes a place and a slot; nil when there is none.
-    func take() -> AttemptSlot? {
-        state.withLock { state in
-            guard state.inFlight < limit, let slot = state.slots.popLast() else { return nil }
-            state.inFlight += 1
-            state.begun += 1
-            return slot
-        }
-    }
-
-    /// Gives both back.
-    func give(_ slot: AttemptSlot) {
-        let isIdle = state.withLock { state in
-            state.inFlight -= 1
-            state.begun -= 1
-            state.slots.append(slot)
-            return state.begun == 0
-        }
-        if isIdle {
-            idleWord.add(1)
-            idleWord.wakeAll()
-        }
-    }
-
-    /// A job that waits for another is not in flight. It keeps its slot, so the number of those is what bounds them.
-    func leave() { state.withLock { $0.inFlight -= 1 } }
-    func comeBack() { state.withLock { $0.inFlight += 1 } }
-
-    /// Blocks the thread until no asynchronous attempt is left, or until a deadline in nanoseconds of real time.
-    func waitUntilIdle(deadline: Int64) -> Bool {
-        while true {
-            let turn = idleWord.value
-            if state.withLock({ $0.begun == 0 }) { return true }
-            if !idleWord.wait(while: turn, until: deadline) {
-                return state.withLock { $0.begun == 0 }
-            }
-        }
-    }
-}
-
-/// The place of the asynchronous attempt that the current task is part of.
-struct AsyncPlace: Sendable {
-    @TaskLocal static var current: AsyncPlace?
-    let core: RunnerCore
-
-    func leave() {
-        core.places.leave()
-        core.pool.lookAgain()
-    }
-    func comeBack() { core.places.comeBack() }
 }

@@ -10,8 +10,8 @@ import PetioleStorage
 /// The store's file `running`: a slot for each attempt in flight, written before the job starts, without a system call.
 /// It outlives a process (it is in the page cache), and need not outlive the machine: after a restart nothing runs.
 ///
-/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 1,024 on a word of each seat, 16 bytes apart: see
-/// ``Answer``), then 64 seats of 256 slots of 64 bytes. A runner process takes a seat by a
+/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 1,024 on 16 bytes of each seat: a word for ``Answer``, and below
+/// which index its slots have been used), then 64 seats of 1,024 slots of 64 bytes. A runner process takes a seat by a
 /// lock byte; a seat whose byte is free belongs to nobody, and what stands in its slots was running when its owner died.
 ///
 /// | at | size | slot |
@@ -29,7 +29,7 @@ import PetioleStorage
 /// | 56 | 8 | the job that was asked to stop |
 final class RunningSlots: Sendable {
     static let seatCount = 64
-    static let slotsPerSeat = 256
+    static let slotsPerSeat = 1_024
     static let slotSize = 64
     static let headerSize = 4_096
     static let fileSize = headerSize + seatCount * slotsPerSeat * slotSize
@@ -46,6 +46,22 @@ final class RunningSlots: Sendable {
         return AttemptSlot(file.base + offset)
     }
 
+    /// How many slots of a seat may ever have been used: the others need not be looked at.
+    func used(seat: Int) -> Int {
+        min(Int(petiole_load_sequential_u32(usedWord(seat))), Self.slotsPerSeat)
+    }
+
+    /// Says that slots below `count` may be used. For the owner of the seat alone, one thread at a time, before the first
+    /// use: who reads the slots behind the fence that follows a publication sees this too.
+    func use(seat: Int, upTo count: Int) {
+        if used(seat: seat) < count { petiole_store_u32(usedWord(seat), UInt32(count)) }
+    }
+
+    private func usedWord(_ seat: Int) -> UnsafeMutableRawPointer {
+        precondition(seat < Self.seatCount, "no such seat")
+        return file.base + 1_024 + seat * 16 + 4
+    }
+
     /// The jobs that slots name now.
     func jobs() -> Set<UInt64> {
         var jobs: Set<UInt64> = []
@@ -56,7 +72,7 @@ final class RunningSlots: Sendable {
     /// The slot that names a job, if any.
     func slot(of id: UInt64) -> AttemptSlot? {
         for seat in 0..<Self.seatCount {
-            for index in 0..<Self.slotsPerSeat {
+            for index in 0..<used(seat: seat) {
                 let slot = slot(seat: seat, index)
                 if slot.job == id { return slot }
             }
@@ -72,7 +88,7 @@ final class RunningSlots: Sendable {
 
     /// What runs, or ran when its owner died, in a seat.
     func occupied(seat: Int) -> [AttemptSlot] {
-        (0..<Self.slotsPerSeat).map { slot(seat: seat, $0) }.filter { $0.job != 0 }
+        (0..<used(seat: seat)).map { slot(seat: seat, $0) }.filter { $0.job != 0 }
     }
 
     /// The mark of the boot in which the slots were written.
@@ -84,7 +100,8 @@ final class RunningSlots: Sendable {
     func clearAll() {
         for seat in 0..<Self.seatCount {
             answer(seat: seat).give(0)
-            for index in 0..<Self.slotsPerSeat { slot(seat: seat, index).clear() }
+            for index in 0..<used(seat: seat) { slot(seat: seat, index).clear() }
+            petiole_store_u32(usedWord(seat), 0)
         }
     }
 

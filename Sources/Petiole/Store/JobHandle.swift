@@ -25,11 +25,16 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
     ///
     /// Inside an ``AsyncJob`` the waiting job gives up its place among those in flight.
     /// - Throws: ``JobError`` for every end but success, and at once when the job keeps no result; `CancellationError` when the
-    ///   waiting task is cancelled.
+    ///   waiting task is cancelled; ``RunnerError/tooManyWaiting(limit:)`` inside an ``AsyncJob`` when so many wait already
+    ///   (some 950 a runner) that nobody would be left to run what they wait for: a job that lets this error through is
+    ///   postponed for about a second, and the attempt is not counted.
     public var result: Output {
         get async throws {
+            if let end = store.endIfThere(id) {
+                return try end.flatMap { Result { try read() } }.get()
+            }
             let place = AsyncPlace.current
-            place?.leave()
+            try place?.leave()
             defer { place?.comeBack() }
             try await store.awaitEnd(of: id)
             return try read()

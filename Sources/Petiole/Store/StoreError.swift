@@ -46,6 +46,7 @@ public enum StoreError: Error, Sendable, Equatable {
             self = .full(path: path, used: usage?.usedBytes ?? 0, limit: limit ?? 0)
         case .diskFull: self = .diskFull(path: path)
         case .readersFull: self = .tooManyReaders(path: path)
+        case .closed: self = .closed(path: path, reason: "this process closed it")
         case .damaged(let what): self = .damaged(path: path, reason: what)
         case .tableMissing(let name):
             self = .damaged(path: path, reason: "it has no table \"\(name)\"")

@@ -29,6 +29,37 @@ private enum Bytes: RawJob {
         }
     }
 
+    @Test("what is submitted after the end is answered, also when it comes while the thread ends")
+    func afterTheEnd() async throws {
+        for _ in 0..<50 {
+            let directory = try TestDirectory()
+            defer { directory.remove() }
+            let store = try directory.open()
+            let writer = store.open.writer
+            async let ended: Void = onThread("test-stop") { writer.stop() }
+            var answers: [Task<Void, Never>] = []
+            for _ in 0..<20 {
+                answers.append(
+                    Task {
+                        await withCheckedContinuation { continuation in
+                            writer.submit(
+                                OperationSubmission { (_, _) throws(StorageError) in
+                                } completion: { error in
+                                    #expect(error == nil || error == .closed)
+                                    continuation.resume()
+                                })
+                        }
+                    })
+            }
+            for answer in answers { await answer.value }
+            try await ended
+            await #expect(throws: StoreError.self) {
+                try await store.open.perform { (_, _) throws(StorageError) in }
+            }
+            store.close()
+        }
+    }
+
     @Test(
         "what came while a commit was under way is committed together, in the order in which it came"
     )

@@ -127,7 +127,8 @@ private struct Strict: Job {
             try await makeRunner(store, [fail]).run {
                 try await store.untilWaiting(job.id, attempts: 1)
                 let queue = try #require(try store.queueRows().first)
-                let slot = store.open.slots.slot(seat: 63, 255)
+                store.open.slots.use(seat: 63, upTo: 1)
+                let slot = store.open.slots.slot(seat: 63, 0)
                 slot.prepare(
                     queue: queue.record.id, epoch: queue.record.epoch, attempt: 1, flags: 0)
                 slot.publish(job.id.rawValue, startedAt: 1)

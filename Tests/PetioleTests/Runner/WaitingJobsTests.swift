@@ -21,6 +21,28 @@ private struct AsyncSum: AsyncJob {
     }
 }
 
+/// Awaits several jobs from tasks of its own.
+private struct Fan: AsyncJob {
+    var width: Int
+    func run(_ context: JobContext) async throws -> Int {
+        let jobs = try await context.store.enqueue(
+            contentsOf: (0..<width).map { _ in AsyncSum(depth: 0) })
+        return try await withThrowingTaskGroup(of: Int.self) { group in
+            for job in jobs { group.addTask { try await job.result } }
+            return try await group.reduce(0, +)
+        }
+    }
+}
+
+/// Holds its place until a test opens the gate.
+private struct Held: AsyncJob {
+    static let gate = Gate()
+    func run(_ context: JobContext) async throws -> Int {
+        await Self.gate.wait()
+        return 1
+    }
+}
+
 private struct WhereAmI: AsyncJob {
     func run(_ context: JobContext) async throws -> [Bool] {
         var places: [Bool] = []
@@ -76,6 +98,48 @@ extension JobStore {
                 let jobs = try await store.enqueue(
                     contentsOf: (0..<100).map { _ in AsyncSum(depth: 0) })
                 for job in jobs { #expect(try await job.result == 1) }
+            }
+        }
+    }
+
+    @Test("more jobs than a runner has slots wait for others, and all come to their end")
+    func moreThanSlots() async throws {
+        try await withStore { store in
+            let runner = try makeRunner(store, jobs: [AsyncSum.self]) { $0.asyncLimit = 8 }
+            let parents = RunningSlots.slotsPerSeat + 200
+            let jobs = try await store.enqueue(
+                contentsOf: (0..<parents).map { _ in AsyncSum(depth: 1) })
+            try await runner.run { for job in jobs { try await expectEqual(job.result, 2) } }
+            #expect(try store.counts().retries == 0)
+            #expect(try store.history(of: jobs[parents - 1].id).isEmpty)
+            expectSound(store)
+        }
+    }
+
+    @Test("several tasks of one job that wait give up one place, and take it back once")
+    func waitsAtOnce() async throws {
+        try await withStore { store in
+            let runner = try makeRunner(store, jobs: [Fan.self, AsyncSum.self]) {
+                $0.asyncLimit = 2
+            }
+            try await runner.run {
+                for _ in 0..<10 { try await expectEqual(store.enqueue(Fan(width: 20)).result, 20) }
+            }
+            #expect(runner.core.places.inFlight == 0)
+            #expect(runner.core.places.begun == 0)
+        }
+    }
+
+    @Test("jobs on threads go on while asynchronous ones hold all places")
+    func placesHeld() async throws {
+        try await withStore { store in
+            let quick = JobClosure("quick") { (number: Int, _) in number }
+            let runner = try makeRunner(store, [quick], jobs: [Held.self]) { $0.asyncLimit = 1 }
+            try await runner.run {
+                let held = try await store.enqueue(contentsOf: (0..<10).map { _ in Held() })
+                for job in try await store.numbers("quick", [1, 2, 3]) { _ = try await job.result }
+                Held.gate.open()
+                for job in held { _ = try await job.result }
             }
         }
     }
