@@ -98,8 +98,10 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
 
     /// Gives the element a place. False means full (or as good as: the pop of the oldest is still
     /// under way).
-    @inlinable
-    package func push(_ element: Element) -> Bool {
+    package func push(_ element: Element) -> Bool { put(element) }
+
+    @inline(__always)
+    private func put(_ element: Element) -> Bool {
         // Relaxed: a stale tail is found out by the slot's turn or by the compare-and-swap.
         var position = unsafe tail.pointee.load(ordering: .relaxed)
         while true {
@@ -130,8 +132,10 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
 
     /// Takes the oldest element. Nil means empty (or as good as: the push of the oldest is still
     /// under way).
-    @inlinable
-    package func pop() -> Element? {
+    package func pop() -> Element? { take() }
+
+    @inline(__always)
+    private func take() -> Element? {
         // Relaxed: a stale head is found out by the slot's turn or by the compare-and-swap.
         var position = unsafe head.pointee.load(ordering: .relaxed)
         while true {
@@ -186,4 +190,17 @@ package final class Ring<Element: BitwiseCopyable & Sendable>: @unchecked Sendab
             ? (position & ~(lapLength &- 1)) &+ lapLength
             : position &+ 1
     }
+}
+
+// The bodies of `package` functions do not reach other modules (Swift 6.3), and a generic one costs some 100 ns of
+// metadata look-ups there. These are compiled here, for what other modules put into a ring.
+
+extension Ring where Element == UInt {
+    package func push(_ element: UInt) -> Bool { put(element) }
+    package func pop() -> UInt? { take() }
+}
+
+extension Ring where Element == Ticket {
+    package func push(_ element: Ticket) -> Bool { put(element) }
+    package func pop() -> Ticket? { take() }
 }

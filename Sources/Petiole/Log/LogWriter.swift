@@ -99,6 +99,7 @@ final class LogWriter: Sendable {
         var before = bufferedBytes.load(ordering: .relaxed)
         while true {
             guard before + byteCount <= byteBound || before == 0 else { return false }
+            // Relaxed: as above.
             let result = bufferedBytes.weakCompareExchange(
                 expected: before, desired: before + byteCount, ordering: .relaxed)
             if result.exchanged { break }

@@ -55,7 +55,8 @@ struct AsyncAttempt: Sendable {
         let now = petiole_real_time()
         var outcome = OutcomeEntry(
             state: .succeeded, codec: 0, attempt: UInt16(clamping: attempt),
-            startedAt: startedAt / 1_000, runMicroseconds: (now - startedAt) / 1_000)
+            startedAt: startedAt / 1_000 + core.store.clock.shift,
+            runMicroseconds: (now - startedAt) / 1_000)
         var result: [UInt8] = []
         var transition: Transition?
         var isLeft = false
@@ -85,7 +86,7 @@ struct AsyncAttempt: Sendable {
             switch step {
             case .retry(let delay):
                 let item = AttemptHistory.Item(
-                    attempt: attempt, startedAt: startedAt / 1_000,
+                    attempt: attempt, startedAt: startedAt / 1_000 + core.store.clock.shift,
                     runMicroseconds: (now - startedAt) / 1_000, failure: failure)
                 transition = Transition(
                     id: id, priority: priority,

@@ -48,6 +48,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// Real time in nanoseconds, read at the end of the last attempt.
     @exclusivity(unchecked) private var now: Int64 = 0
+    /// How far the store's clock is ahead of it, in microseconds.
+    @exclusivity(unchecked) private var shift: Int64 = 0
 
     struct Gathered: ~Copyable {
         var outcomes = OutcomeBlockBuilder(capacity: 0)
@@ -109,6 +111,7 @@ final class AttemptLoop: @unchecked Sendable {
             petiole_set_crash_word(slot.flagsWord.assumingMemoryBound(to: UInt32.self))
         }
         now = petiole_real_time()
+        shift = store.clock.shift
         let begun = now
         var attempts = 0
         var entry: JobEntry?
@@ -311,7 +314,7 @@ final class AttemptLoop: @unchecked Sendable {
                 OutcomeEntry(
                     state: .succeeded,
                     codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
-                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000,
+                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
                     runMicroseconds: (now - startedAt) / 1_000),
                 history: active?.history ?? [])
         case .success(.failed(let codec, let failure)):
@@ -346,7 +349,7 @@ final class AttemptLoop: @unchecked Sendable {
         switch step {
         case .retry(let delay):
             let item = AttemptHistory.Item(
-                attempt: attempt, startedAt: startedAt / 1_000,
+                attempt: attempt, startedAt: startedAt / 1_000 + shift,
                 runMicroseconds: (now - startedAt) / 1_000, failure: failure)
             transition(
                 id, .retry(due: store.clock.now + delay, item))
@@ -359,7 +362,7 @@ final class AttemptLoop: @unchecked Sendable {
                 id,
                 OutcomeEntry(
                     state: step == .fail ? .failed : .deadLetter, codec: resultCodec ?? 0,
-                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000,
+                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
                     runMicroseconds: (now - startedAt) / 1_000),
                 history: active?.history ?? [])
         }
@@ -376,7 +379,7 @@ final class AttemptLoop: @unchecked Sendable {
             id,
             OutcomeEntry(
                 state: .deadLetter, codec: 0, attempt: UInt16(clamping: attempt),
-                startedAt: (startedAt ?? now) / 1_000,
+                startedAt: (startedAt ?? now) / 1_000 + shift,
                 runMicroseconds: (now - (startedAt ?? now)) / 1_000),
             history: active?.history ?? [])
     }
@@ -390,7 +393,7 @@ final class AttemptLoop: @unchecked Sendable {
             id,
             OutcomeEntry(
                 state: .cancelled, codec: 0, attempt: UInt16(clamping: attempt),
-                startedAt: startedAt / 1_000, runMicroseconds: (now - startedAt) / 1_000),
+                startedAt: startedAt / 1_000 + shift, runMicroseconds: (now - startedAt) / 1_000),
             history: active?.history ?? [])
     }
 
