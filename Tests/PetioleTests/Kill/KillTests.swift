@@ -4,7 +4,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Kills", .serialized, .timeLimit(.minutes(4))) struct KillTests {
+@Suite("Kills", .serialized, .timeLimit(.minutes(15))) struct KillTests {
     /// Makes the store, so that children find it, and closes it again.
     private func prepare(
         _ durability: StoreOptions.Durability = .scratch,
