@@ -99,7 +99,8 @@ import Testing
                 Thread.detachNewThread {
                     // Sequentially consistent: not worth an argument.
                     while !isDone.load(ordering: .sequentiallyConsistent) {
-                        if (try? locks.tryLock(5)) == .taken {  // An error shows in the other thread.
+                        // An error shows in the other thread.
+                        if (try? locks.tryLock(5)) == .taken {
                             locks.unlock(5)
                         }
                     }
