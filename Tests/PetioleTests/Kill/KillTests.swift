@@ -319,6 +319,49 @@ import Testing
             #expect(failures.items == [])
             expectSound(store)
         }
+
+        @Test("a command that a killed runner was just starting is ended before the next attempt")
+        func startingCommand() async throws {
+            let directory = try TestDirectory()
+            defer { directory.remove() }
+            let program = directory.path + "/program"
+            let effects = directory.path + "/effects"
+            try "#!/bin/sh\necho ran >> \(effects)\n".write(
+                toFile: program, atomically: true, encoding: .utf8)
+            chmod(program, 0o700)
+            do {
+                let store = try directory.open()
+                let command = try Command(arguments: [Array(program.utf8)])
+                _ = try await store.enqueue(
+                    commands: [JobStore.CommandRequest(command: command)],
+                    options: EnqueueOptions())
+                store.close()
+            }
+            // Who opens a file under somebody's lease waits until it is given back: here `exec` does, between the birth of the
+            // child and its becoming the program. F_SETSIG 10, F_SETLEASE 1024, F_GETLEASE 1025; SIGURG is ignored.
+            let lease = open(program, O_RDONLY | O_CLOEXEC)
+            try #require(fcntl(lease, 10, SIGURG) == 0)
+            try #require(fcntl(lease, 1024, Int32(F_WRLCK)) == 0)
+
+            let first = try Child(["commands", directory.store, "serve"])
+            #expect(try await first.line() == "serving")
+            while fcntl(lease, 1025) == Int32(F_WRLCK) { await Task.yield() }
+            let held = try #require(
+                ProcessIdentity.allPIDs().first {
+                    ProcessIdentity.info(of: $0)?.parent == first.pid
+                })
+            first.kill()
+            #expect(try await first.end() == .signal(SIGKILL))
+            #expect(ProcessIdentity.info(of: held) != nil)
+
+            let second = try Child(["commands", directory.store, "drain"])
+            #expect(try await second.line() == "serving")
+            #expect(ProcessIdentity.info(of: held) == nil, "two attempts overlap")
+            close(lease)
+            #expect(try await second.end() == .exit(0))
+            #expect(try String(contentsOfFile: effects, encoding: .utf8) == "ran\n")
+            try check(directory, [1...1])
+        }
     #endif
 
     @Test("a job that ends in another process wakes who awaits it here, and is cancelled from here")
