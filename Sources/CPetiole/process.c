@@ -14,6 +14,7 @@
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -179,7 +180,17 @@ int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
         struct prepared spawn;
         error = prepare(&spawn, lifted_request.directory, given);
         if (!error) {
+#ifdef __linux__
+            // A new process has the name of the thread that made it until it becomes its program.
+            char name[16];
+            int is_named = request->starting_name && *request->starting_name &&
+                           !prctl(PR_GET_NAME, name) && !prctl(PR_SET_NAME, request->starting_name);
+#endif
             error = search_and_start(&lifted_request, &spawn, pid);
+#ifdef __linux__
+            if (is_named)
+                prctl(PR_SET_NAME, name);
+#endif
             discard(&spawn);
         }
     }

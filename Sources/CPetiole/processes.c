@@ -49,6 +49,7 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     // The name, field 2, may hold spaces and brackets: the fields are counted from its last
     // bracket.
     const char *rest = strrchr(text, ')');
+    const char *name = strchr(text, '(');
     char state;
     int parent, group, session;
     unsigned long long start_time;
@@ -57,6 +58,12 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
                " %c %d %d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
                &state, &parent, &group, &session, &start_time) != 5)
         return ESRCH;
+    size_t name_length = name && name < rest ? (size_t)(rest - name - 1) : 0;
+    if (name_length > sizeof info->name - 1)
+        name_length = sizeof info->name - 1;
+    if (name_length)
+        memcpy(info->name, name + 1, name_length);
+    info->name[name_length] = 0;
     info->start_time = start_time;
     info->parent = parent;
     info->group = group;
@@ -139,6 +146,7 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     info->session = getsid(pid);
     info->user = bsd.pbi_uid;
     info->has_ended = bsd.pbi_status == SZOMB;
+    info->name[0] = 0;
     return 0;
 }
 

@@ -30,6 +30,20 @@ import Testing
         #expect(!tool.exists(".petiole"))
     }
 
+    @Test("a line that computes with the input is refused, and what it is told to write works")
+    func arithmetic() throws {
+        let input = "a[$(touch pwned)]"
+        let end = try tool.run("run", "echo $(({}+1))", ":::", "5", input)
+        #expect(end.status == 64)
+        #expect(end.errorOutput.hasPrefix("petiole: {} stands inside $(( ))"))
+        #expect(!tool.exists(".petiole"))
+        let computed = try tool.run("run", "-j1", "echo $(expr {} + 1)", ":::", "5")
+        #expect(computed.output == "6\n")
+        #expect(computed.status == 0)
+        _ = try tool.run("run", "-j1", "echo $(expr {} + 1)", ":::", input)
+        #expect(!tool.exists("pwned"))
+    }
+
     @Test("a run without a command, and unknown options, are wrong usage")
     func usage() throws {
         #expect(try tool.run("run", ":::", "a").status == 64)

@@ -20,9 +20,34 @@ import Testing
             ),
             ("wc -l", #"wc -l "${PETIOLE_INPUT}""#),
             ("echo 'open {}", #"echo 'open '"${PETIOLE_INPUT}"'"#),
+            ("echo $((1 + 2)) {}", #"echo $((1 + 2)) "${PETIOLE_INPUT}""#),
+            (
+                #"echo $(( $(wc -l <{}) + (1) )) {}"#,
+                #"echo $(( $(wc -l <"${PETIOLE_INPUT}") + (1) )) "${PETIOLE_INPUT}""#
+            ),
+            ("echo $((cat {}) | wc -l)", #"echo $((cat "${PETIOLE_INPUT}") | wc -l)"#),
+            ("((echo) ; cat {})", #"((echo) ; cat "${PETIOLE_INPUT}")"#),
+            (#"echo \$(({}"#, #"echo \$(("${PETIOLE_INPUT}""#),
+            ("awk '{ print $((1)) }' {}", #"awk '{ print $((1)) }' "${PETIOLE_INPUT}""#),
+            ("echo $[1] {}", #"echo $[1] "${PETIOLE_INPUT}""#),
         ])
-    func places(template: String, line: String) {
-        #expect(String(decoding: ShellTemplate(Array(template.utf8)).line, as: UTF8.self) == line)
+    func places(template: String, line: String) throws {
+        let shell = try ShellTemplate(Array(template.utf8))
+        #expect(String(decoding: shell.line, as: UTF8.self) == line)
+    }
+
+    @Test(
+        "a line in which a shell would compute with the input is refused",
+        arguments: [
+            "echo $(({}+1))", "echo $(( 1 + {} ))", #"echo "$(( {} * 2 ))""#,
+            #"echo $(( "{}" ))"#, "echo $(( (1 + {}) * 2 ))", "echo $(( '{}' ))",
+            "x=$(echo $(({})))", "echo $(( 1 + {}", "(( {} > 3 )) && echo", "echo $[{} + 1]",
+            "echo $[a[{}]]", "echo `echo $(({}))`",
+        ])
+    func arithmetic(template: String) throws {
+        let failure = #expect(throws: Failure.self) { try ShellTemplate(Array(template.utf8)) }
+        #expect(failure?.status == 64)
+        #expect(failure?.message.contains("petiole run 'echo $(expr {} + 1)'") == true)
     }
 
     /// What shells, terminals and careless quoting stumble over.

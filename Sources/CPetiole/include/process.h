@@ -15,6 +15,9 @@ struct petiole_spawn_request {
     /// The child's working directory, or -1 for this process's.
     int directory;
     int input, output, error;
+    /// NULL or empty, or at most 15 bytes: the child's name until it becomes its program, see
+    /// `petiole_process_info`. Linux alone.
+    const char *_Nullable starting_name;
 };
 
 /// Starts a child in a process group of its own, with no signal blocked, every disposition default
@@ -79,6 +82,9 @@ struct petiole_process_info {
     pid_t parent, group, session;
     uid_t user;
     int has_ended;
+    /// The name of its first thread: that of the thread which started it, then, once it has become
+    /// another program, that program's. Empty on macOS.
+    char name[16];
 };
 /// Returns 0, or an errno: ESRCH if there is no such process.
 int petiole_process_info(pid_t pid, struct petiole_process_info *_Nonnull info);

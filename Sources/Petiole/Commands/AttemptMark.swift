@@ -28,5 +28,15 @@ package struct AttemptMark: Sendable, Equatable, Hashable, CustomStringConvertib
         self.attempt = attempt
     }
 
+    /// What a child of a store's runner is called before it has become its program, and so has the
+    /// mark: 15 bytes at most. Linux takes no more for a name.
+    static func startingName(storeID: String) -> String { "ptl" + storeID.utf8Suffix(12) }
+
     package var description: String { "\(storeID):\(job):\(attempt)" }
+}
+
+extension String {
+    fileprivate func utf8Suffix(_ count: Int) -> String {
+        String(decoding: utf8.suffix(count), as: UTF8.self)
+    }
 }

@@ -254,12 +254,15 @@ extension ChildProcess {
 
         var arguments = SpawnArguments(command, mark: mark)
         var pid: pid_t = -1
-        let code = arguments.withPointers { arguments, environment in
-            var request = petiole_spawn_request(
-                arguments: arguments, environment: environment, directory: directoryNumber,
-                input: inputNumber, output: output.writing.number,
-                error: errorOutput.writing.number)
-            return petiole_spawn(&request, &pid)
+        let outputs = (output.writing.number, errorOutput.writing.number)
+        let name = mark.map { AttemptMark.startingName(storeID: $0.storeID) } ?? ""
+        let code = name.withCString { name in
+            arguments.withPointers { arguments, environment in
+                var request = petiole_spawn_request(
+                    arguments: arguments, environment: environment, directory: directoryNumber,
+                    input: inputNumber, output: outputs.0, error: outputs.1, starting_name: name)
+                return petiole_spawn(&request, &pid)
+            }
         }
         guard code == 0 else {
             throw error(code, command, byteCount: arguments.byteCount)

@@ -60,6 +60,46 @@ package enum Leftovers {
         return found
     }
 
+    /// Ends the children of dead runners that have not become their programs yet, and waits for their
+    /// end. Called before ``find(storeID:)``.
+    ///
+    /// Between its birth and `exec` a child shares its parent's memory, and so shows the runner's
+    /// environment, without the mark. It is no member of its own group yet either, and goes on when
+    /// the runner is killed. What it has from its birth on is the name of the thread that made it,
+    /// which that thread takes for the time of the call, and which `exec` replaces after the memory:
+    ///
+    ///     | child                    | name     | mark in its environment | found     |
+    ///     |--------------------------|----------|-------------------------|-----------|
+    ///     | born                     | starting | no                      | here      |
+    ///     | has its new memory       | starting | yes                     | here      |
+    ///     | has become its program   | its own  | yes                     | by `find` |
+    ///
+    /// An owner that died makes no more children, and the states only go downwards; so whom this
+    /// look misses, because he has become his program, the later look at environments finds. On
+    /// macOS `posix_spawn` makes the child in one call of the kernel, with its program's memory.
+    ///
+    /// A lock that the child inherits and `exec` drops would tell the same; but all descriptors are
+    /// closed before `exec`, and who waited for such a lock would wait for the disk that the program
+    /// is read from.
+    /// - Parameter parents: living runners of the store. Their children are theirs.
+    /// - Source: Linux, kernel/fork.c, dup_task_struct; fs/exec.c, begin_new_exec.
+    package static func endStarting(storeID: String, parents: Set<pid_t>) {
+        #if os(Linux)
+            let name = AttemptMark.startingName(storeID: storeID)
+            let own = getpid()
+            let user = geteuid()
+            let starting: [ProcessIdentity] = ProcessIdentity.allPIDs().compactMap { pid in
+                guard pid != own, let info = ProcessIdentity.info(of: pid), info.user == user,
+                    info.hasName(name), !parents.contains(info.parent)
+                else { return nil }
+                return ProcessIdentity(pid: pid, startTime: info.start_time)
+            }
+            // No softer signal: it has run nothing of its program yet.
+            for process in starting { process.signal(SIGKILL) }
+            _ = ProcessIdentity.awaitEnds(starting, until: nil)
+        #endif
+    }
+
     /// Ends the child that a slot names, and its group with it, and waits for their end. Does
     /// nothing if that process is gone; members of its group that outlived it are found by their
     /// mark.
@@ -163,5 +203,11 @@ package enum Leftovers {
             return AttemptMark(String(decoding: entry.dropFirst(name), as: UTF8.self))
         }
         return nil
+    }
+}
+
+extension petiole_process_info {
+    fileprivate func hasName(_ wanted: String) -> Bool {
+        withUnsafeBytes(of: name) { $0.prefix { $0 != 0 }.elementsEqual(wanted.utf8) }
     }
 }

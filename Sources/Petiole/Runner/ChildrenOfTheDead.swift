@@ -4,8 +4,8 @@
     import Glibc
 #endif
 
-/// Ends and awaits what a dead runner's commands left running: what its slots name, and what carries the mark of an attempt
-/// whose job no living runner has in a slot.
+/// Ends and awaits what a dead runner's commands left running: what its slots name, what it was just starting, and what
+/// carries the mark of an attempt whose job no living runner has in a slot.
 enum ChildrenOfTheDead {
     static func end(
         _ named: [(pid: pid_t, startTime: UInt64, group: pid_t)], _ store: OpenStore
@@ -14,9 +14,18 @@ enum ChildrenOfTheDead {
             Leftovers.endAndAwait(
                 pid: child.pid, startTime: child.startTime, processGroup: child.group)
         }
+        Leftovers.endStarting(storeID: store.mark, parents: livingRunners(store))
         let living = livingJobs(store)
         let left = Leftovers.find(storeID: store.mark).filter { !living.contains($0.mark.job) }
         if !left.isEmpty { Leftovers.endAndAwait(all: left) }
+    }
+
+    /// Nobody becomes one meanwhile: that takes the recovery byte, which the caller holds.
+    private static func livingRunners(_ store: OpenStore) -> Set<pid_t> {
+        Set(
+            (0..<RunningSlots.seatCount).compactMap {
+                store.locks.holder(of: StoreFormat.seatLock($0))
+            })
     }
 
     /// Jobs that runners which are alive have in their slots: their children are nobody else's business.

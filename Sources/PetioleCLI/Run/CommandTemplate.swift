@@ -30,7 +30,7 @@ struct CommandTemplate {
         self.words = words
         self.directory = directory
         if words.count == 1, !Self.isProgramName(first) {
-            form = .shell(ShellTemplate(first))
+            form = .shell(try ShellTemplate(first))
         } else {
             form = .words(words)
         }

@@ -11,15 +11,29 @@
 /// | in double quotes | `${PETIOLE_INPUT}` |
 /// | in single quotes | `'"${PETIOLE_INPUT}"'`, which ends the quotes and begins them anew |
 ///
+/// | in `$(( ))`, `(( ))`, `$[ ]` | nothing: the line is refused |
+///
+/// A shell computes there, with no quotes allowed, and bash computes what a variable expands to as well: the input
+/// `a[$(reboot)]` would run a command. Nor is a variable that was set to the input any safer there, so the line must let a
+/// program compute, as `expr` does.
+///
 /// Were a place misread (a here-document is), the input would get quotes that it should not have, or be split at its blanks.
 struct ShellTemplate {
     static let variable = "PETIOLE_INPUT"
     /// The line as the shell gets it, the same for each input.
     let line: [UInt8]
 
-    init(_ template: [UInt8]) {
+    init(_ template: [UInt8]) throws {
         var scanner = Scanner(template)
         scanner.scan()
+        if let opening = scanner.arithmetic {
+            let closing = opening == "$[" ? "]" : "))"
+            throw Failure.usage(
+                """
+                {} stands inside \(opening) \(closing), where a shell could run what an input says
+                let a program compute with it, as in: petiole run 'echo $(expr {} + 1)'; nothing was enqueued
+                """)
+        }
         if scanner.references == 0 {
             // As with words: an input without a place goes to the end.
             scanner.result += Array(" \"${\(Self.variable)}\"".utf8)
@@ -33,6 +47,8 @@ struct ShellTemplate {
         /// Inside `$(`, with the number of parentheses open in it.
         case substitution(Int)
         case backticks
+        /// Between what opened it and as many closing brackets as are open in it.
+        case arithmetic(String, Int)
     }
 
     private struct Scanner {
@@ -41,12 +57,19 @@ struct ShellTemplate {
         var places: [Place] = [.plain]
         var result: [UInt8] = []
         var references = 0
+        /// How the arithmetic begins that a `{}` stands in, if one does.
+        var arithmetic: String?
 
         init(_ template: [UInt8]) { self.template = template }
 
         mutating func scan() {
             while index < template.count {
                 let byte = template[index]
+                if let opening = arithmeticOpening {
+                    for _ in opening.utf8 { take() }
+                    places.append(.arithmetic(opening, opening == "$[" ? 1 : 2))
+                    continue
+                }
                 if byte == UInt8(ascii: "{"), next == UInt8(ascii: "}") {
                     refer(quoted: isInDoubleQuotes ? "" : "\"")
                     index += 2
@@ -75,6 +98,41 @@ struct ShellTemplate {
             index == 0 || " \t\n;&|(".utf8.contains(template[index - 1])
         }
 
+        // MARK: Arithmetic
+
+        /// What begins an arithmetic expression here, if anything does. `((` does where a command may begin, and is two
+        /// parentheses elsewhere.
+        private var arithmeticOpening: String? {
+            if starts(with: "$[") { return "$[" }
+            if starts(with: "$((") { return isComputed(from: index + 3) ? "$((" : nil }
+            if !isInDoubleQuotes, starts(with: "(("), isAtWordStart {
+                return isComputed(from: index + 2) ? "((" : nil
+            }
+            return nil
+        }
+
+        private func starts(with text: String) -> Bool {
+            template[index...].starts(with: text.utf8)
+        }
+
+        /// Whether two parentheses that were opened together are closed together; else they are a subshell in another or in
+        /// a `$( )`. One that is never closed is taken for arithmetic.
+        private func isComputed(from start: Int) -> Bool {
+            var depth = 2
+            for at in start..<template.count {
+                switch template[at] {
+                case UInt8(ascii: "("): depth += 1
+                case UInt8(ascii: ")"):
+                    depth -= 1
+                    if depth == 1 {
+                        return at + 1 < template.count && template[at + 1] == UInt8(ascii: ")")
+                    }
+                default: break
+                }
+            }
+            return true
+        }
+
         private mutating func take() {
             result.append(template[index])
             index += 1
@@ -82,6 +140,9 @@ struct ShellTemplate {
 
         private mutating func refer(quoted quote: String) {
             references += 1
+            // Quotes make no difference to what is computed.
+            let place = places.last { if case .doubleQuotes = $0 { false } else { true } }
+            if case .arithmetic(let opening, _) = place { arithmetic = opening }
             result += Array("\(quote)${\(ShellTemplate.variable)}\(quote)".utf8)
         }
 
@@ -107,6 +168,16 @@ struct ShellTemplate {
             case (UInt8(ascii: ")"), .substitution(let depth)):
                 if depth > 1 {
                     places[places.count - 1] = .substitution(depth - 1)
+                } else {
+                    places.removeLast()
+                }
+            case (UInt8(ascii: "("), .arithmetic(let opening, let depth)) where opening != "$[",
+                (UInt8(ascii: "["), .arithmetic(let opening, let depth)) where opening == "$[":
+                places[places.count - 1] = .arithmetic(opening, depth + 1)
+            case (UInt8(ascii: ")"), .arithmetic(let opening, let depth)) where opening != "$[",
+                (UInt8(ascii: "]"), .arithmetic(let opening, let depth)) where opening == "$[":
+                if depth > 1 {
+                    places[places.count - 1] = .arithmetic(opening, depth - 1)
                 } else {
                     places.removeLast()
                 }

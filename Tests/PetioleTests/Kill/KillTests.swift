@@ -275,6 +275,95 @@ import Testing
         expectSound(store)
     }
 
+    #if os(Linux)
+        /// How many threads of all processes wait in the kernel for bytes of a store's `locks`.
+        private func waiters(_ directory: TestDirectory) throws -> Int {
+            let attributes = try FileManager.default.attributesOfItem(
+                atPath: directory.store + "/locks")
+            let inode = try #require(attributes[.systemFileNumber] as? UInt64)
+            return try String(contentsOfFile: "/proc/locks", encoding: .utf8)
+                .split(separator: "\n").count { $0.contains("->") && $0.contains(":\(inode) ") }
+        }
+
+        @Test(
+            "two processes that each run a queue and stand by for the other's wait without a deadlock"
+        )
+        func crossedStandbys() async throws {
+            let directory = try await prepare()
+            defer { directory.remove() }
+            let store = try directory.open()
+            defer { store.close() }
+            let here = JobClosure("on-a", queue: "a") { (number: Int, _) in number }
+            let there = JobClosure("on-b", queue: "b") { (number: Int, _) in -number }
+            let standby = try makeRunner(store, [there]) { $0.whenOwned = .standby }
+            let failures = Trace<String>()
+            try await makeRunner(store, [here]).run {
+                let child = try Child(["crossed", directory.store])
+                #expect(try await child.line() == "runs b")
+                while try waiters(directory) < 1 { await Task.yield() }
+                // To the kernel, which looks at processes, this wait closes a circle.
+                let standing = Task {
+                    do {
+                        try await standby.run {
+                            let job = try await store.numbers(
+                                "on-b", [7], options: EnqueueOptions(queue: "b"))[0]
+                            try await expectEqual(job.result, -7)
+                        }
+                    } catch { failures.add("\(error)") }
+                }
+                while try waiters(directory) < 2, failures.items.isEmpty { await Task.yield() }
+                child.kill()
+                #expect(try await child.end() == .signal(SIGKILL))
+                await standing.value
+            }
+            #expect(failures.items == [])
+            expectSound(store)
+        }
+
+        @Test("a command that a killed runner was just starting is ended before the next attempt")
+        func startingCommand() async throws {
+            let directory = try TestDirectory()
+            defer { directory.remove() }
+            let program = directory.path + "/program"
+            let effects = directory.path + "/effects"
+            try "#!/bin/sh\necho ran >> \(effects)\n".write(
+                toFile: program, atomically: true, encoding: .utf8)
+            chmod(program, 0o700)
+            do {
+                let store = try directory.open()
+                let command = try Command(arguments: [Array(program.utf8)])
+                _ = try await store.enqueue(
+                    commands: [JobStore.CommandRequest(command: command)],
+                    options: EnqueueOptions())
+                store.close()
+            }
+            // Who opens a file under somebody's lease waits until it is given back: here `exec` does, between the birth of the
+            // child and its becoming the program. F_SETSIG 10, F_SETLEASE 1024, F_GETLEASE 1025; SIGURG is ignored.
+            let lease = open(program, O_RDONLY | O_CLOEXEC)
+            try #require(fcntl(lease, 10, SIGURG) == 0)
+            try #require(fcntl(lease, 1024, Int32(F_WRLCK)) == 0)
+
+            let first = try Child(["commands", directory.store, "serve"])
+            #expect(try await first.line() == "serving")
+            while fcntl(lease, 1025) == Int32(F_WRLCK) { await Task.yield() }
+            let held = try #require(
+                ProcessIdentity.allPIDs().first {
+                    ProcessIdentity.info(of: $0)?.parent == first.pid
+                })
+            first.kill()
+            #expect(try await first.end() == .signal(SIGKILL))
+            #expect(ProcessIdentity.info(of: held) != nil)
+
+            let second = try Child(["commands", directory.store, "drain"])
+            #expect(try await second.line() == "serving")
+            #expect(ProcessIdentity.info(of: held) == nil, "two attempts overlap")
+            close(lease)
+            #expect(try await second.end() == .exit(0))
+            #expect(try String(contentsOfFile: effects, encoding: .utf8) == "ran\n")
+            try check(directory, [1...1])
+        }
+    #endif
+
     @Test("a job that ends in another process wakes who awaits it here, and is cancelled from here")
     func acrossProcesses() async throws {
         let directory = try await prepare()
