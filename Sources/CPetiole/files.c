@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #ifdef __linux__
 #include <sys/vfs.h>
@@ -29,6 +30,25 @@ int petiole_lock_byte(int file, int64_t offset, int wait) {
         return errno == EACCES ? EAGAIN : errno;
     }
     return 0;
+}
+
+int petiole_await_byte(int file, int64_t offset) {
+#ifdef F_OFD_SETLKW
+    struct flock lock = byte_at(offset, F_RDLCK);
+    while (fcntl(file, F_OFD_SETLKW, &lock)) {
+        if (errno != EINTR)
+            return errno;
+    }
+    lock.l_type = F_UNLCK;
+    return fcntl(file, F_OFD_SETLK, &lock) ? errno : 0;
+#else
+    // No other wait in the kernel: looked at again a hundredth of a second later.
+    (void)file;
+    (void)offset;
+    struct timespec pause = {0, 10000000};
+    nanosleep(&pause, NULL);
+    return 0;
+#endif
 }
 
 int petiole_unlock_byte(int file, int64_t offset) {

@@ -255,6 +255,73 @@ import Synchronization
         }
     }
 
+    /// Pages inside the file that the next write transaction may take, counted in runs of at least `length` pages, since a
+    /// long value needs pages that lie together.
+    ///
+    /// LMDB takes a page again when the transaction that freed it is older than the oldest open view of any process, and
+    /// older than the last commit, which must stay whole until the next one is.
+    /// - Parameters:
+    ///   - bound: no more pages of the free list are read than this, and those of one transaction. Cost: reads and sorts
+    ///     them, 8 bytes each.
+    ///   - afterNextCommit: counts those too that the last commit freed.
+    /// - Source: LMDB, mdb.c, mdb_page_alloc and mdb_find_oldest.
+    package func reusablePages(
+        inRunsOf length: Int, bound: Int, afterNextCommit: Bool = false
+    ) throws(StorageError) -> Int {
+        let next = usage.lastCommit + (afterNextCommit ? 1 : 0)
+        // Before our own view begins, which is as new as the last commit.
+        let oldest = min(oldestView ?? next, next)
+        var free: [UInt64] = []
+        try view { (reader) throws(StorageError) in
+            let cursor = try reader.cursor(Table(name: "", handle: 0))
+            var entry = try unsafe cursor.first()
+            // Keys are numbers of transactions, values a count and so many page numbers.
+            while let (key, value) = unsafe entry, free.count < bound, key.count == 8,
+                unsafe key.littleEndian(at: 0, as: UInt64.self) < UInt64(oldest),
+                value.count >= 8
+            {
+                let count = min(
+                    unsafe Int(truncatingIfNeeded: value.littleEndian(at: 0, as: UInt64.self)),
+                    value.count / 8 - 1)
+                for index in 0..<max(0, count) {
+                    free.append(unsafe value.littleEndian(at: 8 + 8 * index, as: UInt64.self))
+                }
+                unsafe entry = try unsafe cursor.next()
+            }
+        }
+        free.sort()
+        var pages = 0
+        var start = 0
+        for index in free.indices
+        where index + 1 == free.count || free[index + 1] != free[index] + 1 {
+            let run = index + 1 - start
+            if run >= length { pages += run }
+            start = index + 1
+        }
+        return pages
+    }
+
+    /// The number of the oldest commit that an open view of any process shows; nil when none is open.
+    private var oldestView: Int? {
+        // One line a reader: pid, thread, number of the commit or "-". LMDB tells it in no other way.
+        final class Oldest { var commit: Int? }
+        let oldest = Oldest()
+        let context = unsafe Unmanaged.passUnretained(oldest).toOpaque()
+        unsafe mdb_reader_list(
+            handle,
+            { line, context in
+                guard let line = unsafe line, let context = unsafe context else { return 0 }
+                let fields = unsafe String(cString: line).split { $0 == " " || $0 == "\n" }
+                if fields.count == 3, let commit = Int(fields[2]) {
+                    let oldest = unsafe Unmanaged<Oldest>.fromOpaque(context)
+                        .takeUnretainedValue()
+                    oldest.commit = min(oldest.commit ?? commit, commit)
+                }
+                return 0
+            }, context)
+        return withExtendedLifetime(oldest) { oldest.commit }
+    }
+
     /// Writes a consistent copy into a new file while others go on; not synced.
     package func copy(to directory: String) throws(StorageError) {
         try check(unsafe mdb_env_copy(handle, directory), "mdb_env_copy")

@@ -12,6 +12,7 @@ import Petiole
 //     CrashChild stage STORE                  enqueues 24 MiB at once, and prints as above
 //     CrashChild run STORE EFFECTS WORKERS    runs what is there, then exits
 //     CrashChild serve STORE EFFECTS WORKERS  runs until it is killed; says `serving` when it owns the queue
+//     CrashChild crossed STORE                runs queue `b` and stands by for `a`; says which it runs, or why not
 //     CrashChild cancel STORE ID              cancels one job, and prints what that came to
 
 /// Writes a line with one call, so that a process that dies leaves whole lines.
@@ -92,6 +93,24 @@ case "run", "serve":
             await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
         }
     }
+case "crossed":
+    @Sendable func serve(_ queue: String, _ whenOwned: JobRunner.WhenOwned) async {
+        var running = JobRunner.Options()
+        running.workers = 1
+        running.whenOwned = whenOwned
+        let echo = JobClosure("on-\(queue)", queue: queue) { (number: Int, _) in number }
+        do {
+            try await JobRunner(store, jobs: [], closures: [echo], options: running).run {
+                say("runs \(queue)")
+                await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
+            }
+        } catch {
+            say("does not run \(queue): \(error)")
+        }
+    }
+    async let first: Void = serve("b", .fail)
+    await serve("a", .standby)
+    await first
 case "cancel":
     say("\(try await store.cancel(JobID(rawValue: UInt64(arguments[3])!)))")
 default:

@@ -5,11 +5,16 @@
 #include <sys/types.h>
 
 /// Takes an exclusive record lock on one byte of a file. Returns 0, or EAGAIN when another process holds it, or an errno.
-/// With `wait` set it waits for the lock instead of returning EAGAIN.
+/// With `wait` set it waits for the lock instead of returning EAGAIN; EDEADLK when the kernel sees processes that wait for
+/// each other.
 int petiole_lock_byte(int file, int64_t offset, int wait);
+/// Waits until nobody holds a lock on the byte, by a lock of the open file, which the kernel's search for deadlocks leaves
+/// out. It is had for an instant and given back. May come back early. Returns 0 or an errno.
+int petiole_await_byte(int file, int64_t offset);
 /// Gives a record lock on one byte back. Returns 0 or an errno.
 int petiole_unlock_byte(int file, int64_t offset);
-/// The pid of the process that holds a lock on the byte, 0 when none of another process's does, or -errno.
+/// The pid of the process that holds a lock on the byte, -1 while `petiole_await_byte` has it, 0 when nobody but this
+/// process does, or less than -1, -errno.
 int64_t petiole_byte_holder(int file, int64_t offset);
 /// Sets close-on-exec. Returns 0 or an errno.
 int petiole_close_on_exec(int file);

@@ -312,8 +312,44 @@ final class LogWriter: Sendable {
         let bytes = enqueues.reduce(0) { $0 + $1.byteCount }
         if isPastLimit(bytes) { return false }
         // Pages, their keys and the lists of freed ones: a quarter more than the bytes themselves, and 64 KiB.
-        return reserve.prepare(
-            usedBytes: environment.usage.usedBytes, writing: bytes + bytes / 4 + 65_536)
+        let written = bytes + bytes / 4 + 65_536
+        let used = environment.usage.usedBytes
+        if reserve.prepare(usedBytes: used, writing: written) { return true }
+        // The disk is full. What pruning has freed inside the file is room all the same, in runs that hold the longest value:
+        // a block, or a payload that needs one of its own.
+        let longest = min(bytes, enqueues.reduce(StoreFormat.blockLimit) { max($0, $1.byteCount) })
+        // When it cannot be told, the disk's answer stands.
+        let fits = try? reserve.fits(usedBytes: used, writing: written) {
+            (enough) throws(StorageError) in
+            try freeBytes(enough, longest: longest)
+        }
+        return fits ?? false
+    }
+
+    /// Bytes free inside the file for values of a length, when more than `enough` are sought.
+    private func freeBytes(_ enough: Int, longest: Int) throws(StorageError) -> Int {
+        let page = environment.pageSize
+        // A long value has a header of 16 bytes before it.
+        let run = (longest + 15) / page + 1
+        let wanted = enough / page + 1
+        // A list of 2 MiB tells of 1 GiB; what is beyond does not count.
+        let bound = 1 << 18
+        let pages = try environment.reusablePages(inRunsOf: run, bound: bound)
+        if pages >= wanted { return pages * page }
+        // What the last commit freed may be used after the next one, which a store that refuses all work might never see.
+        let later = try environment.reusablePages(
+            inRunsOf: run, bound: bound, afterNextCommit: true)
+        guard later >= wanted else { return pages * page }
+        let table = tables.meta
+        try environment.write { (transaction) throws(StorageError) in
+            let key = RecordKey.format.withUnsafeBytes { Key(copying: $0) }
+            guard let record = try transaction.value(table, key) else { return }
+            // Copied: what a transaction lends is void when it writes.
+            try withBytes(Array(record)) { (bytes) throws(StorageError) in
+                try transaction.put(table, key, bytes)
+            }
+        }
+        return try page * environment.reusablePages(inRunsOf: run, bound: bound)
     }
 
     /// Commits submissions together and tells everybody. Nil on success; otherwise nothing has happened and nobody was told.

@@ -64,7 +64,7 @@ final class OpenStore: Sendable {
             bellFile = try MappedFile(path: path + "/bell", size: StoreSignals.fileSize)
             signals = StoreSignals(bellFile)
             slots = try RunningSlots(path: path + "/running")
-            locks = try ByteLocks(path: path + "/locks")
+            locks = try ByteLocks.shared(path: path + "/locks")
             let settings = try Self.readSettings(environment, tables)
             settingsRecord = Mutex(settings)
             writer = LogWriter(

@@ -41,15 +41,19 @@ enum Staging {
     }
 
     /// Begins a stage. Its lock byte is held already.
+    /// - Returns: false when there is a row of that number: of a producer that died, to be swept and not written over.
     static func begin(
         _ stage: UInt32, _ target: JobTarget, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) {
+    ) throws(StorageError) -> Bool {
+        let isThere = try transaction.value(state.tables.stages, Key(UInt64(stage))) != nil
+        if isThere { return false }
         let (queue, _) = try state.numbers(of: target, &transaction)
         let record = StageRecord(queue: queue, priority: target.priority)
         try withBytes(record.bytes) { (value) throws(StorageError) in
             try transaction.put(state.tables.stages, Key(UInt64(stage)), value)
         }
+        return true
     }
 
     /// Makes all that was staged ready, in order. Returns its ranges.

@@ -81,7 +81,8 @@ final class Ownership: Sendable {
         let open = core.store
         var taken: [Int64] = []
         do {
-            for (name, byte) in queues {
+            // In ascending order, so that no two starters wait for what the other has.
+            for (name, byte) in queues.sorted(by: { $0.byte < $1.byte }) {
                 let attempt = try open.locks.tryLock(byte)
                 if case .heldBy(let pid) = attempt {
                     // As a standby, unless this very process owns it: nobody will tell, so it is an error.

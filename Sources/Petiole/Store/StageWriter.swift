@@ -18,30 +18,36 @@ struct StageWriter {
         deinit { locks.unlock(byte) }
     }
 
-    init(_ store: JobStore, _ request: EnqueueRequest) async throws(EnqueueError) {
+    /// - Parameter pick: proposes a number; asked again as long as one is in use.
+    init(
+        _ store: JobStore, _ request: EnqueueRequest,
+        pick: () -> UInt32 = { UInt32.random(in: 1...UInt32.max) }
+    ) async throws(EnqueueError) {
         self.store = store
         self.request = request
         let open = store.open
+        let target = request.target
         let refused = { (error: StoreError) in
             EnqueueError.refused(job: request.name, queue: request.queue, error)
         }
         while true {
-            let stage = UInt32.random(in: 1...UInt32.max)
+            let stage = pick()
             let byte = StoreFormat.stageLock(UInt64(stage))
             do throws(StorageError) {
                 guard try open.locks.tryLock(byte) == .taken else { continue }
             } catch { throw refused(open.storeError(error)) }
+            let lease = StageLease(locks: open.locks, byte: byte)
+            do throws(StoreError) {
+                let hasBegun = try await open.perform {
+                    (transaction, state) throws(StorageError) in
+                    try Staging.begin(stage, target, &transaction, &state)
+                }
+                guard hasBegun else { continue }
+            } catch { throw refused(error) }
             self.stage = stage
-            lease = StageLease(locks: open.locks, byte: byte)
-            break
+            self.lease = lease
+            return
         }
-        let target = request.target
-        let stage = stage
-        do throws(StoreError) {
-            try await open.perform { (transaction, state) throws(StorageError) in
-                try Staging.begin(stage, target, &transaction, &state)
-            }
-        } catch { throw refused(error) }
     }
 
     /// Writes a part, durably and unseen.

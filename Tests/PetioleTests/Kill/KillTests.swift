@@ -275,6 +275,52 @@ import Testing
         expectSound(store)
     }
 
+    #if os(Linux)
+        /// How many threads of all processes wait in the kernel for bytes of a store's `locks`.
+        private func waiters(_ directory: TestDirectory) throws -> Int {
+            let attributes = try FileManager.default.attributesOfItem(
+                atPath: directory.store + "/locks")
+            let inode = try #require(attributes[.systemFileNumber] as? UInt64)
+            return try String(contentsOfFile: "/proc/locks", encoding: .utf8)
+                .split(separator: "\n").count { $0.contains("->") && $0.contains(":\(inode) ") }
+        }
+
+        @Test(
+            "two processes that each run a queue and stand by for the other's wait without a deadlock"
+        )
+        func crossedStandbys() async throws {
+            let directory = try await prepare()
+            defer { directory.remove() }
+            let store = try directory.open()
+            defer { store.close() }
+            let here = JobClosure("on-a", queue: "a") { (number: Int, _) in number }
+            let there = JobClosure("on-b", queue: "b") { (number: Int, _) in -number }
+            let standby = try makeRunner(store, [there]) { $0.whenOwned = .standby }
+            let failures = Trace<String>()
+            try await makeRunner(store, [here]).run {
+                let child = try Child(["crossed", directory.store])
+                #expect(try await child.line() == "runs b")
+                while try waiters(directory) < 1 { await Task.yield() }
+                // To the kernel, which looks at processes, this wait closes a circle.
+                let standing = Task {
+                    do {
+                        try await standby.run {
+                            let job = try await store.numbers(
+                                "on-b", [7], options: EnqueueOptions(queue: "b"))[0]
+                            try await expectEqual(job.result, -7)
+                        }
+                    } catch { failures.add("\(error)") }
+                }
+                while try waiters(directory) < 2, failures.items.isEmpty { await Task.yield() }
+                child.kill()
+                #expect(try await child.end() == .signal(SIGKILL))
+                await standing.value
+            }
+            #expect(failures.items == [])
+            expectSound(store)
+        }
+    #endif
+
     @Test("a job that ends in another process wakes who awaits it here, and is cancelled from here")
     func acrossProcesses() async throws {
         let directory = try await prepare()

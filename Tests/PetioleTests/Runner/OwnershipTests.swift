@@ -26,6 +26,20 @@ import Testing
         }
     }
 
+    @Test("a store that is closed and opened again still knows what this process holds")
+    func reopened() throws {
+        let directory = try TestDirectory()
+        defer { directory.remove() }
+        let first = try directory.open()
+        let locks = first.open.locks
+        #expect(try locks.tryLock(StoreFormat.queueLock(1)) == .taken)
+        first.close()
+        let second = try directory.open()
+        #expect(try second.open.locks.tryLock(StoreFormat.queueLock(1)) == .heldBy(getpid()))
+        second.close()
+        locks.unlock(StoreFormat.queueLock(1))
+    }
+
     @Test("two runners of different queues run side by side in one process")
     func twoQueues() async throws {
         try await withStore { store in

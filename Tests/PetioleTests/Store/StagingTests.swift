@@ -104,6 +104,25 @@ extension JobStore {
         store.close()
     }
 
+    @Test("a stage does not write over what a producer that died has left under its number")
+    func takenNumber() async throws {
+        try await withStore { store in
+            // As a producer does that dies: a row, and nobody holds the lock byte.
+            let request = try EnqueueRequest(
+                Bytes.self, EnqueueOptions(), codec: .raw, in: store.open)
+            let dead = try await StageWriter(store, request, pick: { 5 })
+            store.open.locks.unlock(StoreFormat.stageLock(5))
+            var numbers: [UInt32] = [5, 5, 6]
+            let writer = try await StageWriter(store, request, pick: { numbers.removeFirst() })
+            #expect(numbers == [])
+            #expect(try store.stageCount == 2)
+            #expect(try await writer.publish().isEmpty)
+            #expect(try store.stageCount == 1)
+            await dead.giveUp()
+            #expect(try store.stageCount == 0)
+        }
+    }
+
     @Test("a payload that is too large, behind some parts, leaves nothing of them")
     func refusedInTheMiddle() async throws {
         try await withStore(configure: { $0.payloadLimit = 100_000 }) { store in
