@@ -82,11 +82,11 @@
         func cuts() async throws {
             let directory = try TestDirectory()
             defer { directory.remove() }
-            let events = try await record(directory, rounds: 4)
+            let events = try await record(directory, rounds: 3)
             var whole = Told()
             for case .said(let line) in events { whole.hear(line) }
-            #expect(whole.accepted.count >= 16)
-            #expect(whole.ended.count >= 6)
+            #expect(whole.accepted.count >= 12)
+            #expect(whole.ended.count >= 5)
             var random = SeededRandom(1)
             var disk = CutDisk()
             var told = Told()
