@@ -16,6 +16,10 @@ import Petiole
 //     CrashChild commands STORE HOW           runs commands: until it is killed, or if HOW is `drain` until none is left; says
 //                                             `serving` when it owns the queue
 //     CrashChild cancel STORE ID              cancels one job, and prints what that came to
+//     CrashChild commands STORE WORKERS       runs the commands that are there, then exits
+//     CrashChild insist STORE COUNT           enqueues one by one, and goes on when it is refused, which it prints
+//     CrashChild life STORE ROUNDS            makes the store and does a little of everything; prints what was accepted
+//                                             as above, and `ended ID` when it was told of an outcome
 
 /// Writes a line with one call, so that a process that dies leaves whole lines.
 func say(_ line: String, to file: Int32 = 1) {
@@ -52,6 +56,10 @@ struct Work: Job {
 enum Large: RawJob {
     static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {
         say("start \(context.id) \(context.attempt)", to: effects)
+        if getenv("CRASH_CHILD_HANGS") != nil {
+            say("started \(context.id)")
+            while true { pause() }
+        }
         say("end \(context.id) \(context.attempt)", to: effects)
     }
 }
@@ -62,7 +70,7 @@ func accepted<Output>(_ jobs: EnqueuedJobs<Output>) {
 
 let arguments = CommandLine.arguments
 var options = StoreOptions()
-options.createsStore = false
+options.createsStore = arguments[1] == "life"
 let store = try JobStore(at: arguments[2], options: options)
 switch arguments[1] {
 case "produce":
@@ -115,16 +123,51 @@ case "crossed":
     await first
 case "commands":
     var running = JobRunner.Options()
-    running.workers = 1
+    running.workers = Int(arguments[3])!
     let runner = try JobRunner(
         commandsOf: "default", in: store, retryPolicy: .standard, options: running)
     try await runner.run {
         say("serving")
-        if arguments[3] == "drain" { return }
+        if arguments[4] == "drain" { return }
         await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
     }
 case "cancel":
     say("\(try await store.cancel(JobID(rawValue: UInt64(arguments[3])!)))")
+case "insist":
+    for _ in 0..<Int(arguments[3])! {
+        do throws(EnqueueError) {
+            let job = try await store.enqueue(Work(kind: "plain"))
+            say("\(job.id) \(job.id)")
+        } catch {
+            say("refused")
+        }
+    }
+case "life":
+    say("made")
+    effects = open("/dev/null", O_WRONLY | O_CLOEXEC)
+    let bytes = [UInt8](repeating: 7, count: 9_000)
+    var running = JobRunner.Options()
+    running.workers = 2
+    try await JobRunner(store, jobs: [Work.self, Large.self], options: running).run {
+        for round in 0..<Int(arguments[3])! {
+            let lone = try await store.enqueue(Work(kind: round % 2 == 0 ? "plain" : "flaky"))
+            say("\(lone.id) \(lone.id)")
+            accepted(
+                try await store.enqueue(contentsOf: (0..<30).map { _ in Work(kind: "plain") }))
+            accepted(
+                try await store.enqueue(Large.self, count: 3) { _, payload in
+                    payload.append(contentsOf: bytes)
+                })
+            _ = try await lone.result
+            say("ended \(lone.id)")
+            let parked = try await store.enqueue(name: "nobody", payload: round)
+            say("\(parked.id) \(parked.id)")
+            if round % 2 == 0 {
+                guard try await store.cancel(parked.id) == .cancelled else { exit(3) }
+                say("ended \(parked.id)")
+            }
+        }
+    }
 default:
     say("\(arguments[1])? see the head of main.swift", to: 2)
     exit(2)

@@ -99,7 +99,11 @@ final class AttemptLoop: @unchecked Sendable {
         let ticketTag = worker.rest.tag
         guard let progress = store.writer.progress[ticketTag],
             let queue = core.claims.queue(progress.queue)
-        else { preconditionFailure("a ticket's range is followed until it is settled") }
+        else {
+            // Thieves took all of it before this thread came to it, and what they ran may be recorded already.
+            precondition(worker.rest.isEmpty, "a ticket's range is followed until it is settled")
+            return
+        }
         self.queue = queue
         tag = ticketTag
         position = progress.position

@@ -246,8 +246,18 @@ final class Claims: Sendable {
                     // A second: a full disk is not asked again and again.
                     state.firesFrom = error == nil ? 0 : now + 1_000_000
                 }
-                // Others may have become due; while this one was under way, nobody set a deadline for them.
-                core.pool.lookAgain()
+                switch error {
+                case nil:
+                    // Others may have become due; while this one was under way, nobody set a deadline for them.
+                    core.pool.lookAgain()
+                case .diskFull, .mapFull:
+                    // The bell wakes the sentinel, who alone waits until a deadline; another one's look would set it and
+                    // nobody keep it.
+                    core.store.signals.work.ring()
+                case let error?:
+                    // What waits for its time would wait for ever.
+                    core.fail(.store(core.store.storeError(error)))
+                }
             })
     }
 }

@@ -343,7 +343,7 @@ import Testing
             try #require(fcntl(lease, 10, SIGURG) == 0)
             try #require(fcntl(lease, 1024, Int32(F_WRLCK)) == 0)
 
-            let first = try Child(["commands", directory.store, "serve"])
+            let first = try Child(["commands", directory.store, "1", "serve"])
             #expect(try await first.line() == "serving")
             while fcntl(lease, 1025) == Int32(F_WRLCK) { await Task.yield() }
             let held = try #require(
@@ -354,7 +354,7 @@ import Testing
             #expect(try await first.end() == .signal(SIGKILL))
             #expect(ProcessIdentity.info(of: held) != nil)
 
-            let second = try Child(["commands", directory.store, "drain"])
+            let second = try Child(["commands", directory.store, "1", "drain"])
             #expect(try await second.line() == "serving")
             #expect(ProcessIdentity.info(of: held) == nil, "two attempts overlap")
             close(lease)

@@ -116,40 +116,6 @@ private struct Strict: Job {
         }
     }
 
-    @Test("a retry waits for its hour, also when the clock is set back meanwhile")
-    func clockSetBack() async throws {
-        let clock = TestClock(isFrozen: true)
-        try await withStore(clock: clock) { store in
-            let attempts = Trace<Int64>()
-            let again = Gate()
-            let policy = RetryPolicy(
-                maxAttempts: 2, baseDelay: .seconds(3_600), maxDelay: .seconds(3_600))
-            let fail = JobClosure("fail", retryPolicy: policy) { (_: Int, context) -> Int in
-                attempts.add(context.store.open.clock.now)
-                if context.attempt == 1 { throw Refusal() }
-                again.open()
-                return 1
-            }
-            let other = JobClosure("other") { (number: Int, _) in number }
-            let job = try await store.numbers("fail", [1])[0]
-            try await makeRunner(store, [fail, other]).run {
-                try await store.untilWaiting(job.id, attempts: 1)
-                guard case .waiting(let due, _) = try store.state(of: job.id) else { return }
-                for step: Duration in [.seconds(-86_400), .seconds(60), .seconds(86_340 - 1)] {
-                    clock.advance(step, store)
-                    // Behind this the runner has looked at its timers: it ran something.
-                    _ = try await store.numbers("other", [1])[0].result
-                    if store.open.clock.now < due.microseconds {
-                        #expect(attempts.items.count == 1)
-                    }
-                }
-                clock.advance(.seconds(3_602), store)
-                await again.wait()
-                #expect(attempts.items[1] >= due.microseconds)
-            }
-        }
-    }
-
     @Test("an attempt that is recorded is not running, though its worker has not left its slot yet")
     func staleSlot() async throws {
         try await withStore { store in
