@@ -115,7 +115,7 @@ import Synchronization
                 }
                 throw StorageError(code, in: "mdb_dbi_open")
             }
-            tables[name] = Table(name: name, handle: table)
+            tables[name] = Table(handle: table)
         }
         // Handles stay good only when the transaction that opened them is committed, a reading one too.
         try check(unsafe mdb_txn_commit(transaction), "mdb_txn_commit")
@@ -242,7 +242,7 @@ import Synchronization
         try view { (reader) throws(StorageError) in
             var pages = 0
             // Database 0 is LMDB's list of free pages: each value begins with the number of pages it names.
-            let cursor = try reader.cursor(Table(name: "", handle: 0))
+            let cursor = try reader.cursor(Table(handle: 0))
             var entry = try unsafe cursor.first()
             while let (_, value) = unsafe entry {
                 if value.count >= 8 {
@@ -273,7 +273,7 @@ import Synchronization
         let oldest = min(oldestView ?? next, next)
         var free: [UInt64] = []
         try view { (reader) throws(StorageError) in
-            let cursor = try reader.cursor(Table(name: "", handle: 0))
+            let cursor = try reader.cursor(Table(handle: 0))
             var entry = try unsafe cursor.first()
             // Keys are numbers of transactions, values a count and so many page numbers.
             while let (key, value) = unsafe entry, free.count < bound, key.count == 8,

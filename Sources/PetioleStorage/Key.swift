@@ -1,14 +1,14 @@
 /// A key of at most 32 bytes, built without allocating: numbers in big-endian order, so that LMDB's order of bytes is
 /// the order of the numbers, on every machine.
-package struct Key: Sendable {
-    private var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+@frozen package struct Key: Sendable {
+    @usableFromInline var words: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
     /// Bytes in use, 0…32.
-    package private(set) var count = 0
+    @usableFromInline package var count = 0
 
-    package init() {}
+    @inlinable package init() {}
 
     /// A key of one number, 8 bytes.
-    package init(_ value: UInt64) {
+    @inlinable package init(_ value: UInt64) {
         words.0 = value.bigEndian
         count = 8
     }
@@ -21,7 +21,7 @@ package struct Key: Sendable {
     }
 
     /// Adds a number's bytes, most significant first.
-    package mutating func append<Number: FixedWidthInteger>(_ value: Number) {
+    @inlinable package mutating func append<Number: FixedWidthInteger>(_ value: Number) {
         let size = MemoryLayout<Number>.size
         precondition(count + size <= 32, "a key holds at most 32 bytes")
         let at = count
@@ -31,14 +31,14 @@ package struct Key: Sendable {
         count += size
     }
 
-    package func appending<Number: FixedWidthInteger>(_ value: Number) -> Key {
+    @inlinable package func appending<Number: FixedWidthInteger>(_ value: Number) -> Key {
         var key = self
         key.append(value)
         return key
     }
 
     /// Lends the bytes.
-    @inline(__always)
+    @inlinable @inline(__always)
     package func withBytes<Value, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
     ) throws(Failure) -> Value {
@@ -59,7 +59,7 @@ package struct Key: Sendable {
 
 extension UnsafeRawBufferPointer {
     /// Reads a big-endian number out of a key.
-    package func bigEndian<Number: FixedWidthInteger>(
+    @inlinable package func bigEndian<Number: FixedWidthInteger>(
         at offset: Int, as type: Number.Type = Number.self
     ) -> Number {
         unsafe Number(bigEndian: loadUnaligned(fromByteOffset: offset, as: Number.self))

@@ -5,7 +5,7 @@
 #endif
 
 /// A growing run of bytes with one owner. Once grown, appending allocates nothing.
-@frozen
+@usableFromInline @frozen
 package struct ByteWriter: ~Copyable {
     /// The bytes: `count` of them are written, `capacity` are allocated. Owned, freed by `deinit`.
     @usableFromInline package var base: UnsafeMutablePointer<UInt8>
@@ -13,15 +13,20 @@ package struct ByteWriter: ~Copyable {
     /// The number of bytes written so far.
     @usableFromInline package var count: Int
 
-    /// - Parameter capacity: bytes to allocate at once; at least 16 are.
+    /// - Parameter capacity: bytes to allocate at once; at least 16 are, unless it is 0: then none before the first append.
     @inlinable
     package init(capacity: Int = 256) {
-        self.capacity = max(capacity, 16)
-        base = .allocate(capacity: self.capacity)
+        self.capacity = capacity == 0 ? 0 : max(capacity, 16)
+        // An address that nothing is read from or written to, as there is room for nothing.
+        base = capacity == 0 ? ByteWriter.nowhere : .allocate(capacity: self.capacity)
         count = 0
     }
 
-    deinit { base.deallocate() }
+    @usableFromInline static var nowhere: UnsafeMutablePointer<UInt8> {
+        UnsafeMutablePointer(bitPattern: 16)!
+    }
+
+    deinit { if capacity > 0 { base.deallocate() } }
 
     @inlinable @inline(__always)
     package mutating func append(_ byte: UInt8) {
@@ -81,10 +86,10 @@ package struct ByteWriter: ~Copyable {
         let (needed, overflow) = count.addingReportingOverflow(length)
         precondition(length >= 0 && !overflow, "a byte writer cannot grow by \(length) bytes")
         let (doubled, tooMuch) = capacity.multipliedReportingOverflow(by: 2)
-        let newCapacity = max(tooMuch ? needed : doubled, needed)
+        let newCapacity = max(tooMuch ? needed : doubled, needed, 16)
         let new = UnsafeMutablePointer<UInt8>.allocate(capacity: newCapacity)
         new.update(from: base, count: count)
-        base.deallocate()
+        if capacity > 0 { base.deallocate() }
         base = new
         capacity = newCapacity
     }

@@ -31,10 +31,8 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         self.memoryBound = memoryBound
         self.onStart = onStart
         self.onEnd = onEnd
-        super.init(name: CommandJob.name, queue: queue, retryPolicy: retryPolicy)
+        super.init(name: CommandJob.name, queue: queue, retryPolicy: retryPolicy, kind: .command)
     }
-
-    override var isCommand: Bool { true }
 
     override func perform(
         _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,

@@ -78,8 +78,8 @@ public struct NoResult: Codable, Sendable, Hashable {
 }
 
 /// Where a ``RawJob`` writes its result.
-public struct ResultBytes: ~Copyable {
-    var writer: ByteWriter
+@frozen public struct ResultBytes: ~Copyable {
+    @usableFromInline var writer: ByteWriter
 
     init(capacity: Int = 256) { writer = ByteWriter(capacity: capacity) }
 
@@ -87,17 +87,17 @@ public struct ResultBytes: ~Copyable {
     public var count: Int { writer.count }
 
     /// Adds bytes. Cost: a copy.
-    public mutating func append(_ bytes: RawSpan) {
+    @inlinable public mutating func append(_ bytes: RawSpan) {
         bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
     }
 
     /// Adds bytes. Cost: a copy.
-    public mutating func append(contentsOf bytes: [UInt8]) {
+    @inlinable public mutating func append(contentsOf bytes: [UInt8]) {
         bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
     }
 
     /// Adds a number in little-endian order.
-    public mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
+    @inlinable public mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
         writer.append(littleEndian: number)
     }
 }

@@ -6,8 +6,15 @@ public struct JobContext: Sendable {
     public internal(set) var id: JobID
     /// Which attempt this is, from 1.
     public internal(set) var attempt: Int
-    let slot: AttemptSlot
-    let runner: RunnerCore
+    private let place: AttemptPlace
+    var slot: AttemptSlot { place.slot }
+    var runner: RunnerCore { place.runner }
+
+    init(id: JobID, attempt: Int, place: AttemptPlace) {
+        self.id = id
+        self.attempt = attempt
+        self.place = place
+    }
 
     /// Whether somebody asked that this job stop, or the runner is stopping now. Cheap enough to ask in a loop. A job that
     /// heeds it throws `CancellationError`.
@@ -45,5 +52,17 @@ public struct JobContext: Sendable {
             throw RunnerError.tooManyWaiting(limit: WorkerPool.defaultSpareLimit)
         }
         return try result.get()
+    }
+}
+
+/// Where attempts are made: on a worker's thread, or in a place for asynchronous ones. Contexts refer to it rather than to
+/// the runner: a reference count that all workers change costs each of them more than a small job does.
+final class AttemptPlace: Sendable {
+    let slot: AttemptSlot
+    let runner: RunnerCore
+
+    init(_ slot: AttemptSlot, _ runner: RunnerCore) {
+        self.slot = slot
+        self.runner = runner
     }
 }

@@ -19,7 +19,7 @@ struct AsyncAttempt: Sendable {
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
         let context = JobContext(
-            id: JobID(rawValue: id), attempt: attempt, slot: place, runner: core)
+            id: JobID(rawValue: id), attempt: attempt, place: AttemptPlace(place, core))
         let startedAt = petiole_real_time()
         let body: @Sendable () async throws -> (codec: UInt8, result: [UInt8])
         do {

@@ -69,7 +69,8 @@ final class AttemptLoop: @unchecked Sendable {
         store = core.store
         pool = core.pool
         registry = core.registry
-        context = JobContext(id: JobID(rawValue: 0), attempt: 0, slot: slot, runner: core)
+        context = JobContext(
+            id: JobID(rawValue: 0), attempt: 0, place: AttemptPlace(slot, core))
         controlWord = core.store.signals.controlWord
         core.add(self, index: worker.index)
     }
@@ -118,14 +119,16 @@ final class AttemptLoop: @unchecked Sendable {
         shift = store.clock.shift
         let begun = now
         var attempts = 0
-        var entry: JobEntry?
+        var entry: Unmanaged<JobEntry>?
         do throws(StorageError) {
             while !pool.isStopping, let (id, _) = worker.rest.take(upTo: 1) {
                 try openView(at: id)
                 let ran = try runOne(id)
                 attempts += 1
-                if ran !== entry {
-                    if attempts > 1 { entry?.measured(now - begun, count: attempts - 1) }
+                if ran?.toOpaque() != entry?.toOpaque() {
+                    if attempts > 1 {
+                        entry?.takeUnretainedValue().measured(now - begun, count: attempts - 1)
+                    }
                     entry = ran
                 }
                 if pool.hasExecutorJobs { runExecutorJobs() }
@@ -133,7 +136,7 @@ final class AttemptLoop: @unchecked Sendable {
         } catch {
             core.fail(.store(store.storeError(error)))
         }
-        entry?.measured(now - begun, count: attempts)
+        entry?.takeUnretainedValue().measured(now - begun, count: attempts)
         flush()
         petiole_set_crash_word(nil)
         slot.clear()
@@ -207,19 +210,38 @@ final class AttemptLoop: @unchecked Sendable {
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
     }
 
+    /// What attempts before this one have left.
+    private struct EarlierAttempts {
+        var count = 0
+        var history: [UInt8] = []
+        var isSuspect = false
+        /// Whether there is a row about the job in `active`.
+        var hasRow = false
+
+        init() {}
+
+        init(_ active: ActiveRecord) {
+            count = Int(active.attempts)
+            history = active.history
+            isSuspect = active.isSuspect
+            hasRow = true
+        }
+    }
+
     // MARK: A job
 
     /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
-    private func runOne(_ id: UInt64) throws(StorageError) -> JobEntry? {
+    private func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
         slot.publish(id, startedAt: now / 1_000)
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
             try openView(at: id)
         }
-        var active: ActiveRecord?
+        var earlier = EarlierAttempts()
         if !isPlain {
             switch try decide(id) {
-            case .run(let found): active = found
+            case .run(let found?): earlier = EarlierAttempts(found)
+            case .run(nil): break
             case .settle:
                 settle(id)
                 passedOver(id)
@@ -235,7 +257,7 @@ final class AttemptLoop: @unchecked Sendable {
                 block = try Lookup.block(id, reader, store.tables)
             } catch {
                 guard case .damaged(let what) = error else { throw error }
-                fail(id, attempt: 0, FailureRecord(type: "Damaged", message: what), active)
+                fail(id, attempt: 0, FailureRecord(type: "Damaged", message: what), earlier)
                 passedOver(id)
                 return nil
             }
@@ -251,7 +273,8 @@ final class AttemptLoop: @unchecked Sendable {
             job = try block.entry(id)
         } catch {
             // A record whose checksum fails is never handed to a job, and never dropped without a trace.
-            fail(id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), active)
+            fail(
+                id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), earlier)
             passedOver(id)
             return nil
         }
@@ -260,27 +283,37 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
-        let attempt = Int(active?.attempts ?? 0) + 1
-        if active != nil || entry.isCommand {
+        // The registry holds it; counting references to what all workers share would cost more than a small job does.
+        let isOnThisThread = entry._withUnsafeGuaranteedRef { make($0, id, job, earlier) }
+        return isOnThisThread ? entry : nil
+    }
+
+    /// Makes an attempt. Returns whether it was made on this thread.
+    private func make(
+        _ entry: JobEntry, _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
+    ) -> Bool {
+        let attempt = earlier.count + 1
+        if earlier.hasRow || entry.isCommand {
             let flags =
                 (entry.isCommand ? AttemptSlot.command : 0)
-                | (active?.isSuspect == true ? AttemptSlot.alone : 0)
+                | (earlier.isSuspect ? AttemptSlot.alone : 0)
             slot.prepare(
                 queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
         }
         defer {
-            if active != nil || entry.isCommand {
+            if earlier.hasRow || entry.isCommand {
                 slot.prepare(queue: queue!.id, epoch: queue!.epoch, attempt: 1, flags: 0)
             }
         }
         // What is done is recorded while this one runs, however long that takes.
         if !entry.isFast { flush() }
         if entry.isAsync {
-            return start(id, job, entry, attempt: attempt, active)
+            start(id, job, entry, attempt: attempt, earlier)
+            return false
         }
-        perform(id, job, entry, attempt: attempt, active)
-        if active?.isSuspect == true, core.claims.ended(id) { core.pool.lookAgain() }
-        return entry
+        perform(id, job, entry, attempt: attempt, earlier)
+        if earlier.isSuspect, core.claims.ended(id) { core.pool.lookAgain() }
+        return true
     }
 
     /// A job is not run after all: when it was to run alone, the others may go on.
@@ -290,7 +323,7 @@ final class AttemptLoop: @unchecked Sendable {
 
     private func perform(
         _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
-        _ active: ActiveRecord?
+        _ earlier: EarlierAttempts
     ) {
         context.id = JobID(rawValue: id)
         context.attempt = attempt
@@ -300,18 +333,18 @@ final class AttemptLoop: @unchecked Sendable {
         result.removeAll()
         isLending = entry.lendsPayload
         defer { isLending = false }
-        let performance: Result<JobEntry.Performance, any Error>
+        let performance: JobEntry.Performance
         do {
-            performance = .success(
-                try entry.perform(
-                    job.payload, codec: job.meta.codec, context, into: &result,
-                    endView: { endView() }))
+            performance = try entry.perform(
+                job.payload, codec: job.meta.codec, context, into: &result,
+                endView: { endView() })
         } catch {
-            performance = .failure(error)
+            now = petiole_real_time()
+            return threw(error, id, entry, attempt, startedAt, earlier, maxAttempts)
         }
         now = petiole_real_time()
         switch performance {
-        case .success(.succeeded(let codec)):
+        case .succeeded(let codec):
             if !keepsResult { result.removeAll() }
             record(
                 id,
@@ -320,32 +353,38 @@ final class AttemptLoop: @unchecked Sendable {
                     codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
                     attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
                     runMicroseconds: (now - startedAt) / 1_000),
-                history: active?.history ?? [])
-        case .success(.failed(let codec, let failure)):
+                history: earlier.history)
+        case .failed(let codec, let failure):
             ended(
-                id, entry, attempt, startedAt, failure, active, maxAttempts, resultCodec: codec)
-        case .success(.stopped):
-            stopped(id, attempt, startedAt, active)
-        case .failure(let error):
-            if error is CancellationError, context.isCancelled {
-                return stopped(id, attempt, startedAt, active)
-            }
-            if case .tooManyWaiting? = error as? RunnerError {
-                return transition(id, .postpone(due: store.clock.now + Transition.postponement()))
-            }
-            let failure = FailureRecord(error)
-            if error is UndecodablePayload {
-                result.removeAll()
-                return fail(id, attempt: attempt, failure, active, startedAt: startedAt)
-            }
-            ended(id, entry, attempt, startedAt, failure, active, maxAttempts, resultCodec: nil)
+                id, entry, attempt, startedAt, failure, earlier, maxAttempts, resultCodec: codec)
+        case .stopped:
+            stopped(id, attempt, startedAt, earlier)
         }
+    }
+
+    private func threw(
+        _ error: any Error, _ id: UInt64, _ entry: JobEntry, _ attempt: Int, _ startedAt: Int64,
+        _ earlier: EarlierAttempts, _ maxAttempts: UInt8
+    ) {
+        if error is CancellationError, context.isCancelled {
+            return stopped(id, attempt, startedAt, earlier)
+        }
+        if case .tooManyWaiting? = error as? RunnerError {
+            return transition(id, .postpone(due: store.clock.now + Transition.postponement()))
+        }
+        let failure = FailureRecord(error)
+        if error is UndecodablePayload {
+            result.removeAll()
+            return fail(id, attempt: attempt, failure, earlier, startedAt: startedAt)
+        }
+        ended(id, entry, attempt, startedAt, failure, earlier, maxAttempts, resultCodec: nil)
     }
 
     /// An attempt failed: what follows is decided by the policy, and gathered.
     private func ended(
         _ id: UInt64, _ entry: JobEntry, _ attempt: Int, _ startedAt: Int64,
-        _ failure: FailureRecord, _ active: ActiveRecord?, _ maxAttempts: UInt8, resultCodec: UInt8?
+        _ failure: FailureRecord, _ earlier: EarlierAttempts, _ maxAttempts: UInt8,
+        resultCodec: UInt8?
     ) {
         var policy = entry.retryPolicy
         if maxAttempts > 0 { policy.maxAttempts = Int(maxAttempts) }
@@ -368,13 +407,13 @@ final class AttemptLoop: @unchecked Sendable {
                     state: step == .fail ? .failed : .deadLetter, codec: resultCodec ?? 0,
                     attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
                     runMicroseconds: (now - startedAt) / 1_000),
-                history: active?.history ?? [])
+                history: earlier.history)
         }
     }
 
     /// A job that cannot be run at all: a dead letter with the evidence.
     private func fail(
-        _ id: UInt64, attempt: Int, _ failure: FailureRecord, _ active: ActiveRecord?,
+        _ id: UInt64, attempt: Int, _ failure: FailureRecord, _ earlier: EarlierAttempts,
         startedAt: Int64? = nil
     ) {
         result.removeAll()
@@ -385,12 +424,13 @@ final class AttemptLoop: @unchecked Sendable {
                 state: .deadLetter, codec: 0, attempt: UInt16(clamping: attempt),
                 startedAt: (startedAt ?? now) / 1_000 + shift,
                 runMicroseconds: (now - (startedAt ?? now)) / 1_000),
-            history: active?.history ?? [])
+            history: earlier.history)
     }
 
     /// An attempt that was asked to stop did so: cancelled if the job was, left for the next owner if the runner stops.
-    private func stopped(_ id: UInt64, _ attempt: Int, _ startedAt: Int64, _ active: ActiveRecord?)
-    {
+    private func stopped(
+        _ id: UInt64, _ attempt: Int, _ startedAt: Int64, _ earlier: EarlierAttempts
+    ) {
         guard slot.stopping == id else { return }
         result.removeAll()
         record(
@@ -398,7 +438,7 @@ final class AttemptLoop: @unchecked Sendable {
             OutcomeEntry(
                 state: .cancelled, codec: 0, attempt: UInt16(clamping: attempt),
                 startedAt: startedAt / 1_000 + shift, runMicroseconds: (now - startedAt) / 1_000),
-            history: active?.history ?? [])
+            history: earlier.history)
     }
 
     private func park(_ id: UInt64, name: UInt32) {
@@ -411,26 +451,25 @@ final class AttemptLoop: @unchecked Sendable {
 
     private func start(
         _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
-        _ active: ActiveRecord?
-    ) -> JobEntry? {
+        _ earlier: EarlierAttempts
+    ) {
         guard !core.claims.isDeferred(before: id, tag: tag), let place = core.places.take() else {
             // No place: this one and what is left of the ticket wait for one, in order.
             core.claims.deferTicket(Ticket(first: id, count: 1, tag: tag))
             if let (first, count) = worker.rest.take(upTo: .max) {
                 core.claims.deferTicket(Ticket(first: first, count: count, tag: tag))
             }
-            return nil
+            return
         }
-        let flags = active?.isSuspect == true ? AttemptSlot.alone : 0
+        let flags = earlier.isSuspect ? AttemptSlot.alone : 0
         place.prepare(
             queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
         place.publish(id, startedAt: now / 1_000)
         AsyncAttempt(
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
-            place: place, core: core, history: active?.history ?? [],
-            isSuspect: active?.isSuspect == true, meta: job.meta
+            place: place, core: core, history: earlier.history,
+            isSuspect: earlier.isSuspect, meta: job.meta
         ).start(job.payload)
-        return nil
     }
 
     // MARK: Gathering
@@ -440,14 +479,13 @@ final class AttemptLoop: @unchecked Sendable {
             let bytes = result
             gathered.withLock { gathered in
                 let size = bytes.count + history.count + 4
-                if gathered.tag != tag || gathered.queue !== queue
+                if gathered.tag != tag
                     || !gathered.outcomes.accepts(
                         id, startedAt: outcome.startedAt, byteCount: size)
                 {
                     submit(&gathered)
                 }
-                gathered.queue = queue
-                gathered.tag = tag
+                begin(&gathered)
                 if history.isEmpty {
                     gathered.outcomes.append(id, outcome, result: bytes)
                 } else {
@@ -459,18 +497,27 @@ final class AttemptLoop: @unchecked Sendable {
         }
     }
 
+    /// What is gathered is of one queue, outcomes of one range.
+    private func begin(_ gathered: inout Gathered) {
+        // A tag is of one queue.
+        if gathered.tag == tag, gathered.queue != nil { return }
+        if gathered.queue !== queue { submit(&gathered) }
+        if gathered.outcomes.count == 0 {
+            gathered.queue = queue
+            gathered.tag = tag
+        }
+    }
+
     private func settle(_ id: UInt64) {
         gathered.withLock { gathered in
-            if gathered.queue !== queue { submit(&gathered) }
-            gathered.queue = queue
+            begin(&gathered)
             gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
         }
     }
 
     private func transition(_ id: UInt64, _ step: Transition.Step) {
         gathered.withLock { gathered in
-            if gathered.queue !== queue { submit(&gathered) }
-            gathered.queue = queue
+            begin(&gathered)
             gathered.transitions.append(Transition(id: id, priority: priority, step: step))
             gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
         }

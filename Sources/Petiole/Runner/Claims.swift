@@ -29,10 +29,14 @@ final class Claims: Sendable {
         }
     }
 
+    private struct Queue {
+        let owned: OwnedQueue
+        /// By priority.
+        var lanes = [Lane](repeating: Lane(), count: Int(StoreFormat.lowestPriority) + 1)
+    }
+
     private struct State {
-        /// By queue, then priority.
-        var lanes: [UInt32: [Lane]] = [:]
-        var queues: [OwnedQueue] = []
+        var queues: [Queue] = []
         /// The queue to begin with, so that none waits for the others.
         var turn = 0
         /// Tickets that the ring did not take: at most one.
@@ -58,21 +62,20 @@ final class Claims: Sendable {
 
     func begin(_ queues: [OwnedQueue], suspects: [LaneRow]) {
         state.withLock { state in
-            state.queues = queues
-            for queue in queues {
-                state.lanes[queue.id] = [Lane](
-                    repeating: Lane(), count: Int(StoreFormat.lowestPriority) + 1)
-            }
+            state.queues = queues.map { Queue(owned: $0) }
             state.suspects = suspects
             state.suspectPositions = Set(suspects.map { $0.position })
         }
     }
 
     func queue(_ id: UInt32) -> OwnedQueue? {
-        state.withLock { state in state.queues.first { $0.id == id } }
+        state.withLock { state in
+            for queue in state.queues where queue.owned.id == id { return queue.owned }
+            return nil
+        }
     }
 
-    var ownedQueues: [OwnedQueue] { state.withLock { $0.queues } }
+    var ownedQueues: [OwnedQueue] { state.withLock { $0.queues.map { $0.owned } } }
 
     // MARK: Claiming
 
@@ -122,13 +125,14 @@ final class Claims: Sendable {
     private func next(
         _ state: inout State, _ reader: Reader, _ core: RunnerCore
     ) throws(StorageError) -> Ticket? {
-        for step in 0..<state.queues.count {
-            let index = (state.turn + step) % state.queues.count
-            let queue = state.queues[index].id
-            for priority in 0...StoreFormat.lowestPriority {
+        let count = state.queues.count
+        for step in 0..<count {
+            var queue = state.turn + step
+            if queue >= count { queue -= count }
+            for priority in 0..<state.queues[queue].lanes.count {
                 guard try advance(&state, queue, priority, reader) else { continue }
-                state.turn = (index + 1) % state.queues.count
-                return try cut(&state, queue, priority, reader, core)
+                state.turn = queue + 1 == count ? 0 : queue + 1
+                return try cut(&state.queues[queue].lanes[priority], reader, core)
             }
         }
         return nil
@@ -136,21 +140,23 @@ final class Claims: Sendable {
 
     /// Makes sure that a lane has a current range. False when there is nothing ready in it.
     private func advance(
-        _ state: inout State, _ queue: UInt32, _ priority: UInt8, _ reader: Reader
+        _ state: inout State, _ queue: Int, _ priority: Int, _ reader: Reader
     ) throws(StorageError) -> Bool {
-        let lane = state.lanes[queue]![Int(priority)]
+        let lane = state.queues[queue].lanes[priority]
         if let current = lane.current, current.next < current.end { return true }
+        let id = state.queues[queue].owned.id
         let cursor = try reader.cursor(store.tables.lanes)
-        var entry = try cursor.ceiling(
-            RecordKey.lane(queue, priority, lane.position + 1))
+        var entry = try cursor.ceiling(RecordKey.lane(id, UInt8(priority), lane.position + 1))
         while let found = entry {
             let row = try formatted { () throws(FormatError) in try LaneRow(found) }
-            guard row.queue == queue, row.priority == priority else { return false }
-            let before = state.lanes[queue]![Int(priority)].position
-            state.lanes[queue]![Int(priority)].position = row.position
-            if state.suspectPositions.remove(row.position) == nil {
+            guard row.queue == id, row.priority == priority else { return false }
+            let before = state.queues[queue].lanes[priority].position
+            state.queues[queue].lanes[priority].position = row.position
+            if state.suspectPositions.isEmpty
+                || state.suspectPositions.remove(row.position) == nil
+            {
                 let tag = store.writer.progress.add(RangeProgress(row, after: before))
-                state.lanes[queue]![Int(priority)].current = Lane.Current(
+                state.queues[queue].lanes[priority].current = Lane.Current(
                     tag: tag, next: row.first, end: row.end)
                 return true
             }
@@ -161,19 +167,20 @@ final class Claims: Sendable {
 
     /// Cuts a ticket off a lane's current range: a millisecond of work of the type that comes first, within its block.
     private func cut(
-        _ state: inout State, _ queue: UInt32, _ priority: UInt8, _ reader: Reader,
-        _ core: RunnerCore
+        _ lane: inout Lane, _ reader: Reader, _ core: RunnerCore
     ) throws(StorageError) -> Ticket {
-        let current = state.lanes[queue]![Int(priority)].current!
+        let current = lane.current!
         var count: UInt64 = 1
         if current.end - current.next > 1,
             // A hint: a block that is damaged is the attempt's matter, job by job.
             let block = try? Lookup.block(current.next, reader, store.tables)
         {
-            let size = core.registry.entry(block.nameHint(current.next))?.ticketSize ?? 1
+            let size =
+                core.registry.entry(block.nameHint(current.next))?
+                .takeUnretainedValue().ticketSize ?? 1
             count = min(UInt64(size), block.end - current.next, current.end - current.next)
         }
-        state.lanes[queue]![Int(priority)].current!.next += count
+        lane.current!.next += count
         return Ticket(first: current.next, count: UInt32(count), tag: current.tag)
     }
 

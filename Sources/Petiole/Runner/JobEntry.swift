@@ -3,25 +3,35 @@ import Synchronization
 /// A job type that a runner knows, without its type: how to perform one attempt from bytes to bytes.
 class JobEntry: @unchecked Sendable {
     // What guards it: everything is set once but `averageNanoseconds`, which is atomic.
-    let name: String
-    let queue: String
-    let retryPolicy: RetryPolicy
+    final let name: String
+    final let queue: String
+    final let retryPolicy: RetryPolicy
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
     private let averageNanoseconds = Atomic<Int64>(0)
 
-    init(name: String, queue: String, retryPolicy: RetryPolicy) {
+    /// How attempts are made.
+    enum Kind {
+        /// On the worker's thread, from a payload that is decoded first.
+        case decoded
+        /// On the worker's thread, from the payload where it lies in the map.
+        case lent
+        /// As Swift tasks.
+        case async
+        /// As child processes: they are never suspected of having ended the runner.
+        case command
+    }
+    /// Stored, not overridden: each attempt asks.
+    final let kind: Kind
+    final var isAsync: Bool { kind == .async }
+    final var isCommand: Bool { kind == .command }
+    final var lendsPayload: Bool { kind == .lent }
+
+    init(name: String, queue: String, retryPolicy: RetryPolicy, kind: Kind = .decoded) {
         self.name = name
         self.queue = queue
         self.retryPolicy = retryPolicy
+        self.kind = kind
     }
-
-    /// Whether attempts are Swift tasks.
-    var isAsync: Bool { false }
-    /// Whether attempts are child processes: they are never suspected of having ended the runner.
-    var isCommand: Bool { false }
-
-    /// Whether the payload is read in the map while the attempt runs.
-    var lendsPayload: Bool { false }
 
     /// Runs one attempt on this thread.
     /// - Parameters:
@@ -44,7 +54,7 @@ class JobEntry: @unchecked Sendable {
     enum Performance {
         case succeeded(codec: UInt8)
         /// The attempt failed, and its result tells more than the failure does: a command's output.
-        case failed(codec: UInt8, FailureRecord)
+        indirect case failed(codec: UInt8, FailureRecord)
         /// As above; asked to stop, it did.
         case stopped
     }
@@ -52,14 +62,14 @@ class JobEntry: @unchecked Sendable {
     /// Below this a job is fast: handed out in runs, and its view may stay open while it runs.
     static let fastNanoseconds: Int64 = 100_000
 
-    var isFast: Bool {
+    final var isFast: Bool {
         // Relaxed: a hint.
         let average = averageNanoseconds.load(ordering: .relaxed)
         return average > 0 && average < Self.fastNanoseconds
     }
 
     /// How many to hand out in one ticket: a millisecond of measured work.
-    var ticketSize: Int {
+    final var ticketSize: Int {
         // Relaxed: a hint.
         let average = averageNanoseconds.load(ordering: .relaxed)
         guard average > 0, average < Self.fastNanoseconds else { return 1 }
@@ -67,7 +77,7 @@ class JobEntry: @unchecked Sendable {
     }
 
     /// Takes a measurement of `count` attempts into the average.
-    func measured(_ nanoseconds: Int64, count: Int) {
+    final func measured(_ nanoseconds: Int64, count: Int) {
         let one = max(1, nanoseconds / Int64(max(count, 1)))
         // Relaxed: a hint; a lost update costs nothing.
         let old = averageNanoseconds.load(ordering: .relaxed)
@@ -109,10 +119,8 @@ final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
 // What guards it: as its superclass; what it adds never changes.
 final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
-        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
+        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, kind: .async)
     }
-
-    override var isAsync: Bool { true }
 
     override func prepare(
         _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext
@@ -130,10 +138,8 @@ final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
 // What guards it: as its superclass; what it adds never changes.
 final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
-        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
+        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, kind: .lent)
     }
-
-    override var lendsPayload: Bool { true }
 
     override func perform(
         _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
@@ -174,7 +180,8 @@ final class ClosureEntry: JobEntry, @unchecked Sendable {
 /// The entries of a runner: checked when they are registered, found by the store's number of their name.
 struct JobRegistry: Sendable {
     private(set) var entries: [JobEntry] = []
-    private var byNumber: [JobEntry?] = []
+    /// Held by `entries`.
+    private var byNumber: [Unmanaged<JobEntry>?] = []
 
     /// - Throws: ``RunnerError`` for a wrong or doubled name, or a type that is none of the three kinds.
     init(types: [any JobType.Type], closures: [JobClosure]) throws(RunnerError) {
@@ -201,14 +208,16 @@ struct JobRegistry: Sendable {
 
     mutating func number(_ numbers: [String: UInt32]) {
         let highest = numbers.values.max() ?? 0
-        byNumber = [JobEntry?](repeating: nil, count: Int(highest) + 1)
+        byNumber = [Unmanaged<JobEntry>?](repeating: nil, count: Int(highest) + 1)
         for entry in entries {
-            if let number = numbers[entry.name] { byNumber[Int(number)] = entry }
+            if let number = numbers[entry.name] {
+                byNumber[Int(number)] = Unmanaged.passUnretained(entry)
+            }
         }
     }
 
     @inline(__always)
-    func entry(_ number: UInt32) -> JobEntry? {
+    func entry(_ number: UInt32) -> Unmanaged<JobEntry>? {
         Int(number) < byNumber.count ? byNumber[Int(number)] : nil
     }
 }

@@ -287,19 +287,19 @@ struct Handover<Value>: @unchecked Sendable {
 }
 
 /// Where the payload of a raw job is written, see ``JobStore/enqueue(_:count:options:_:)``.
-public struct PayloadBytes: ~Copyable {
-    private var writer: ByteWriter
+@frozen public struct PayloadBytes: ~Copyable {
+    @usableFromInline var writer: ByteWriter
 
     /// Adds bytes. Cost: a copy.
-    public mutating func append(_ bytes: RawSpan) {
+    @inlinable public mutating func append(_ bytes: RawSpan) {
         bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
     }
     /// Adds bytes. Cost: a copy.
-    public mutating func append(contentsOf bytes: [UInt8]) {
+    @inlinable public mutating func append(contentsOf bytes: [UInt8]) {
         bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
     }
     /// Adds a number in little-endian order.
-    public mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
+    @inlinable public mutating func append<Number: FixedWidthInteger>(littleEndian number: Number) {
         writer.append(littleEndian: number)
     }
 
