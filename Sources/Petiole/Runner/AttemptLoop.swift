@@ -170,7 +170,7 @@ final class AttemptLoop: @unchecked Sendable {
         let end = id + 1 + UInt64(worker.rest.count)
         plainEnd = end
         isPlain = true
-        do {
+        if try reader.count(store.tables.active) > 0 {
             let cursor = try reader.cursor(store.tables.active)
             if let (key, _) = try cursor.ceiling(Key(id)),
                 key.bigEndian(at: 0, as: UInt64.self) < end

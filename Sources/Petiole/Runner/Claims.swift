@@ -21,6 +21,7 @@ final class Claims: Sendable {
         /// The position of the row read last.
         var position: UInt64 = 0
         var current: Current?
+        var hasCurrent: Bool { current.map { $0.next < $0.end } ?? false }
 
         struct Current {
             let tag: UInt32
@@ -127,42 +128,56 @@ final class Claims: Sendable {
     ) throws(StorageError) -> Ticket? {
         let count = state.queues.count
         for step in 0..<count {
-            var queue = state.turn + step
-            if queue >= count { queue -= count }
-            for priority in 0..<state.queues[queue].lanes.count {
-                guard try advance(&state, queue, priority, reader) else { continue }
-                state.turn = queue + 1 == count ? 0 : queue + 1
-                return try cut(&state.queues[queue].lanes[priority], reader, core)
-            }
+            var index = state.turn + step
+            if index >= count { index -= count }
+            guard
+                let priority = try advance(
+                    &state.queues[index], &state.suspectPositions, reader)
+            else { continue }
+            state.turn = index + 1 == count ? 0 : index + 1
+            return try cut(&state.queues[index].lanes[priority], reader, core)
         }
         return nil
     }
 
-    /// Makes sure that a lane has a current range. False when there is nothing ready in it.
+    /// Sees that the first lane of a queue which has something ready has a current range, and returns its priority. Nil when
+    /// nothing is ready. Cost: one search where there are no rows, one more for each lane that has some.
     private func advance(
-        _ state: inout State, _ queue: Int, _ priority: Int, _ reader: Reader
-    ) throws(StorageError) -> Bool {
-        let lane = state.queues[queue].lanes[priority]
-        if let current = lane.current, current.next < current.end { return true }
-        let id = state.queues[queue].owned.id
-        let cursor = try reader.cursor(store.tables.lanes)
-        var entry = try cursor.ceiling(RecordKey.lane(id, UInt8(priority), lane.position + 1))
-        while let found = entry {
-            let row = try formatted { () throws(FormatError) in try LaneRow(found) }
-            guard row.queue == id, row.priority == priority else { return false }
-            let before = state.queues[queue].lanes[priority].position
-            state.queues[queue].lanes[priority].position = row.position
-            if state.suspectPositions.isEmpty
-                || state.suspectPositions.remove(row.position) == nil
-            {
-                let tag = store.writer.progress.add(RangeProgress(row, after: before))
-                state.queues[queue].lanes[priority].current = Lane.Current(
-                    tag: tag, next: row.first, end: row.end)
-                return true
+        _ queue: inout Queue, _ suspects: inout Set<UInt64>, _ reader: Reader
+    ) throws(StorageError) -> Int? {
+        let id = queue.owned.id
+        var priority = 0
+        var rows: Cursor?
+        while true {
+            if queue.lanes[priority].hasCurrent { return priority }
+            if rows == nil { rows = try reader.cursor(store.tables.lanes) }
+            let position = queue.lanes[priority].position
+            let found = try rows!.ceiling(RecordKey.lane(id, UInt8(priority), position + 1))
+            var row: LaneRow?
+            if let found {
+                row = try formatted { () throws(FormatError) in try LaneRow(found) }
             }
-            entry = try cursor.next()
+            guard let row, row.queue == id, Int(row.priority) < queue.lanes.count else {
+                // No rows from here on: what is left is what was claimed before.
+                return queue.lanes.indices.first { $0 > priority && queue.lanes[$0].hasCurrent }
+            }
+            if row.priority > priority {
+                // None between; that lane may have been read beyond this row.
+                let next = Int(row.priority)
+                priority =
+                    queue.lanes.indices.first {
+                        $0 > priority && $0 < next && queue.lanes[$0].hasCurrent
+                    } ?? next
+                continue
+            }
+            queue.lanes[priority].position = row.position
+            if suspects.isEmpty || suspects.remove(row.position) == nil {
+                let tag = store.writer.progress.add(RangeProgress(row, after: position))
+                queue.lanes[priority].current = Lane.Current(
+                    tag: tag, next: row.first, end: row.end)
+                return priority
+            }
         }
-        return false
     }
 
     /// Cuts a ticket off a lane's current range: a millisecond of work of the type that comes first, within its block.
