@@ -48,7 +48,8 @@ let package = Package(
         .testTarget(
             name: "PetioleDispatchTests", dependencies: ["PetioleDispatch"], swiftSettings: common),
         .testTarget(
-            name: "PetioleTests", dependencies: ["Petiole", "CrashChild"], swiftSettings: common),
+            name: "PetioleTests", dependencies: ["Petiole", "CPetiole", "CrashChild"],
+            swiftSettings: common),
         .testTarget(
             name: "PetioleCLITests", dependencies: ["PetioleCLI"], swiftSettings: common),
         // Mechanical facts about the tree itself.

@@ -128,13 +128,16 @@ struct AttemptSlot: @unchecked Sendable {
         petiole_publish_u64(base, job)
     }
 
+    /// Asked for once: it is a call of the kernel.
+    private static let ownPID = UInt32(bitPattern: getpid())
+
     /// What stays the same from job to job of one queue.
     func prepare(queue: UInt32, epoch: UInt64, attempt: UInt32, flags: UInt32) {
         petiole_store_u64(base + 8, epoch)
         petiole_store_u32(base + 16, queue)
         petiole_store_u32(base + 20, attempt)
         petiole_store_u32(base + 24, flags)
-        petiole_store_u32(base + 28, UInt32(bitPattern: getpid()))
+        petiole_store_u32(base + 28, Self.ownPID)
         petiole_store_u32(base + 40, 0)
     }
 
