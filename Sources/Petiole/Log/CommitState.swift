@@ -11,6 +11,7 @@ struct CommitState {
 
     // What to do when it is durable.
     var hasNewWork = false
+    private(set) var hasCounted = false
     var controlMoved = false
     /// A job was parked: a drain does not wait for it any more.
     var hasParked = false
@@ -66,6 +67,7 @@ struct CommitState {
         _ transaction: borrowing WriteTransaction, _ queue: UInt32,
         _ change: (inout QueueCounters) -> Void
     ) throws(StorageError) {
+        hasCounted = true
         if let index = counters.firstIndex(where: { $0.queue == queue }) {
             change(&counters[index].value)
             return

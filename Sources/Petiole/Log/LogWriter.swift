@@ -393,5 +393,6 @@ final class LogWriter: Sendable {
         if state.controlMoved { signals.control.ring() }
         if state.hasNewWork || state.earliestTimer != nil { signals.work.ring() }
         if !state.ended.isEmpty || state.hasParked { signals.recorded.ring() }
+        if state.hasCounted { signals.counted.ring() }
     }
 }

@@ -16,6 +16,8 @@ struct StoreSignals: Sendable {
     let control: Bell
     /// Rung after a commit that recorded outcomes. Who awaits jobs of other processes waits on it.
     let recorded: Bell
+    /// Rung after a commit that changed a counter. Who watches the counts waits on it.
+    let counted: Bell
     /// The control word itself, for the look before each job.
     nonisolated(unsafe) let controlWord: UnsafeMutablePointer<UInt32>
     // What guards it: the pointer never changes, and the word is only touched atomically.
@@ -29,6 +31,7 @@ struct StoreSignals: Sendable {
         work = Bell(shared: word(0))
         control = Bell(shared: word(1))
         recorded = Bell(shared: word(2))
+        counted = Bell(shared: word(3))
         controlWord = word(1)
     }
 }

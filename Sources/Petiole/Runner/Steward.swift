@@ -29,6 +29,8 @@ final class Steward: Sendable {
         var lastCommit = -1
         var answered: UInt32?
         var nextPrune = petiole_real_time()
+        // Perhaps a runner before this one has, and died before it swept.
+        var hasPruned = true
         while true {
             // Read before looking, also at the flag: what comes in between makes the wait return at once.
             let seen = core.store.signals.control.value
@@ -57,8 +59,13 @@ final class Steward: Sendable {
                 core.pool.lookAgain()
             }
             if now >= nextPrune {
-                let more = Pruning.step(core.store)
-                nextPrune = now + (more ? Self.busyTick : 60 * Self.busyTick)
+                let step = Pruning.step(core.store)
+                hasPruned = hasPruned || step.hasPruned
+                if !step.hasMore, hasPruned {
+                    SpilledOutputs.sweep(core.store)
+                    hasPruned = false
+                }
+                nextPrune = now + (step.hasMore ? Self.busyTick : 60 * Self.busyTick)
             }
             let tick = isBusy ? Self.busyTick : Self.idleTick
             core.store.signals.control.wait(whileAt: seen, until: petiole_real_time() + tick)

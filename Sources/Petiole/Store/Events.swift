@@ -27,19 +27,19 @@ extension JobStore {
             let signals = store.open.signals
             continuation.onTermination = { _ in
                 isOver.set()
-                signals.recorded.ring()
+                signals.counted.ring()
             }
             OSThread.start(named: "petiole-counts") {
                 var last: JobCounts?
                 while true {
                     // Read before looking, at the flag too: what comes in between makes the wait return at once.
-                    let seen = signals.recorded.value
+                    let seen = signals.counted.value
                     if isOver.isSet { break }
                     // The stream ends with the store.
                     guard let counts = try? store.counts() else { break }
                     if counts != last { continuation.yield(counts) }
                     last = counts
-                    signals.recorded.wait(whileAt: seen)
+                    signals.counted.wait(whileAt: seen)
                 }
                 continuation.finish()
             }
@@ -57,19 +57,29 @@ extension JobStore {
         var next = first.rawValue
         while next <= last.rawValue {
             let isLast = try open.read { (reader) throws(StorageError) -> Bool in
+                let revised = try RevisedOutcomes(reader, open.tables, from: next)
                 let cursor = try reader.cursor(open.tables.outcomes)
                 var entry = try cursor.floor(Key(next))
                 if entry == nil { entry = try cursor.ceiling(Key(next)) }
                 var blocks = 0
-                while let (key, value) = entry {
-                    let block = try formatted { () throws(FormatError) in
-                        try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
-                    }
-                    if block.first > last.rawValue { return true }
-                    var id = max(next, block.first)
-                    while id < block.end, id <= last.rawValue {
-                        let outcome = try formatted { () throws(FormatError) in try block.entry(id)
+                // Two tables in one order of ids.
+                while true {
+                    var block: OutcomeBlockView?
+                    if let (key, value) = entry {
+                        block = try formatted { () throws(FormatError) in
+                            try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
                         }
+                    }
+                    let single = revised.current
+                    let isSingle =
+                        single.map { $0.first <= max(next, block?.first ?? .max) } ?? false
+                    guard let run = isSingle ? single : block, run.first <= last.rawValue else {
+                        return true
+                    }
+                    let end = isSingle ? run.end : min(run.end, single?.first ?? .max)
+                    var id = max(next, run.first)
+                    while id < end, id <= last.rawValue {
+                        let outcome = try formatted { () throws(FormatError) in try run.entry(id) }
                         next = id + 1
                         guard
                             visit(
@@ -78,14 +88,39 @@ extension JobStore {
                         else { return true }
                         id += 1
                     }
+                    if next > last.rawValue { return true }
                     blocks += 1
                     // A view for each thousand blocks, so that a long reading does not keep freed pages from being reused.
                     if blocks == 1_024 { return false }
-                    entry = try cursor.next()
+                    if isSingle {
+                        try revised.advance()
+                    } else if end == run.end {
+                        entry = try cursor.next()
+                    }
                 }
-                return true
             }
             if isLast { return }
+        }
+    }
+}
+
+/// Outcomes that were revised, one at a time in the order of their ids, within one view.
+private final class RevisedOutcomes {
+    private let cursor: Cursor
+    private(set) var current: OutcomeBlockView?
+
+    init(_ reader: Reader, _ tables: StoreTables, from first: UInt64) throws(StorageError) {
+        cursor = try reader.cursor(tables.revised)
+        try take(try cursor.ceiling(Key(first)))
+    }
+
+    func advance() throws(StorageError) { try take(try cursor.next()) }
+
+    private func take(_ entry: Cursor.Entry?) throws(StorageError) {
+        current = nil
+        guard let (key, value) = entry else { return }
+        current = try formatted { () throws(FormatError) in
+            try OutcomeBlockView(first: key.bigEndian(at: 0), value: value)
         }
     }
 }

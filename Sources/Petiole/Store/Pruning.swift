@@ -14,8 +14,9 @@ enum Pruning {
     /// 128 blocks a transaction are 8 MiB at most, but for payloads that lie alone.
     private static let blockLimit = 128
 
-    /// One step by the store's settings, from a thread of our own. Returns whether there is more to do.
-    static func step(_ store: OpenStore) -> Bool {
+    /// One step by the store's settings, from a thread of our own. Returns whether it deleted jobs, and
+    /// whether there is more to do.
+    static func step(_ store: OpenStore) -> (hasPruned: Bool, hasMore: Bool) {
         let settings = store.settings
         let isCrowded =
             isPast(Int(clamping: settings.byteLimit) / 1_000 * Int(settings.retentionShare), store)
@@ -23,14 +24,14 @@ enum Pruning {
             isCrowded ? store.clock.now : store.clock.now - settings.retentionSeconds * 1_000_000
         do throws(StoreError) {
             // Mostly there is nothing old enough: found out without a write transaction.
-            guard try hasOldBlock(store, before: horizon) else { return false }
+            guard try hasOldBlock(store, before: horizon) else { return (false, false) }
             let step = try store.performBlocking { (transaction, state) throws(StorageError) in
                 try prune(before: horizon, &transaction, &state)
             }
-            return !step.isDone
+            return (step.jobs > 0, !step.isDone)
         } catch {
             // The store failed or is full: the writer reports that to whoever it concerns, and the next tick tries again.
-            return false
+            return (false, false)
         }
     }
 
@@ -277,7 +278,10 @@ extension JobStore {
                 try Pruning.prune(before: horizon, &transaction, &state)
             }
             jobs += Int(step.jobs)
-            if step.isDone { return jobs }
+            guard step.isDone else { continue }
+            // It throws nothing.
+            if jobs > 0 { try? await onThread("petiole-sweep") { SpilledOutputs.sweep(open) } }
+            return jobs
         }
     }
 }

@@ -44,7 +44,7 @@ public struct StoreOptions: Sendable {
         if let payloadLimit {
             settings.payloadLimit = UInt32(min(max(payloadLimit, 0), 1 << 30))
         }
-        if let retentionShare {
+        if let retentionShare, !retentionShare.isNaN {
             settings.retentionShare = UInt16(min(max(retentionShare, 0), 1) * 1_000)
         }
         return settings

@@ -127,7 +127,7 @@
             let few = try await enqueueUntilFull(store)
             #expect(few < 50)
             clock.advance(.seconds(3_600))
-            try await onThread("test-prune") { while Pruning.step(store.open) {} }
+            try await onThread("test-prune") { while Pruning.step(store.open).hasMore {} }
             let freed = try await enqueueUntilFull(store)
             // Not all of the 400 and some: what else a commit writes breaks runs of free pages in two.
             #expect(freed > 200)
@@ -142,7 +142,7 @@
                 at: disk.path + "/work.petiole", options: options, clock: clock.storeClock)
             #expect(try await enqueueUntilFull(again) < 50)
             clock.advance(.seconds(3_600))
-            try await onThread("test-prune") { while Pruning.step(again.open) {} }
+            try await onThread("test-prune") { while Pruning.step(again.open).hasMore {} }
             let last = try await enqueueUntilFull(again)
             #expect(last > 200)
             expectSound(again)

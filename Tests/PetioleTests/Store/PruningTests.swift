@@ -1,3 +1,4 @@
+import Foundation
 import PetioleStorage
 import Testing
 
@@ -10,7 +11,8 @@ import Testing
     /// As the steward does, until nothing more is old enough.
     private func prune(_ store: JobStore) async throws {
         try await onThread("test-prune") {
-            while Pruning.step(store.open) {}
+            while Pruning.step(store.open).hasMore {}
+            SpilledOutputs.sweep(store.open)
         }
     }
 
@@ -106,6 +108,38 @@ import Testing
             try await prune(store)
             #expect(try store.outcome(of: dead.id)?.kind == .deadLetter)
             for job in others { #expect(throws: StoreError.noSuchJob(job.id)) { try job.state } }
+            let last = try await store.numbers("echo", [7])[0]
+            try await makeRunner(store, [echo]).run {}
+            var kinds: [UInt64: Outcome.Kind] = [:]
+            try store.forEachOutcome(from: dead.id, through: last.id) { id, kind, _ in
+                #expect(kinds.updateValue(kind, forKey: id.rawValue) == nil)
+                return true
+            }
+            #expect(kinds == [dead.id.rawValue: .deadLetter, last.id.rawValue: .succeeded])
+        }
+    }
+
+    @Test("what a command wrote to a file goes with its job, and not before")
+    func spilled() async throws {
+        let clock = TestClock()
+        try await withStore(clock: clock, configure: { $0.retention = Self.day }) { store in
+            let line = "head -c 1100000 /dev/zero"
+            let job = try await store.enqueue(
+                commands: [JobStore.CommandRequest(command: try Command("sh", "-c", line))],
+                options: EnqueueOptions())
+            try await JobRunner(
+                commandsOf: "default", in: store, retryPolicy: .standard,
+                options: JobRunner.Options()
+            ).run {}
+            let path = store.spillPath("\(job[0].lowerBound)-1.out")
+            #expect(access(path, F_OK) == 0)
+            try await prune(store)
+            #expect(access(path, F_OK) == 0)
+            clock.advance(Self.day * 2)
+            try await prune(store)
+            let id = JobID(rawValue: job[0].lowerBound)
+            #expect(throws: StoreError.noSuchJob(id)) { try store.state(of: id) }
+            #expect(access(path, F_OK) != 0)
         }
     }
 }
