@@ -18,7 +18,7 @@ public final class JobRunner: Sendable {
 
     /// How a runner works.
     public struct Options: Sendable {
-        /// Threads, 1 or more; nil: the processors that this process may use. With ``asyncLimit`` at most 192.
+        /// Threads, 1 or more; nil: the processors that this process may use. With ``asyncLimit`` at most 960.
         public var workers: Int?
         /// Asynchronous jobs in flight, 1…128; 64 unless set. What is out of bounds is moved to the nearest bound.
         public var asyncLimit = 64
