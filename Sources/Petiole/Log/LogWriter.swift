@@ -152,6 +152,8 @@ final class LogWriter: Sendable {
     // MARK: The thread
 
     private func work() {
+        // While workers keep all processors busy, whoever enqueues waits for this thread.
+        petiole_ask_for_short_slices()
         var reserve = DiskReserve(dataFile: environment.dataFile)
         var batch: [Submission] = []
         while true {
