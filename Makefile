@@ -34,7 +34,7 @@ build: deps
 	$(BUILD_TOOL)
 
 test: deps
-	$(SWIFT) test --disable-xctest
+	@SWIFT='$(SWIFT)' .make/test
 
 lint: deps
 	$(SWIFT) format lint --strict --recursive $(SWIFT_SOURCES)

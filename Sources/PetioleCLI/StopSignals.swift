@@ -53,14 +53,13 @@ enum StopSignals {
         }
     }
 
-    /// Suspends the commands, then this process. What follows the `kill` may run for a moment before the process stops, so
-    /// the commands go on only with the SIGCONT that lets it go on.
+    /// Suspends the commands, then this process; the SIGCONT that lets it go on lets them go on.
     private static func suspend(_ store: JobStore) {
         RunningCommands.shared.suspendAll()
         Task {
             // Nothing is buffered, so nothing can fail; when it returns, the writer holds no lock that others wait for.
             try? await store.flush()
-            kill(getpid(), SIGSTOP)
+            RunningCommands.shared.suspendProcess()
         }
     }
 

@@ -90,8 +90,9 @@ package final class ChildProcess: Sendable {
         _ command: Command, mark: AttemptMark? = nil, limits: CaptureLimits = CaptureLimits(),
         among running: RunningCommands = .shared, onStart: (ChildProcess) -> Void = { _ in }
     ) throws(SpawnError) -> CommandEnd {
-        let child = try ChildProcess(spawning: command, mark: mark, limits: limits)
-        running.add(child)
+        let child = try running.start { () throws(SpawnError) in
+            try ChildProcess(spawning: command, mark: mark, limits: limits)
+        }
         defer { running.remove(child) }
         onStart(child)
         return child.awaitEnd()

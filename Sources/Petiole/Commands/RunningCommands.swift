@@ -8,12 +8,20 @@ import Synchronization
 
 /// The children of this process that run, so that all of them can be suspended, resumed and
 /// stopped.
+///
+/// **None is overlooked.** A command may run before the thread that started it has entered it here.
+/// Such starts are counted: the process is suspended once there are none, under `state`, which a
+/// start takes first. So whoever finds the process suspended finds its commands suspended.
 package final class RunningCommands: Sendable {
     package static let shared = RunningCommands()
 
     private struct State {
         var children: [pid_t: ChildProcess] = [:]
+        /// Commands that may run, and are not among `children` yet.
+        var starting = 0
         var isSuspended = false
+        /// Suspends the process; waits for the last of `starting`.
+        var suspension: (@Sendable () -> Void)?
     }
 
     private let state = Mutex(State())
@@ -22,11 +30,23 @@ package final class RunningCommands: Sendable {
 
     package var count: Int { state.withLock { $0.children.count } }
 
-    func add(_ child: ChildProcess) {
-        state.withLock { state in
-            state.children[child.pid] = child
-            if state.isSuspended { child.suspend() }
+    /// Starts a command and enters it. It is suspended at once if all are.
+    func start(_ spawn: () throws(SpawnError) -> ChildProcess) throws(SpawnError) -> ChildProcess {
+        state.withLock { $0.starting += 1 }
+        var started: ChildProcess?
+        defer {
+            state.withLock { state in
+                state.starting -= 1
+                if let started {
+                    state.children[started.pid] = started
+                    if state.isSuspended { started.suspend() }
+                }
+                if state.starting == 0 { state.suspension.take()?() }
+            }
         }
+        let child = try spawn()
+        started = child
+        return child
     }
 
     func remove(_ child: ChildProcess) {
@@ -44,9 +64,21 @@ package final class RunningCommands: Sendable {
         }
     }
 
+    /// Suspends this process as well, when no command is just being started; not at all if
+    /// ``resumeAll()`` came first.
+    /// - Parameter suspend: sends the signal to the calling thread, which takes it before it leaves
+    ///   `state`; sent to the process, it may reach another thread later.
+    package func suspendProcess(by suspend: @escaping @Sendable () -> Void = { raise(SIGSTOP) }) {
+        state.withLock { state in
+            guard state.isSuspended else { return }
+            if state.starting == 0 { suspend() } else { state.suspension = suspend }
+        }
+    }
+
     package func resumeAll() {
         state.withLock { state in
             state.isSuspended = false
+            state.suspension = nil
             for child in state.children.values { child.resume() }
         }
     }

@@ -1,4 +1,5 @@
 import CPetiole
+import Synchronization
 import Testing
 
 @testable import Petiole
@@ -147,15 +148,26 @@ import Testing
     func suspendAndResume() throws {
         let running = RunningCommands()
         running.suspendAll()
-        let child = try ChildProcess(
-            spawning: try shell("echo on"), mark: nil, limits: CaptureLimits())
-        running.add(child)
+        let echo = try shell("echo on")
+        let suspensions = Atomic(0)
+        let suspend: @Sendable () -> Void = { suspensions.add(1, ordering: .relaxed) }
+        let child = try running.start { () throws(SpawnError) in
+            let child = try ChildProcess(
+                spawning: echo, mark: nil, limits: CaptureLimits())
+            // The command may run already, and is not entered yet: the process waits for that.
+            running.suspendProcess(by: suspend)
+            #expect(suspensions.load(ordering: .relaxed) == 0)
+            return child
+        }
+        #expect(suspensions.load(ordering: .relaxed) == 1)
         // The kernel says that it stopped; nothing else lets this come back.
         var info = siginfo_t()
         let isStopped = waitid(P_PID, id_t(child.pid), &info, WSTOPPED | WEXITED | WNOWAIT) == 0
         #expect(isStopped)
         #expect(info.si_code == Int32(CLD_STOPPED) || info.si_code == Int32(CLD_EXITED))
         running.resumeAll()
+        running.suspendProcess(by: suspend)
+        #expect(suspensions.load(ordering: .relaxed) == 1)
         let end = child.awaitEnd()
         running.remove(child)
         #expect(end.succeeded)
@@ -167,10 +179,10 @@ import Testing
     func stopAll() throws {
         let running = RunningCommands()
         let children = try (0..<3).map { _ in
-            let child = try ChildProcess(
-                spawning: try shell("sleep 1000"), mark: nil, limits: CaptureLimits())
-            running.add(child)
-            return child
+            let sleep = try shell("sleep 1000")
+            return try running.start { () throws(SpawnError) in
+                try ChildProcess(spawning: sleep, mark: nil, limits: CaptureLimits())
+            }
         }
         running.stopAll()
         for child in children {

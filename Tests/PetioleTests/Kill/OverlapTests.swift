@@ -23,6 +23,7 @@
                 flock -n 9 || echo "overlap $1" >>"$0/log"
                 echo "start $1" >>"$0/log"
                 \(trap)
+                test -e "$0/met" || { : >"$0/met"; echo >"$0/ready"; sleep 1000; }
                 for step in 1 2 3 4; do sleep 0.02; done
                 echo "end $1" >>"$0/log"
                 """
@@ -58,6 +59,13 @@
                         command: try Command("sh", "-c", habit.script, directory.path, "\(index)"))
                 }, options: EnqueueOptions())
             store.close()
+            // The first kill meets a command that runs, for sure: the first waits for it.
+            let ready = directory.path + "/ready"
+            try #require(mkfifo(ready, 0o600) == 0)
+            let first = try Child(["commands", directory.store, "1", "drain"])
+            _ = try await onThread("test-ready") { try readFIFO(ready) }
+            first.kill()
+            try await first.end()
             // Some 20 ms pass before the first command starts, and 80 while one runs: the kill comes before, between, or
             // while two run; then the next owner has up to a second and a half to be killed in while it takes over.
             for _ in 0..<10 {
