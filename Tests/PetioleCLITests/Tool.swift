@@ -130,7 +130,8 @@ final class Tool {
                 errorOutput: String(decoding: errorBytes, as: UTF8.self))
         }
 
-        /// Waits for some bytes; false when both outputs have ended.
+        /// Waits for some bytes; false when both outputs have ended. A process that is silent for long is killed, so that the
+        /// test fails and does not hang.
         private func take() -> Bool {
             var buffer = [UInt8](repeating: 0, count: 65_536)
             while !isOutputOver || !isErrorOver {
@@ -139,7 +140,13 @@ final class Tool {
                     pollfd(fd: isOutputOver ? -1 : output, events: Int16(POLLIN), revents: 0),
                     pollfd(fd: isErrorOver ? -1 : errorOutput, events: Int16(POLLIN), revents: 0),
                 ]
-                guard poll(&entries, 2, -1) > 0 else { continue }
+                let ready = poll(&entries, 2, 180_000)
+                if ready == 0 {
+                    Issue.record("silent for three minutes, and killed; it had printed: \(said)")
+                    send(SIGKILL)
+                    return false
+                }
+                guard ready > 0 else { continue }
                 if entries[0].revents != 0 {
                     let count = systemRead(output, &buffer, buffer.count)
                     outputBytes += buffer[..<max(0, count)]
@@ -154,6 +161,9 @@ final class Tool {
                 }
             }
             return false
+        }
+        private var said: String {
+            String(decoding: outputBytes.suffix(1_000) + errorBytes.suffix(1_000), as: UTF8.self)
         }
         private var isOutputOver = false
         private var isErrorOver = false

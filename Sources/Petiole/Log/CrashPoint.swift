@@ -9,6 +9,7 @@
 #endif
 
 /// Named places at which a test lets a process die: `PETIOLE_CRASH_AT=name:n` ends it without a word at the *n*-th pass.
+/// Where a task passes, the task's own `observer` may let others go first.
 /// In a release build there is nothing of it.
 enum CrashPoint: String {
     case beforeCommit, afterCommit, beforeBell, afterBell
@@ -25,7 +26,10 @@ enum CrashPoint: String {
         }()
         private static let passes = Atomic<Int>(0)
 
+        @TaskLocal static var observer: (@Sendable (CrashPoint) -> Void)?
+
         static func pass(_ point: CrashPoint) {
+            observer?(point)
             guard let wanted, wanted.name == point.rawValue else { return }
             // Relaxed: a count, nothing is published by it.
             if passes.add(1, ordering: .relaxed).newValue == wanted.pass { _exit(9) }

@@ -50,7 +50,7 @@ extension JobStore {
         {
             return .stopping
         }
-        // Not in a slot: it has ended, which may not be recorded yet, or will not start.
+        // Not in a slot: it will not start, or it has ended since we asked, which may not be recorded yet.
         guard await open.hasRecordedWhatEnded(of: queue) else { return .stopping }
         // It will not start any more. Whoever meets it first records it; mostly that is us.
         return try await open.perform { (transaction, state) throws(StorageError) in
@@ -77,11 +77,15 @@ extension JobStore {
 }
 
 extension OpenStore {
-    /// Waits until the owner of a queue, if there is one, has recorded all that ended before control was moved last.
+    /// Waits until the owner of a queue, if there is one, has recorded all attempts that have left their slots by now.
+    ///
+    /// It moves control once more: an answer to the request may have been given while the attempt was still in its slot, and
+    /// says nothing of its end.
     /// - Returns: false when it did not within ten seconds.
     fileprivate func hasRecordedWhatEnded(of queue: UInt32) async -> Bool {
-        let control = signals.control.value
         guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return true }
+        signals.control.ring()
+        let control = signals.control.value
         return await withUnsafeContinuation { continuation in
             OSThread.start(named: "petiole-cancel") { [self] in
                 let end = petiole_real_time() + 10_000_000_000

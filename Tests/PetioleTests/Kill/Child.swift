@@ -39,6 +39,13 @@ final class Child: @unchecked Sendable {
                     defer { buffer.removeSubrange(...end) }
                     return String(buffer[..<end])
                 }
+                // Better a failure than a test that hangs.
+                var entry = pollfd(
+                    fd: pipe.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+                if poll(&entry, 1, 180_000) == 0 {
+                    kill()
+                    throw Silent()
+                }
                 let data = pipe.fileHandleForReading.availableData
                 if data.isEmpty { return nil }
                 buffer += String(decoding: data, as: UTF8.self)
@@ -93,6 +100,10 @@ final class Child: @unchecked Sendable {
         var isDirectory: ObjCBool = false
         return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
             && isDirectory.boolValue
+    }
+
+    private struct Silent: Error, CustomStringConvertible {
+        var description: String { "a child said nothing for three minutes" }
     }
 
     private struct Missing: Error, CustomStringConvertible {

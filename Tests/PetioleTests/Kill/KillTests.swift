@@ -362,6 +362,74 @@ import Testing
             #expect(try String(contentsOfFile: effects, encoding: .utf8) == "ran\n")
             try check(directory, [1...1])
         }
+
+        @Test(
+            "a command that was stopped and has ended, but is not recorded yet, is not said to be cancelled before it started"
+        )
+        func cancelledWhileEnding() async throws {
+            let directory = try TestDirectory()
+            defer { directory.remove() }
+            let (up, go) = (directory.path + "/up", directory.path + "/go")
+            for pipe in [up, go] { mkfifo(pipe, 0o600) }
+            // Asked to stop, it ends when it is let.
+            let script = "trap 'read line <\(go); exit 1' TERM; echo up >\(up); sleep 1000 & wait"
+            let store = try directory.open()
+            defer { store.close() }
+            let command = try Command(
+                arguments: ["/bin/sh", "-c", script].map { Array($0.utf8) })
+            _ = try await store.enqueue(
+                commands: [JobStore.CommandRequest(command: command)], options: EnqueueOptions())
+            let runner = try Child(["commands", directory.store, "1", "serve"])
+            // Opens when the command does.
+            close(try await onThread("test-up") { open(up, O_RDONLY | O_CLOEXEC) })
+
+            let signals = store.open.signals
+            let order: @Sendable (CrashPoint) -> Void = { point in
+                guard point == .cancelRequested else { return }
+                // The runner has heard the request, and answers it while the command is still there.
+                let asked = signals.control.value
+                let answer = store.open.slots.answer(seat: 0)
+                while !answer.isGiven(to: asked) { answer.wait(for: asked, until: -1) }
+                // It cannot record what comes now: we are the one who writes.
+                let (begun, over) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+                store.open.writer.submit(
+                    OperationSubmission { (_, _) throws(StorageError) in
+                        begun.signal()
+                        over.wait()
+                    } completion: { _ in
+                    })
+                begun.wait()
+                let pipe = open(go, O_WRONLY | O_CLOEXEC)
+                _ = write(pipe, "\n", 1)
+                close(pipe)
+                while store.open.slots.slot(of: 1) != nil { sched_yield() }
+                kill(runner.pid, SIGSTOP)
+                while !isStopped(runner.pid) { sched_yield() }
+                over.signal()
+                // It goes on when it is asked again.
+                Thread.detachNewThread {
+                    while signals.control.value == asked { signals.control.wait(whileAt: asked) }
+                    kill(runner.pid, SIGCONT)
+                }
+            }
+            let result = try await CrashPoint.$observer.withValue(order) {
+                try await store.cancel(JobID(rawValue: 1))
+            }
+            signals.control.ring()
+            #expect(result == .stopping)
+            runner.kill()
+            #expect(try await runner.end() == .signal(SIGKILL))
+            let outcome = try #require(try store.outcome(of: JobID(rawValue: 1)))
+            #expect(outcome.kind == .cancelled && outcome.attempt == 1)
+            expectSound(store)
+        }
+
+        private func isStopped(_ pid: pid_t) -> Bool {
+            // A process that is gone is not waited for.
+            guard let line = try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)
+            else { return true }
+            return line.split(separator: ") ").last?.hasPrefix("T") ?? true
+        }
     #endif
 
     @Test("a job that ends in another process wakes who awaits it here, and is cancelled from here")
