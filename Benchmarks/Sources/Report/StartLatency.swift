@@ -40,7 +40,38 @@ extension Family {
             try child.end()
             return samples
         }
-        return [row("same process", here, 5), row("another process", there, 10)]
+        let fromThread = try await setup.withPath("start-thread") { path in
+            let store = try JobStore(at: path)
+            defer { store.close() }
+            let runner = try JobRunner(store, jobs: [Stamp.self])
+            return try await runner.run { try await startsFromThread(count, in: store) }
+        }
+        return [
+            row("same process", here, 5), row("same process, from a thread", fromThread, 5),
+            row("another process", there, 10),
+        ]
+    }
+
+    /// Nanoseconds from the return of the blocking call, which committed by itself, to the start of the job.
+    private static func startsFromThread(_ count: Int, in store: JobStore) async throws -> [Int64] {
+        var samples: [Int64] = []
+        for _ in 0..<count {
+            let (job, returned) = try await withUnsafeThrowingContinuation {
+                (continuation: UnsafeContinuation<(JobHandle<[UInt8]>, UInt64), any Error>) in
+                Thread.detachNewThread {
+                    usleep(1_000)
+                    continuation.resume(
+                        with: Result {
+                            let job = try store.enqueueBlocking(Stamp.self, payload: [])
+                            return (job, now_nanoseconds())
+                        })
+                }
+            }
+            let result = try await job.result
+            let started = result.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+            samples.append(Int64(bitPattern: started &- returned))
+        }
+        return samples
     }
 
     /// Nanoseconds from the answer to the caller to the start of the job; negative when the job was first.

@@ -139,41 +139,36 @@ final class OpenStore: Sendable {
         do throws(StorageError) { return try result.get() } catch { throw storeError(error) }
     }
 
-    /// The same for a thread of our own: blocks it. Never on the writer's thread or on Swift's cooperative pool.
+    /// The same for a thread that waits: blocks it. Never on the writer's thread.
     func performBlocking<Value: Sendable>(
         _ operation:
             @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value
     ) throws(StoreError) -> Value {
-        let done = SharedWord()
-        let box = Mutex<Result<Value, StorageError>?>(nil)
-        submit(operation) { result in
-            box.withLock { $0 = result }
-            done.publish(1)
-            done.wakeAll()
+        let promise = Promise<Result<Value, StorageError>>()
+        submit(operation, blocking: true) { promise.give($0) }
+        do throws(StorageError) { return try promise.wait().get() } catch {
+            throw storeError(error)
         }
-        while done.value == 0 { done.wait(while: 0) }
-        do throws(StorageError) {
-            return try box.withLock { $0! }.get()
-        } catch { throw storeError(error) }
     }
 
     private func submit<Value: Sendable>(
         _ operation:
             @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value,
+        blocking: Bool = false,
         _ completion: @escaping @Sendable (Result<Value, StorageError>) -> Void
     ) {
         let box = Mutex<Value?>(nil)
         let holder = ValueHolder(box)
-        writer.submit(
-            OperationSubmission { (transaction, state) throws(StorageError) in
-                let value = try operation(&transaction, &state)
-                holder.box.withLock { $0 = value }
-            } completion: { error in
-                if let error { return completion(.failure(error)) }
-                completion(.success(holder.box.withLock { $0! }))
-            })
+        let submission = OperationSubmission { (transaction, state) throws(StorageError) in
+            let value = try operation(&transaction, &state)
+            holder.box.withLock { $0 = value }
+        } completion: { error in
+            if let error { return completion(.failure(error)) }
+            completion(.success(holder.box.withLock { $0! }))
+        }
+        if blocking { writer.submitBlocking(submission) } else { writer.submit(submission) }
     }
 
     private final class ValueHolder<Value: Sendable>: Sendable {

@@ -1,6 +1,7 @@
 import CPetiole
 import PetioleDispatch
 import PetioleStorage
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -63,6 +64,24 @@ final class SharedWord: @unchecked Sendable {
     @discardableResult
     func wait(while value: UInt32, until deadline: Int64 = -1) -> Bool {
         petiole_wait(word, value, 0, deadline) != ETIMEDOUT
+    }
+}
+
+/// A value that threads wait for and another one gives, once.
+final class Promise<Value: Sendable>: Sendable {
+    private let word = SharedWord()
+    private let value = Mutex<Value?>(nil)
+
+    func give(_ value: Value) {
+        self.value.withLock { $0 = value }
+        word.publish(1)
+        word.wakeAll()
+    }
+
+    /// Blocks the thread.
+    func wait() -> Value {
+        while word.value == 0 { word.wait(while: 0) }
+        return value.withLock { $0! }
     }
 }
 

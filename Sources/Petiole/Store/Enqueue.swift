@@ -58,17 +58,7 @@ extension JobStore {
         name: String, json: String, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobID {
         let request = try EnqueueRequest(name: name, options, codec: .compact, in: open)
-        var text = json
-        let block = try request.block { (writer) throws(CodecError) in
-            var result: Result<Void, CodecError> = .success(())
-            text.withUTF8 { bytes in
-                do throws(CodecError) {
-                    try jsonToCompact(UnsafeRawBufferPointer(bytes), into: &writer)
-                } catch { result = .failure(error) }
-            }
-            try result.get()
-        }
-        return try await accept(request, block)
+        return try await accept(request, request.block(json: json))
     }
 
     private func accept(
@@ -83,7 +73,7 @@ extension JobStore {
         return JobID(rawValue: try unwrap(result, request))
     }
 
-    private func unwrap(
+    func unwrap(
         _ result: Result<UInt64, StorageError>, _ request: EnqueueRequest
     ) throws(EnqueueError) -> UInt64 {
         switch result {
@@ -157,6 +147,11 @@ extension JobStore {
         } catch {
             throw FlushError(first: error, count: 0)
         }
+        try throwRefused()
+    }
+
+    /// Tells once of what was refused since the last flush.
+    func throwRefused() throws(FlushError) {
         if let failure = open.buffered.take() {
             throw FlushError(first: failure.first, count: failure.count)
         }
@@ -367,6 +362,20 @@ struct EnqueueRequest: Sendable {
             return 0
         }
         return block
+    }
+
+    /// A block of the one job whose payload is JSON text.
+    func block(json: String) throws(EnqueueError) -> JobBlockBuilder {
+        var text = json
+        return try block { (writer) throws(CodecError) in
+            var result: Result<Void, CodecError> = .success(())
+            text.withUTF8 { bytes in
+                do throws(CodecError) {
+                    try jsonToCompact(UnsafeRawBufferPointer(bytes), into: &writer)
+                } catch { result = .failure(error) }
+            }
+            try result.get()
+        }
     }
 
     /// Fills a block. Returns whether there are no more jobs.

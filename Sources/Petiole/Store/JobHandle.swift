@@ -92,6 +92,27 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
     }
 }
 
+extension JobStore {
+    /// The handle of a job by its id, for another process or a later start of the program. Nothing is looked up: that there is
+    /// no such job, its ``JobHandle/state`` and ``JobHandle/result`` say.
+    public func handle<J: CodableJob>(of id: JobID, as type: J.Type) -> JobHandle<J.Output> {
+        JobHandle(store: self, id: id, codec: J.codec)
+    }
+
+    /// The handle of a raw job by its id.
+    public func handle<J: RawJob>(of id: JobID, as type: J.Type) -> JobHandle<[UInt8]> {
+        JobHandle(store: self, id: id, codec: .raw)
+    }
+
+    /// The handle of a job by its id, without its type's code.
+    /// - Parameter output: what the result is read as; its codec is recorded with it.
+    public func handle<Output: Codable & Sendable>(
+        of id: JobID, output: Output.Type = NoResult.self
+    ) -> JobHandle<Output> {
+        JobHandle(store: self, id: id, codec: .compact)
+    }
+}
+
 /// Where a thread waits for a job's end.
 final class HandleWait: Sendable {
     let word = SharedWord()

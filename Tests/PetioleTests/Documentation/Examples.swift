@@ -105,6 +105,18 @@ enum Examples {
         try await store.flush()
     }
 
+    static func blocking(_ store: JobStore, _ paths: [String]) throws {
+        for path in paths {
+            try store.enqueueBlocking(ResizeImage(path: path, width: 320))
+        }
+    }
+
+    static func byID(_ store: JobStore, _ text: String) async throws -> Int? {
+        guard let id = JobID(text) else { return nil }
+        let job = store.handle(of: id, as: CountWords.self)
+        return try await job.result
+    }
+
     static func failure(
         _ store: JobStore, _ job: JobHandle<NoResult>
     ) async throws -> [FailedAttempt] {

@@ -1,4 +1,6 @@
+import Foundation
 import PetioleStorage
+import Synchronization
 import Testing
 
 @testable import Petiole
@@ -12,15 +14,22 @@ private enum Bytes: RawJob {
         "a submission that comes as the writer falls asleep is committed: nobody waits for another")
     func noLostWakeUp() async throws {
         try await withStore { store in
-            // One at a time from each of some threads: after each commit the writer finds its inbox empty, and any
-            // submission may come at any place of its way to sleep. One that is missed hangs its thread for ever.
+            // One at a time from each of some threads and tasks: after each commit the writer finds its inbox empty, and any
+            // submission may come at any place of its way to sleep, or while a thread commits in its place. One that is
+            // missed hangs its caller for ever.
             try await withThrowingTaskGroup(of: Void.self) { group in
-                for _ in 0..<3 {
+                for index in 0..<4 {
                     group.addTask {
-                        try await onThread("test-submit") {
-                            for _ in 0..<2_000 {
-                                try store.open.performBlocking { (_, _) throws(StorageError) in }
+                        if index % 2 == 0 {
+                            return try await onThread("test-submit") {
+                                for _ in 0..<2_000 {
+                                    try store.open.performBlocking { (_, _) throws(StorageError) in
+                                    }
+                                }
                             }
+                        }
+                        for _ in 0..<2_000 {
+                            try await store.open.perform { (_, _) throws(StorageError) in }
                         }
                     }
                 }
@@ -38,16 +47,20 @@ private enum Bytes: RawJob {
             let writer = store.open.writer
             async let ended: Void = onThread("test-stop") { writer.stop() }
             var answers: [Task<Void, Never>] = []
-            for _ in 0..<20 {
+            for index in 0..<20 {
                 answers.append(
                     Task {
                         await withCheckedContinuation { continuation in
-                            writer.submit(
-                                OperationSubmission { (_, _) throws(StorageError) in
-                                } completion: { error in
-                                    #expect(error == nil || error == .closed)
-                                    continuation.resume()
-                                })
+                            let submission = OperationSubmission { (_, _) throws(StorageError) in
+                            } completion: { error in
+                                #expect(error == nil || error == .closed)
+                                continuation.resume()
+                            }
+                            if index % 2 == 0 {
+                                writer.submit(submission)
+                            } else {
+                                writer.submitBlocking(submission)
+                            }
                         }
                     })
             }
@@ -180,6 +193,54 @@ private enum Bytes: RawJob {
             }
             #expect(try store.counts().accepted == Int(next - 1))
         }
+    }
+
+    @Test("a thread that waits commits by itself while the writer sleeps, and never beside it")
+    func inItsPlace() async throws {
+        try await withStore { store in
+            let writers = Trace<UInt64>()
+            let within = Within()
+            @Sendable func note() throws(StorageError) {
+                // Relaxed: two at once are what must not be.
+                let before = within.count.wrappingAdd(1, ordering: .relaxed).oldValue
+                #expect(before == 0, "two write at once")
+                writers.add(currentThread())
+                // Relaxed: as above.
+                within.count.wrappingSubtract(1, ordering: .relaxed)
+            }
+            let threads = try await withThrowingTaskGroup(of: UInt64.self) { group in
+                for _ in 0..<3 {
+                    group.addTask {
+                        try await onThread("test-write") {
+                            for _ in 0..<500 {
+                                try store.open.performBlocking { (_, _) throws(StorageError) in
+                                    try note()
+                                }
+                            }
+                            return currentThread()
+                        }
+                    }
+                }
+                for _ in 0..<500 {
+                    try await store.open.perform { (_, _) throws(StorageError) in try note() }
+                }
+                return try await group.reduce(into: Set()) { $0.insert($1) }
+            }
+            #expect(writers.items.count == 2_000)
+            #expect(!threads.isDisjoint(with: writers.items), "all was left to the writer")
+        }
+    }
+
+    private final class Within: Sendable {
+        let count = Atomic<Int>(0)
+    }
+
+    private func currentThread() -> UInt64 {
+        #if canImport(Darwin)
+            UInt64(UInt(bitPattern: pthread_self()))
+        #else
+            UInt64(pthread_self())
+        #endif
     }
 
     @Test("closing a store commits what was handed over")

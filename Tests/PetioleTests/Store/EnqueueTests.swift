@@ -42,6 +42,54 @@ private enum Bytes: RawJob {
         }
     }
 
+    @Test("code that is not asynchronous enqueues too, also in a job; results are had by id")
+    func blocking() async throws {
+        try await withStore { store in
+            let first = try await onThread("test-enqueue") {
+                let handle = try store.enqueueBlocking(Note(text: "first"))
+                expectEqual(try store.counts().ready, 1)
+                return handle
+            }
+            let fanOut = JobClosure("fan-out") { (count: Int, context) in
+                for index in 0..<count {
+                    try context.store.enqueueBlocking(Note(text: "\(index)"))
+                }
+                try context.store.enqueue(Note(text: "later"), durability: .buffered)
+                try context.store.flushBlocking()
+                return try context.store.counts().accepted
+            }
+            let runner = try JobRunner(store, jobs: [Note.self, Bytes.self], closures: [fanOut])
+            try await runner.run {
+                let byName = try await onThread("test-enqueue") {
+                    try store.enqueueBlocking(name: "fan-out", payload: 5, output: Int.self)
+                }
+                try await expectEqual(first.result, "first")
+                try await expectEqual(byName.result, 8)
+                let raw = try await onThread("test-enqueue") {
+                    try store.enqueueBlocking(Bytes.self, payload: [1, 2])
+                }
+                try await expectEqual(raw.result, [1, 2])
+                let json = try await onThread("test-enqueue") {
+                    try store.enqueueBlocking(name: "Note", json: #"{"text":"last"}"#)
+                }
+                try await expectEqual(
+                    store.handle(of: json, output: String.self).result, "last")
+                // By their ids, as another process has them.
+                try await expectEqual(
+                    store.handle(of: first.id, as: Note.self).result, "first")
+                try await expectEqual(store.handle(of: raw.id, as: Bytes.self).result, [1, 2])
+            }
+            #expect(throws: EnqueueError.self) {
+                try store.enqueueBlocking(name: "no such form", payload: 1)
+            }
+            let none = JobID(rawValue: 99)
+            await #expect(throws: JobError.noSuchJob(none)) {
+                try await store.handle(of: none, as: Note.self).result
+            }
+            #expect(try store.counts().succeeded == 10)
+        }
+    }
+
     @Test(
         "many are accepted together with ids that follow each other",
         arguments: [0, 1, 2, 513, 9_000])
