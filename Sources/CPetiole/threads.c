@@ -4,6 +4,9 @@
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -103,6 +106,12 @@ void petiole_ask_for_short_slices(void) {
 }
 #else
 void petiole_ask_for_short_slices(void) {}
+#endif
+
+#if defined(__linux__)
+void petiole_ask_for_exact_waits(void) { prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL); }
+#else
+void petiole_ask_for_exact_waits(void) {}
 #endif
 
 static int smaller(int left, int right) {

@@ -7,17 +7,14 @@ extension Family {
         var bytes: [Yardsticks.Loop] = []
         var ours: [Yardsticks.Loop] = []
         for _ in 0..<setup.rounds {
-            bytes.append(
-                try Yardsticks.byteLoop(
-                    setup, jobs: jobs, bytesPerJob: Noop.payloadBytes + Noop.resultBytes))
-            ours.append(
-                try await setup.withPath("bulk") { path in
-                    let store = try JobStore(at: path)
-                    defer { store.close() }
-                    return try await Yardsticks.Loop.measure(jobs: jobs) {
-                        try await Noop.enqueue(jobs, in: store)
-                    }.0
-                })
+            for _ in 0..<setup.successive {
+                bytes.append(
+                    try Yardsticks.byteLoop(
+                        setup, jobs: jobs, bytesPerJob: Noop.payloadBytes + Noop.resultBytes))
+            }
+            for _ in 0..<setup.successive {
+                ours.append(try await enqueue(jobs, setup))
+            }
         }
         return [
             Row(
@@ -28,5 +25,15 @@ extension Family {
                 name: "bulk enqueue, CPU a job over all threads",
                 figure: ours.fastest.cpuPerJob),
         ]
+    }
+
+    private static func enqueue(_ jobs: Int, _ setup: Setup) async throws -> Yardsticks.Loop {
+        try await setup.withPath("bulk") { path in
+            let store = try JobStore(at: path)
+            defer { store.close() }
+            return try await Yardsticks.Loop.measure(jobs: jobs) {
+                try await Noop.enqueue(jobs, in: store)
+            }.0
+        }
     }
 }

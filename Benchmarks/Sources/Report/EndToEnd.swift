@@ -9,13 +9,19 @@ extension Family {
         var bytes: [Yardsticks.Loop] = []
         var ours: [Yardsticks.Loop] = []
         for _ in 0..<setup.rounds {
-            records.append(
-                try Yardsticks.recordLoop(
-                    setup, jobs: jobs, payload: Noop.payloadBytes, result: Noop.resultBytes))
-            ours.append(try await noops(setup, jobs))
-            bytes.append(
-                try Yardsticks.byteLoop(
-                    setup, jobs: jobs, bytesPerJob: Noop.payloadBytes + Noop.resultBytes))
+            for _ in 0..<setup.successive {
+                records.append(
+                    try Yardsticks.recordLoop(
+                        setup, jobs: jobs, payload: Noop.payloadBytes, result: Noop.resultBytes))
+            }
+            for _ in 0..<setup.successive {
+                ours.append(try await noops(setup, jobs))
+            }
+            for _ in 0..<setup.successive {
+                bytes.append(
+                    try Yardsticks.byteLoop(
+                        setup, jobs: jobs, bytesPerJob: Noop.payloadBytes + Noop.resultBytes))
+            }
         }
         let record = Yardstick("record loop in C", records.fastest.jobsPerSecond)
         let byte = Yardstick("byte loop in C", bytes.fastest.jobsPerSecond)

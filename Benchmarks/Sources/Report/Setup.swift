@@ -16,6 +16,11 @@ struct Setup {
     /// the machine does only ever slows down.
     let rounds = 3
 
+    /// How often in succession each is measured in its turn where gigabytes are written. What memory a virtual machine has
+    /// not used for some seconds, its host hands out anew at the first touch, which takes longer than the copy into it; the
+    /// second of two runs meets the memory that the first one left, whoever came before.
+    let successive = 2
+
     /// Lends a path at which nothing exists, and removes what is there afterwards. Waits for the disk
     /// to have written what came before, so that it does not slow down what comes now.
     func withPath<Value>(_ name: String, _ body: (String) throws -> Value) throws -> Value {

@@ -33,6 +33,9 @@ void petiole_yield(void);
 /// become short. Takes nothing from others in sum, and needs no privilege. Linux 6.12 and later; elsewhere nothing.
 void petiole_ask_for_short_slices(void);
 
+/// Asks that timed waits of the calling thread end within a microsecond of their time: by default Linux adds up to 50.
+void petiole_ask_for_exact_waits(void);
+
 /// Tells the processor that this is a waiting loop.
 static inline void petiole_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -31,6 +31,10 @@ import Synchronization
 // for a stop: at 3 nobody else wakes it. So there is one who writes at any time, and a transaction begins and ends on one
 // thread. Whoever leaves 1, to 0 or to 3, does it by an exchange: one of them is it.
 //
+// Coming back. Callers that are answered together wake up one after the other while the writer, who finds the first of them
+// in the inbox, is committing already: each commit then serves a part of them, and each of them waits for two. So after a
+// commit of several lone enqueues the writer naps, 20 µs at a time, as long as more of them come during a nap.
+//
 // No shared fate. When a commit fails, what it held is tried again in parts: outcomes and operations first, then each enqueue
 // by itself. So only who asked for what cannot be done sees an error, and outcomes are recorded even when jobs are refused.
 //
@@ -51,6 +55,12 @@ final class LogWriter: Sendable {
     private static let batchBytes = 16 << 20
     /// Outcomes that nobody awaits may ride this long with the next commit.
     private static let lingerNanoseconds: Int64 = 10_000_000
+    /// A tenth of what a commit takes. In it a caller that was answered wakes up and comes back, and many do.
+    private static let napNanoseconds: Int64 = 20_000
+    /// Fewer do not gain what the nap costs.
+    private static let returningCallers = 4
+    /// 64 KiB: the commit of more takes so long that nobody is worth waiting for.
+    private static let returningBytes = 65_536
     /// 16,384 places of 16 bytes: a commit of lone jobs rarely gathers more.
     private static let inboxSize = 16_384
 
@@ -61,6 +71,8 @@ final class LogWriter: Sendable {
     /// Bytes in the inbox that buffered enqueues put there.
     let bufferedBytes = Atomic<Int>(0)
     private let space: SharedWord
+    /// Always 0; naps are waits that nobody ends.
+    private let nap = SharedWord()
     private let isStopping = Atomic<Bool>(false)
     /// Set when the disk failed: nothing more is accepted by this process.
     private let broken = Mutex<StorageError?>(nil)
@@ -182,6 +194,7 @@ final class LogWriter: Sendable {
     private func work() {
         // While workers keep all processors busy, whoever enqueues waits for this thread.
         petiole_ask_for_short_slices()
+        petiole_ask_for_exact_waits()
         var batch: [Submission] = []
         while true {
             var bytes = gather(&batch, bytes: 0)
@@ -199,11 +212,39 @@ final class LogWriter: Sendable {
                 bytes = gather(&batch, bytes: bytes)
             }
             write(batch)
+            let callers = Self.callersToReturn(batch)
             batch.removeAll(keepingCapacity: true)
+            if callers >= Self.returningCallers { awaitReturn(of: callers) }
         }
         endedWord.publish(1)
         refuseRest()
         endedWord.wakeAll()
+    }
+
+    /// How many waited for their small enqueues in a batch.
+    private static func callersToReturn(_ batch: [Submission]) -> Int {
+        var callers = 0
+        var bytes = 0
+        for submission in batch {
+            guard let enqueue = submission as? EnqueueSubmission, !enqueue.isBuffered else {
+                continue
+            }
+            callers += 1
+            bytes += enqueue.byteCount
+        }
+        return bytes <= returningBytes ? callers : 0
+    }
+
+    /// Gives those who were answered together the time to come back together. They come while the next commit is under way
+    /// otherwise, and each waits for two. Ends when they are there, or when nobody came during a nap.
+    private func awaitReturn(of callers: Int) {
+        var seen = 0
+        while seen < callers {
+            nap.wait(while: 0, until: petiole_real_time() + Self.napNanoseconds)
+            let waiting = inbox.count
+            if waiting <= seen { return }
+            seen = waiting
+        }
     }
 
     /// Takes what is there, up to the bound. Returns the bytes of the batch.

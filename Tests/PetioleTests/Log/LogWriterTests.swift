@@ -243,6 +243,24 @@ private enum Bytes: RawJob {
         #endif
     }
 
+    @Test("callers that are answered together and come back together are all answered, to the last")
+    func comingBack() async throws {
+        try await withStore { store in
+            // They leave one by one, so that for a while each nap is for somebody who does not come back.
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for caller in 0..<16 {
+                    group.addTask {
+                        for _ in 0...caller * 10 {
+                            try await store.enqueue(Bytes.self, payload: [1])
+                        }
+                    }
+                }
+                try await group.waitForAll()
+            }
+            #expect(try store.counts().accepted == 16 + 10 * (0..<16).reduce(0, +))
+        }
+    }
+
     @Test("closing a store commits what was handed over")
     func closing() async throws {
         let directory = try TestDirectory()
