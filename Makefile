@@ -43,6 +43,7 @@ format: deps
 	$(SWIFT) format --in-place --recursive $(SWIFT_SOURCES)
 
 tsan: deps
+	TSAN_OPTIONS="halt_on_error=1 suppressions=$(CURDIR)/.make/tsan-suppressions" \
 	$(SWIFT) test --disable-xctest --sanitize=thread --scratch-path .build-tsan \
 		--filter 'PetioleDispatchTests|LogWriter'
 
