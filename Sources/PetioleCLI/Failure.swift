@@ -41,7 +41,7 @@ struct Failure: Error {
                 wait until that process has ended, or stop it: kill \(pid)
                 """, status: 75)
         case .noSeat, .tooManyWaiting, .fenced: self.init(error.description, status: 75)
-        case .invalidName, .registeredTwice, .notAJob, .startedTwice:
+        case .invalidName, .invalidOption, .registeredTwice, .notAJob, .startedTwice:
             self.init(error.description, status: 64)
         }
     }
@@ -50,7 +50,7 @@ struct Failure: Error {
         switch error {
         case .refused(_, _, let cause):
             self.init(error.description, status: Failure(cause).status)
-        case .invalidName, .payloadTooLarge, .unencodable:
+        case .invalidName, .invalidOption, .payloadTooLarge, .unencodable:
             self.init(error.description, status: 64)
         case .bufferFull: self.init(error.description, status: 75)
         }

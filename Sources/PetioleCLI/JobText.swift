@@ -19,6 +19,8 @@ enum JobText {
         case .failed: "failed"
         case .cancelled: "cancelled"
         case .deadLetter: "dead"
+        case .expired: "expired"
+        case .discarded: "discarded"
         }
     }
 

@@ -7,7 +7,8 @@ struct Jobs: ParsableCommand {
         abstract: "List jobs, in the order in which they were accepted.",
         discussion: """
             States: ready, running, waiting (for another attempt), parked (no runner knows the name), succeeded, failed, \
-            dead (failed at all of several attempts), cancelled.
+            dead (failed at all of several attempts), cancelled,
+            expired, discarded.
 
             With --json one object a job: v, id, state, queue, priority, name, accepted, and as the state has them \
             attempt, started, microseconds (of the last attempt), error, pid, due; of commands arguments and \

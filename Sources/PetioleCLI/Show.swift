@@ -124,6 +124,8 @@ struct Show: ParsableCommand {
             case .failed: "failed"
             case .cancelled: "cancelled"
             case .deadLetter: "dead: failed at attempt \(outcome.attempt), the last"
+            case .expired: "expired: it had not started by then"
+            case .discarded: "discarded on purpose at attempt \(outcome.attempt)"
             }
         }
     }

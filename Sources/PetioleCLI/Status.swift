@@ -8,7 +8,7 @@ struct Status: ParsableCommand {
             "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), accepted, ready, \
-            running, waiting, parked, succeeded, failed, cancelled, dead, retries, longest (null, or id, attempt, since, \
+            running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest (null, or id, attempt, since, \
             seconds).
             """)
 
@@ -71,6 +71,8 @@ struct Status: ParsableCommand {
         line.add("failed", counts.failed)
         line.add("cancelled", counts.cancelled)
         line.add("dead", counts.deadLetters)
+        line.add("expired", counts.expired)
+        line.add("discarded", counts.discarded)
         line.add("retries", counts.retries)
         if let longest = running.first {
             var part = JSONLine()

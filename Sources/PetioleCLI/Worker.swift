@@ -190,6 +190,8 @@ private final class OutcomeReporter: Sendable {
             say("job \(id) failed: \(visible(outcome.failure.message))")
         case .cancelled:
             if isVerbose { say("job \(id) was cancelled") }
+        case .expired, .discarded:
+            if isVerbose { say("job \(id): \(JobText.word(outcome.kind))") }
         }
     }
 }

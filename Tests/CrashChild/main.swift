@@ -32,7 +32,8 @@ nonisolated(unsafe) var effects: Int32 = -1  // Set once, before the runner star
 
 struct Work: Job {
     static var retryPolicy: RetryPolicy {
-        RetryPolicy(maxAttempts: 5, baseDelay: .milliseconds(1), maxDelay: .milliseconds(2))
+        RetryPolicy(
+            maxAttempts: 5, backoff: .exponential(.milliseconds(1)), maxDelay: .milliseconds(2))
     }
     var kind: String
 

@@ -53,8 +53,10 @@ struct QueueCounters: Equatable {
     var parked: UInt64 = 0
     /// Attempts that ended in another attempt.
     var retries: UInt64 = 0
+    var expired: UInt64 = 0
+    var discarded: UInt64 = 0
 
-    static let size = 64
+    static let size = 128
 
     init() {}
 
@@ -70,6 +72,8 @@ struct QueueCounters: Equatable {
         waiting = bytes.littleEndian(at: 40)
         parked = bytes.littleEndian(at: 48)
         retries = bytes.littleEndian(at: 56)
+        expired = bytes.littleEndian(at: 64)
+        discarded = bytes.littleEndian(at: 72)
     }
 
     func write(to target: UnsafeMutableRawPointer) {
@@ -81,9 +85,16 @@ struct QueueCounters: Equatable {
         target.storeLittleEndian(waiting, at: 40)
         target.storeLittleEndian(parked, at: 48)
         target.storeLittleEndian(retries, at: 56)
+        target.storeLittleEndian(expired, at: 64)
+        target.storeLittleEndian(discarded, at: 72)
+        for at in stride(from: 80, to: Self.size, by: 8) {
+            target.storeLittleEndian(UInt64(0), at: at)
+        }
     }
 
-    var ended: UInt64 { succeeded &+ failed &+ cancelled &+ deadLetters }
+    var ended: UInt64 {
+        succeeded &+ failed &+ cancelled &+ deadLetters &+ expired &+ discarded
+    }
     var unfinished: UInt64 { accepted &- ended }
 
     mutating func count(_ state: OutcomeBlock.State) {
@@ -92,6 +103,8 @@ struct QueueCounters: Equatable {
         case .failed: failed += 1
         case .cancelled: cancelled += 1
         case .deadLetter: deadLetters += 1
+        case .expired: expired += 1
+        case .discarded: discarded += 1
         }
     }
 }

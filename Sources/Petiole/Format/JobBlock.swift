@@ -28,7 +28,7 @@ import PetioleStorage
 /// | 8 | 4 | CRC-32C of extras and payload, then of bytes 12…23 as 8 + 8 (16 twice), then of the id |
 /// | 12 | 4 | name |
 /// | 16 | 1 | codec |
-/// | 17 | 1 | flags: 1 = the result is not kept |
+/// | 17 | 1 | flags: 1 = the result is not kept, 2 = the extras begin with ``JobOptions`` |
 /// | 18 | 2 | length of the extras, which lie before the payload |
 /// | 20 | 1 | attempts at most, 0 = the job type's own |
 /// | 21 | 3 | 0 |
@@ -39,6 +39,7 @@ enum JobBlock {
     static let entrySize = 24
 
     static let discardsResult: UInt8 = 1
+    static let hasOptions: UInt8 = 2
 
     /// What an entry says beside where its bytes are.
     struct Meta: Sendable {
@@ -237,8 +238,37 @@ struct JobBlockView {
     /// One job of the block.
     struct Entry {
         let meta: JobBlock.Meta
-        let extras: UnsafeRawBufferPointer
+        /// Options, extras and payload, end to end.
+        let content: UnsafeRawBufferPointer
         let payload: UnsafeRawBufferPointer
+
+        private var beside: UnsafeRawBufferPointer {
+            UnsafeRawBufferPointer(rebasing: content[..<Int(meta.extrasLength)])
+        }
+
+        /// The options' fields and the extras behind them.
+        private func parts() throws(FormatError) -> (
+            options: UnsafeRawBufferPointer, extras: UnsafeRawBufferPointer
+        ) {
+            let beside = beside
+            guard meta.flags & JobBlock.hasOptions != 0 else {
+                return (UnsafeRawBufferPointer(rebasing: beside[..<0]), beside)
+            }
+            guard beside.count >= 2 else { throw FormatError("a job's options are cut short") }
+            let length = Int(beside.littleEndian(at: 0, as: UInt16.self))
+            guard length <= beside.count - 2 else {
+                throw FormatError("a job's options are cut short")
+            }
+            return (
+                UnsafeRawBufferPointer(rebasing: beside[2..<2 + length]),
+                UnsafeRawBufferPointer(rebasing: beside[(2 + length)...])
+            )
+        }
+
+        /// What was kept beside the payload, without the options.
+        func extras() throws(FormatError) -> UnsafeRawBufferPointer { try parts().extras }
+
+        func options() throws(FormatError) -> JobOptions { try JobOptions(parts().options) }
     }
 
     /// Reads a job that the block contains.
@@ -272,7 +302,7 @@ struct JobBlockView {
             flags: entry.load(fromByteOffset: 17, as: UInt8.self), extrasLength: extrasLength,
             maxAttempts: entry.load(fromByteOffset: 20, as: UInt8.self))
         return Entry(
-            meta: meta, extras: UnsafeRawBufferPointer(start: bytes, count: extras),
+            meta: meta, content: UnsafeRawBufferPointer(start: bytes, count: extras + length),
             payload: UnsafeRawBufferPointer(start: bytes + extras, count: length))
     }
 

@@ -26,7 +26,7 @@ import PetioleStorage
 /// | 0 | 4 | offset of history and result from the end of the entries |
 /// | 4 | 4 | their length |
 /// | 8 | 4 | CRC-32C of them, then of bytes 12…23 as 8 + 8 (16 twice), then of the id |
-/// | 12 | 1 | state: 1 succeeded, 2 failed, 3 cancelled, 4 dead letter |
+/// | 12 | 1 | state: 1 succeeded, 2 failed, 3 cancelled, 4 dead letter, 5 expired, 6 discarded |
 /// | 13 | 1 | codec of the result; bit 7: a history lies before it, with its length in 4 bytes first |
 /// | 14 | 2 | attempt, 0 when none began |
 /// | 16 | 4 | start, microseconds after the base time |
@@ -43,6 +43,13 @@ enum OutcomeBlock {
         case failed = 2
         case cancelled = 3
         case deadLetter = 4
+        /// Its expiry passed before it started.
+        case expired = 5
+        /// Given up on purpose.
+        case discarded = 6
+
+        /// Whether the result's place holds a failure.
+        var holdsFailure: Bool { self == .failed || self == .deadLetter || self == .discarded }
     }
 
     /// Packs a run time; precise to a thousandth, at most 34 years.

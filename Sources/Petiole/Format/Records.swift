@@ -117,6 +117,8 @@ struct ActiveRecord: Equatable {
     var isCancelRequested = false
     /// It may have ended the process that ran it: it runs alone.
     var isSuspect = false
+    /// Its expiry passed before it had started, as far as could be told: whoever meets it next records that.
+    var isExpired = false
     var queue: UInt32
     var priority: UInt8
     /// Attempts that have ended.
@@ -148,6 +150,7 @@ struct ActiveRecord: Equatable {
         self.state = state
         isCancelRequested = bytes[1] & 1 != 0
         isSuspect = bytes[1] & 2 != 0
+        isExpired = bytes[1] & 4 != 0
         priority = bytes[2]
         guiltyCrashes = bytes[3]
         queue = bytes.littleEndian(at: 4)
@@ -165,7 +168,8 @@ struct ActiveRecord: Equatable {
     ) throws(StorageError) {
         try transaction.put(table, Key(id), count: Self.fixedSize + history.count) { target in
             target.storeBytes(of: state.rawValue, as: UInt8.self)
-            let flags: UInt8 = (isCancelRequested ? 1 : 0) | (isSuspect ? 2 : 0)
+            let flags: UInt8 =
+                (isCancelRequested ? 1 : 0) | (isSuspect ? 2 : 0) | (isExpired ? 4 : 0)
             target.storeBytes(of: flags, toByteOffset: 1, as: UInt8.self)
             target.storeBytes(of: priority, toByteOffset: 2, as: UInt8.self)
             target.storeBytes(of: guiltyCrashes, toByteOffset: 3, as: UInt8.self)

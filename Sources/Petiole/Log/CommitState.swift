@@ -164,10 +164,11 @@ struct CommitState {
     }
 
     mutating func setTimer(
-        _ transaction: inout WriteTransaction, queue: UInt32, due: Int64, id: UInt64
+        _ transaction: inout WriteTransaction, queue: UInt32, due: Int64, id: UInt64,
+        why: TimerReason = .due
     ) throws(StorageError) {
         try transaction.put(tables.timers, RecordKey.timer(queue, due, id), count: 1) {
-            $0.storeBytes(of: 1, as: UInt8.self)
+            $0.storeBytes(of: why.rawValue, as: UInt8.self)
         }
         earliestTimer = min(earliestTimer ?? due, due)
     }

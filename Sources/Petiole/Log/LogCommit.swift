@@ -15,7 +15,7 @@ struct LogCommit {
         for submission in submissions {
             if let enqueue = submission as? EnqueueSubmission {
                 let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
-                lanes.add(enqueue, queue: queue, name: name)
+                lanes.add(enqueue, queue: queue, name: name, now: now)
             } else if let outcomes = submission as? OutcomeSubmission {
                 try record(outcomes, &transaction, &state)
             } else if let operation = submission as? OperationSubmission {
@@ -36,14 +36,22 @@ struct LogCommit {
             let queue: UInt32
             let priority: UInt8
             let stage: UInt32?
+            /// Not due yet: they wait in `timers`, and come into the lane one by one.
+            let isDelayed: Bool
             var submissions: [(EnqueueSubmission, name: UInt32)] = []
         }
         var lanes: [Lane] = []
 
-        mutating func add(_ submission: EnqueueSubmission, queue: UInt32, name: UInt32) {
+        mutating func add(
+            _ submission: EnqueueSubmission, queue: UInt32, name: UInt32, now: Int64
+        ) {
             let priority = submission.target.priority
+            // What is staged becomes ready as it is, and waits when a worker meets it: the transaction that publishes it does
+            // not grow with the number of jobs.
+            let isDelayed = submission.options.due > now && submission.stage == nil
             let index = lanes.firstIndex {
                 $0.queue == queue && $0.priority == priority && $0.stage == submission.stage
+                    && $0.isDelayed == isDelayed
             }
             if let index {
                 lanes[index].submissions.append((submission, name))
@@ -51,7 +59,7 @@ struct LogCommit {
                 lanes.append(
                     Lane(
                         queue: queue, priority: priority, stage: submission.stage,
-                        submissions: [(submission, name)]))
+                        isDelayed: isDelayed, submissions: [(submission, name)]))
             }
         }
     }
@@ -61,8 +69,8 @@ struct LogCommit {
         _ state: inout CommitState
     ) throws(StorageError) {
         guard !accepted.lanes.isEmpty else { return }
-        let cursor = try transaction.cursor(tables.jobs)
         for lane in accepted.lanes {
+            let cursor = try transaction.cursor(tables.jobs)
             let first = state.sequences.nextJob
             var gathered = JobBlockBuilder(jobs: 64, bytes: 8_192)
             for (submission, name) in lane.submissions {
@@ -87,14 +95,43 @@ struct LogCommit {
             let count = state.sequences.nextJob - first
             if let stage = lane.stage {
                 try Staging.add(stage, first: first, count: count, &transaction, state)
-            } else {
+                continue
+            }
+            if !lane.isDelayed {
                 try state.makeReady(
                     &transaction, queue: lane.queue, priority: lane.priority, first: first,
                     count: count)
-                try state.count(transaction, lane.queue) { $0.accepted += count }
+            }
+            try state.count(transaction, lane.queue) {
+                $0.accepted += count
+                if lane.isDelayed { $0.waiting += count }
+            }
+            for (submission, _) in lane.submissions where !submission.options.isEmpty {
+                try setTimers(submission, lane, &transaction, &state)
             }
         }
         accepted.lanes = []
+    }
+
+    /// A row in `timers` for the due time of each job, and one for its expiry.
+    private func setTimers(
+        _ submission: EnqueueSubmission, _ lane: AcceptedLanes.Lane,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let options = submission.options
+        for id in submission.first..<submission.first + submission.jobCount {
+            if lane.isDelayed {
+                var active = ActiveRecord(
+                    state: .waiting, queue: lane.queue, priority: lane.priority)
+                active.due = options.due
+                try active.put(&transaction, tables.active, id)
+                try state.setTimer(&transaction, queue: lane.queue, due: options.due, id: id)
+            }
+            if options.expiry > 0 {
+                try state.setTimer(
+                    &transaction, queue: lane.queue, due: options.expiry, id: id, why: .expiry)
+            }
+        }
     }
 
     private func put(
@@ -236,6 +273,14 @@ struct LogCommit {
         if active.isSuspect {
             try transaction.delete(tables.parked, RecordKey.suspect(queue.id, id))
             active.isSuspect = false
+        }
+        if active.isExpired, !active.isCancelRequested {
+            if case .retry(_, let attempt) = transition.step {
+                active.attempts = UInt16(clamping: attempt.attempt)
+                active.history = AttemptHistory.appending(attempt, to: active.history)
+            }
+            return try OutcomeRecording.record(
+                id, .expired, nil, active, tables, &transaction, &state)
         }
         if active.isCancelRequested {
             // There will be no other attempt, and so nobody to meet the request later.

@@ -45,6 +45,8 @@ class Submission {
 /// Jobs of one lane and one name, accepted together: all of them or none.
 final class EnqueueSubmission: Submission {
     let target: JobTarget
+    /// When its jobs are due and when they expire.
+    let options: JobOptions
     var block: JobBlockBuilder
     /// More blocks of the same jobs.
     var more: [EnqueueSubmission] = []
@@ -57,10 +59,11 @@ final class EnqueueSubmission: Submission {
     var first: UInt64 = 0
 
     init(
-        _ target: JobTarget, _ block: consuming JobBlockBuilder,
+        _ request: EnqueueRequest, _ block: consuming JobBlockBuilder,
         reply: @escaping (Result<UInt64, StorageError>) -> Void = { _ in }
     ) {
-        self.target = target
+        target = request.target
+        options = request.jobOptions
         self.block = block
         self.reply = reply
     }

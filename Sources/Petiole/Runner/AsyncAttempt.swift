@@ -15,6 +15,8 @@ struct AsyncAttempt: Sendable {
     let history: [UInt8]
     let isSuspect: Bool
     let meta: JobBlock.Meta
+    /// Microseconds since 1970.
+    let acceptedAt: Int64
 
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
@@ -72,27 +74,18 @@ struct AsyncAttempt: Sendable {
             outcome.state = .cancelled
             // Left for the next owner: the runner stops, and nobody cancelled the job.
             isLeft = place.stopping != id
-        case .failure(RunnerError.tooManyWaiting):
-            let due = core.store.clock.now + Transition.postponement()
-            transition = Transition(id: id, priority: priority, step: .postpone(due: due))
         case .failure(let error):
-            let failure = FailureRecord(error)
-            var policy = entry.retryPolicy
-            if meta.maxAttempts > 0 { policy.maxAttempts = Int(meta.maxAttempts) }
-            let step =
-                error is UndecodablePayload
-                ? .deadLetter
-                : policy.step(afterFailureOf: attempt, random: .random(in: 0..<1))
-            switch step {
-            case .retry(let delay):
-                let item = AttemptHistory.Item(
-                    attempt: attempt, startedAt: startedAt / 1_000 + core.store.clock.shift,
-                    runMicroseconds: (now - startedAt) / 1_000, failure: failure)
-                transition = Transition(
-                    id: id, priority: priority,
-                    step: .retry(due: core.store.clock.now + delay, item))
-            case .fail, .deadLetter:
-                outcome.state = step == .fail ? .failed : .deadLetter
+            let followUp = AttemptFollowUp.of(
+                AttemptFollowUp.Failed(
+                    error, attempt: attempt, startedAt: outcome.startedAt,
+                    runMicroseconds: outcome.runMicroseconds, acceptedAt: acceptedAt),
+                policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
+                now: core.store.clock.now)
+            switch followUp {
+            case .transition(let step):
+                transition = Transition(id: id, priority: priority, step: step)
+            case .end(let state, let failure):
+                outcome.state = state
                 var writer = ByteWriter(capacity: 256)
                 failure.write(to: &writer)
                 result = writer.withBytes { Array($0) }

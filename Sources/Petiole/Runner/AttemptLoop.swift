@@ -46,6 +46,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var priority: UInt8 = 0
     @exclusivity(unchecked) private var tag: UInt32 = 0
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
+    /// When the job that runs was accepted, microseconds since 1970; its block may be lent no more when it ends.
+    @exclusivity(unchecked) private var acceptedAt: Int64 = 0
     /// Real time in nanoseconds, read at the end of the last attempt.
     @exclusivity(unchecked) private var now: Int64 = 0
     /// How far the store's clock is ahead of it, in microseconds.
@@ -198,6 +200,8 @@ final class AttemptLoop: @unchecked Sendable {
         /// It ended, or is elsewhere.
         case settle
         case cancel
+        /// Its expiry has passed; what attempts before have left.
+        case expire(ActiveRecord)
     }
 
     private func decide(_ id: UInt64) throws(StorageError) -> Decision {
@@ -205,7 +209,8 @@ final class AttemptLoop: @unchecked Sendable {
             if active.state != .ready || (active.position != 0 && active.position != position) {
                 return .settle
             }
-            return active.isCancelRequested ? .cancel : .run(active)
+            if active.isCancelRequested { return .cancel }
+            return active.isExpired ? .expire(active) : .run(active)
         }
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
     }
@@ -250,6 +255,9 @@ final class AttemptLoop: @unchecked Sendable {
                 transition(id, .cancel)
                 passedOver(id)
                 return nil
+            case .expire(let active):
+                expire(id, EarlierAttempts(active))
+                return nil
             }
         }
         if block?.contains(id) != true {
@@ -268,6 +276,7 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
+        acceptedAt = block.acceptedAt
         let job: JobBlockView.Entry
         do throws(FormatError) {
             job = try block.entry(id)
@@ -278,6 +287,7 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
+        if job.meta.flags & JobBlock.hasOptions != 0, isPutOff(id, job, earlier) { return nil }
         guard let entry = registry.entry(job.meta.name) else {
             park(id, name: job.meta.name)
             passedOver(id)
@@ -286,6 +296,42 @@ final class AttemptLoop: @unchecked Sendable {
         // The registry holds it; counting references to what all workers share would cost more than a small job does.
         let isOnThisThread = entry._withUnsafeGuaranteedRef { make($0, id, job, earlier) }
         return isOnThisThread ? entry : nil
+    }
+
+    /// Looks at a job's options. Returns whether it does not start now.
+    private func isPutOff(
+        _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
+    ) -> Bool {
+        let options: JobOptions
+        do throws(FormatError) { options = try job.options() } catch {
+            fail(
+                id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), earlier)
+            passedOver(id)
+            return true
+        }
+        let time = store.clock.now
+        if options.expiry > 0, options.expiry <= time {
+            expire(id, earlier)
+            return true
+        }
+        // One that has waited, and whose timer has fired, has a row.
+        if options.due > time, !earlier.hasRow {
+            transition(id, .postpone(due: options.due))
+            passedOver(id)
+            return true
+        }
+        return false
+    }
+
+    private func expire(_ id: UInt64, _ earlier: EarlierAttempts) {
+        result.removeAll()
+        record(
+            id,
+            OutcomeEntry(
+                state: .expired, codec: 0, attempt: UInt16(clamping: earlier.count),
+                startedAt: now / 1_000 + shift, runMicroseconds: 0),
+            history: earlier.history)
+        passedOver(id)
     }
 
     /// Makes an attempt. Returns whether it was made on this thread.
@@ -356,7 +402,11 @@ final class AttemptLoop: @unchecked Sendable {
                 history: earlier.history)
         case .failed(let codec, let failure):
             ended(
-                id, entry, attempt, startedAt, failure, earlier, maxAttempts, resultCodec: codec)
+                id, entry,
+                AttemptFollowUp.Failed(
+                    failure, attempt: attempt, startedAt: startedAt / 1_000 + shift,
+                    runMicroseconds: (now - startedAt) / 1_000, acceptedAt: acceptedAt),
+                earlier, maxAttempts, resultCodec: codec)
         case .stopped:
             stopped(id, attempt, startedAt, earlier)
         }
@@ -369,34 +419,24 @@ final class AttemptLoop: @unchecked Sendable {
         if error is CancellationError, context.isCancelled {
             return stopped(id, attempt, startedAt, earlier)
         }
-        if case .tooManyWaiting? = error as? RunnerError {
-            return transition(id, .postpone(due: store.clock.now + Transition.postponement()))
-        }
-        let failure = FailureRecord(error)
-        if error is UndecodablePayload {
-            result.removeAll()
-            return fail(id, attempt: attempt, failure, earlier, startedAt: startedAt)
-        }
-        ended(id, entry, attempt, startedAt, failure, earlier, maxAttempts, resultCodec: nil)
+        ended(
+            id, entry,
+            AttemptFollowUp.Failed(
+                error, attempt: attempt, startedAt: startedAt / 1_000 + shift,
+                runMicroseconds: (now - startedAt) / 1_000, acceptedAt: acceptedAt),
+            earlier, maxAttempts, resultCodec: nil)
     }
 
     /// An attempt failed: what follows is decided by the policy, and gathered.
     private func ended(
-        _ id: UInt64, _ entry: JobEntry, _ attempt: Int, _ startedAt: Int64,
-        _ failure: FailureRecord, _ earlier: EarlierAttempts, _ maxAttempts: UInt8,
-        resultCodec: UInt8?
+        _ id: UInt64, _ entry: JobEntry, _ failed: AttemptFollowUp.Failed,
+        _ earlier: EarlierAttempts, _ maxAttempts: UInt8, resultCodec: UInt8?
     ) {
-        var policy = entry.retryPolicy
-        if maxAttempts > 0 { policy.maxAttempts = Int(maxAttempts) }
-        let step = policy.step(afterFailureOf: attempt, random: .random(in: 0..<1))
-        switch step {
-        case .retry(let delay):
-            let item = AttemptHistory.Item(
-                attempt: attempt, startedAt: startedAt / 1_000 + shift,
-                runMicroseconds: (now - startedAt) / 1_000, failure: failure)
-            transition(
-                id, .retry(due: store.clock.now + delay, item))
-        case .fail, .deadLetter:
+        switch AttemptFollowUp.of(
+            failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.now)
+        {
+        case .transition(let step): transition(id, step)
+        case .end(let state, let failure):
             if resultCodec == nil {
                 result.removeAll()
                 failure.write(to: &result)
@@ -404,9 +444,9 @@ final class AttemptLoop: @unchecked Sendable {
             record(
                 id,
                 OutcomeEntry(
-                    state: step == .fail ? .failed : .deadLetter, codec: resultCodec ?? 0,
-                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
-                    runMicroseconds: (now - startedAt) / 1_000),
+                    state: state, codec: resultCodec ?? 0,
+                    attempt: UInt16(clamping: failed.attempt), startedAt: failed.startedAt,
+                    runMicroseconds: failed.runMicroseconds),
                 history: earlier.history)
         }
     }
@@ -468,7 +508,7 @@ final class AttemptLoop: @unchecked Sendable {
         AsyncAttempt(
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
-            isSuspect: earlier.isSuspect, meta: job.meta
+            isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt
         ).start(job.payload)
     }
 
@@ -544,16 +584,5 @@ final class AttemptLoop: @unchecked Sendable {
         gathered.settled = []
         gathered.transitions = []
         store.writer.submit(submission)
-    }
-}
-
-extension FailureRecord {
-    /// What is recorded of an error: its type, and its own text.
-    init(_ error: any Error) {
-        if let undecodable = error as? UndecodablePayload {
-            self.init(type: "UndecodablePayload", message: undecodable.reason)
-        } else {
-            self.init(type: "\(Swift.type(of: error))", message: "\(error)")
-        }
     }
 }

@@ -257,12 +257,16 @@ final class Claims: Sendable {
         }
         guard fires else { return }
         let tables = store.tables
+        let marked = Expiry.Marked()
         store.writer.submit(
             OperationSubmission { (transaction, state) throws(StorageError) in
+                var expired: [UInt64] = []
                 for queue in queues {
-                    try Timers.fire(queue.id, tables, &transaction, &state)
+                    expired += try Timers.fire(queue.id, tables, &transaction, &state)
                 }
+                marked.jobs.withLock { $0 = expired }
             } completion: { [self] error in
+                if error == nil { Expiry.settle(marked, core) }
                 state.withLock { state in
                     state.isFiring = false
                     // A second: a full disk is not asked again and again.

@@ -192,6 +192,9 @@ struct JobRegistry: Sendable {
     mutating func add(_ entry: JobEntry) throws(RunnerError) {
         guard NameForm.isValid(entry.name) else { throw .invalidName(entry.name, what: "job") }
         guard NameForm.isValid(entry.queue) else { throw .invalidName(entry.queue, what: "queue") }
+        if let problem = entry.retryPolicy.problem {
+            throw .invalidOption(job: entry.name, "in its retry policy " + problem)
+        }
         if entries.contains(where: { $0.name == entry.name }) { throw .registeredTwice(entry.name) }
         entries.append(entry)
     }

@@ -2,6 +2,8 @@
 public enum RunnerError: Error, Sendable, Equatable {
     /// A name is not of the form `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
     case invalidName(String, what: String)
+    /// An option of a job type is out of its bounds: which, and what is allowed.
+    case invalidOption(job: String, String)
     /// Two job types have the same name.
     case registeredTwice(String)
     /// The type is neither a ``Job`` nor an ``AsyncJob`` nor a ``RawJob``.
@@ -30,6 +32,8 @@ extension RunnerError: CustomStringConvertible {
             names have 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or \
             digit; a generic type needs a `jobName` of its own
             """
+        case .invalidOption(let job, let problem):
+            "the job type \"\(job)\" cannot be registered: \(problem)"
         case .registeredTwice(let name):
             """
             two job types are named "\(name)"

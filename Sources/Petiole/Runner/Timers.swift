@@ -1,32 +1,69 @@
 import PetioleStorage
 
+/// Why a row of `timers` is there: its value.
+enum TimerReason: UInt8 {
+    /// A job that waits is due, or one that is parked has been for long enough.
+    case due = 1
+    /// A job's expiry.
+    case expiry = 2
+}
+
 /// What happens when a timer is due: a waiting job becomes ready at the end of its lane, one that was parked too long becomes
 /// a dead letter. In the writer's transaction.
 enum Timers {
     /// 10,000 a transaction: some milliseconds of work.
     private static let limit = 10_000
 
+    /// Fires what is due in a queue.
+    /// - Returns: jobs whose expiry has passed and that may be claimed or running: see ``Expiry``.
     static func fire(
         _ queue: UInt32, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) {
-        var due: [(due: Int64, id: UInt64)] = []
+    ) throws(StorageError) -> [UInt64] {
+        var due: [(due: Int64, id: UInt64, why: UInt8)] = []
         do {
             let cursor = try transaction.cursor(tables.timers)
             var entry = try cursor.ceiling(RecordKey.timer(queue, 0, 0))
-            while let (key, _) = entry, due.count < limit, key.count == 20,
+            while let (key, value) = entry, due.count < limit, key.count == 20,
                 key.bigEndian(at: 0, as: UInt32.self) == queue
             {
                 let time = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
                 guard time <= state.now else { break }
-                due.append((time, key.bigEndian(at: 12)))
+                due.append((time, key.bigEndian(at: 12), value.first ?? 0))
                 entry = try cursor.next()
             }
         }
+        var expiring: [UInt64] = []
         for timer in due {
             try transaction.delete(tables.timers, RecordKey.timer(queue, timer.due, timer.id))
-            try fire(timer.id, due: timer.due, tables, &transaction, &state)
+            if timer.why == TimerReason.expiry.rawValue {
+                if try expire(timer.id, tables, &transaction, &state) { expiring.append(timer.id) }
+            } else {
+                try fire(timer.id, due: timer.due, tables, &transaction, &state)
+            }
         }
+        return expiring
+    }
+
+    /// A job's expiry has passed.
+    /// - Returns: whether it is only marked, since it may be claimed or running.
+    private static func expire(
+        _ id: UInt64, _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) -> Bool {
+        let found = try Lookup.active(id, transaction, tables)
+        if found == nil, try Lookup.outcomes(id, transaction, tables) != nil { return false }
+        guard let block = try Lookup.block(id, transaction, tables) else { return false }
+        var active =
+            found ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+        if active.state != .ready {
+            try OutcomeRecording.record(id, .expired, nil, active, tables, &transaction, &state)
+            return false
+        }
+        active.isExpired = true
+        try active.put(&transaction, tables.active, id)
+        state.controlMoved = true
+        return true
     }
 
     private static func fire(

@@ -6,7 +6,7 @@ public struct JobCounts: Sendable, Hashable {
     public var accepted = 0
     /// Ready to run, or running.
     public var ready = 0
-    /// Waiting for another attempt.
+    /// Waiting for their due time: delayed, or between two attempts.
     public var waiting = 0
     /// Parked until a runner knows their name.
     public var parked = 0
@@ -18,13 +18,17 @@ public struct JobCounts: Sendable, Hashable {
     public var cancelled = 0
     /// Dead letters.
     public var deadLetters = 0
+    /// Ended because their expiry passed before they started.
+    public var expired = 0
+    /// Given up on purpose.
+    public var discarded = 0
     /// Attempts that another followed.
     public var retries = 0
 
     /// Those that have not ended.
     public var unfinished: Int { ready + waiting + parked }
     /// Those that have.
-    public var ended: Int { succeeded + failed + cancelled + deadLetters }
+    public var ended: Int { succeeded + failed + cancelled + deadLetters + expired + discarded }
 
     init() {}
 
@@ -34,6 +38,8 @@ public struct JobCounts: Sendable, Hashable {
         failed = Int(clamping: counters.failed)
         cancelled = Int(clamping: counters.cancelled)
         deadLetters = Int(clamping: counters.deadLetters)
+        expired = Int(clamping: counters.expired)
+        discarded = Int(clamping: counters.discarded)
         waiting = Int(clamping: counters.waiting)
         parked = Int(clamping: counters.parked)
         retries = Int(clamping: counters.retries)
@@ -50,6 +56,8 @@ public struct JobCounts: Sendable, Hashable {
         sum.failed += right.failed
         sum.cancelled += right.cancelled
         sum.deadLetters += right.deadLetters
+        sum.expired += right.expired
+        sum.discarded += right.discarded
         sum.retries += right.retries
         return sum
     }

@@ -64,8 +64,7 @@ extension JobStore {
     private func accept(
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
-        let target = request.target
-        let submission = Handover(EnqueueSubmission(target, block))
+        let submission = Handover(EnqueueSubmission(request, block))
         let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
             submission.value.reply = { continuation.resume(returning: $0) }
             open.writer.submit(submission.value)
@@ -121,7 +120,7 @@ extension JobStore {
     ) throws(EnqueueError) -> PendingJob<Output> {
         let pending = PendingAcceptance(request)
         let open = open
-        let submission = EnqueueSubmission(request.target, block) { result in
+        let submission = EnqueueSubmission(request, block) { result in
             if case .failure(let error) = result { open.buffered.failed(open.storeError(error)) }
             pending.settle(result.mapError { open.storeError($0) })
         }
@@ -220,7 +219,6 @@ extension JobStore {
         _ request: EnqueueRequest, expecting: Int? = nil,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
-        let target = request.target
         var head: EnqueueSubmission?
         var bytes = 0
         var stage: StageWriter?
@@ -238,7 +236,7 @@ extension JobStore {
             // A payload that is too large for the block that it came into lies alone.
             var alone = JobBlockBuilder(jobs: 1)
             if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }
-            for part in [EnqueueSubmission(target, block), EnqueueSubmission(target, alone)]
+            for part in [EnqueueSubmission(request, block), EnqueueSubmission(request, alone)]
             where part.block.count > 0 {
                 bytes += part.block.size
                 if let head { head.more.append(part) } else { head = part }
@@ -314,6 +312,8 @@ struct EnqueueRequest: Sendable {
     let target: JobTarget
     let codec: PayloadCodec
     let limit: Int
+    let jobOptions: JobOptions
+    private let optionBytes: [UInt8]
     private let meta: JobBlock.Meta
 
     var name: String { target.jobName }
@@ -343,13 +343,17 @@ struct EnqueueRequest: Sendable {
     ) throws(EnqueueError) {
         try NameForm.check(name, "job")
         try NameForm.check(queue, "queue")
-        target = store.target(
-            queue: queue, job: name, priority: UInt8(min(max(options.priority, 0), 9)))
+        if let problem = options.problem { throw .invalidOption(job: name, problem) }
+        target = store.target(queue: queue, job: name, priority: UInt8(options.priority))
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
+        jobOptions = try options.resolved(job: name, now: store.clock.now)
+        optionBytes = jobOptions.bytes
         meta = JobBlock.Meta(
-            codec: codecID, flags: keepsResult ? 0 : JobBlock.discardsResult,
-            maxAttempts: UInt8(min(max(options.maxAttempts ?? 0, 0), 255)))
+            codec: codecID,
+            flags: (keepsResult ? 0 : JobBlock.discardsResult)
+                | (optionBytes.isEmpty ? 0 : JobBlock.hasOptions),
+            maxAttempts: UInt8(options.maxAttempts ?? 0))
     }
 
     /// A block of the one job whose payload is written.
@@ -409,7 +413,14 @@ struct EnqueueRequest: Sendable {
     ) throws(EnqueueError) {
         let before = block.size
         do throws(CodecError) {
-            try block.append(meta: meta, write)
+            if optionBytes.isEmpty {
+                try block.append(meta: meta, write)
+            } else {
+                try block.append(meta: meta) { (writer) throws(CodecError) in
+                    optionBytes.withUnsafeBytes { writer.append(contentsOf: $0) }
+                    return optionBytes.count + (try write(&writer))
+                }
+            }
         } catch {
             throw .unencodable(job: name, reason: error.description)
         }

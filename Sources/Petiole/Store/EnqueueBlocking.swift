@@ -76,7 +76,7 @@ extension JobStore {
     ) throws(EnqueueError) -> JobID {
         let promise = Promise<Result<UInt64, StorageError>>()
         open.writer.submitBlocking(
-            EnqueueSubmission(request.target, block) { promise.give($0) })
+            EnqueueSubmission(request, block) { promise.give($0) })
         return JobID(rawValue: try unwrap(promise.wait(), request))
     }
 }

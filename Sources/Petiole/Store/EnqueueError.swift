@@ -2,6 +2,8 @@
 public enum EnqueueError: Error, Sendable, Equatable {
     /// A name is not of the form `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
     case invalidName(String, what: String)
+    /// An option is out of its bounds, or contradicts another: which, and what is allowed.
+    case invalidOption(job: String, String)
     /// The payload is larger than the store takes, in bytes.
     case payloadTooLarge(job: String, bytes: Int, limit: Int)
     /// The payload could not be written.
@@ -21,6 +23,7 @@ extension EnqueueError: CustomStringConvertible {
             "\(visible(String(name.prefix(80))))" is not a \(what) name
             names have 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit
             """
+        case .invalidOption(let job, let problem): "cannot enqueue \"\(job)\": \(problem)"
         case .payloadTooLarge(let job, let bytes, let limit):
             """
             cannot enqueue "\(job)": its payload has \(bytes) bytes, and this store takes \(limit)

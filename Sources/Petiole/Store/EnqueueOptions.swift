@@ -2,27 +2,84 @@
 public struct EnqueueOptions: Sendable, Hashable {
     /// The queue; nil: the job type's.
     public var queue: String?
-    /// 0…9, 0 first; 4 unless set. What is out of bounds is moved to the nearest bound.
+    /// 0…9, 0 first; 4 unless set.
     public var priority: Int
-    /// Attempts at most, 1…255; nil: the job type's. What is greater counts as 255.
+    /// Attempts at most, 1…255; nil: the job type's.
     public var maxAttempts: Int?
     /// Whether the result is recorded; nil: the job type's.
     public var keepsResult: Bool?
+    /// The due time: it does not start before. Nil, and any time that has passed: at once.
+    public var due: JobTime?
+    /// The expiry, later than the due time: after it the job does not start any more, and ends as ``Outcome/Kind/expired``. An
+    /// attempt that runs by then goes on; no other follows it.
+    public var expiry: JobTime?
 
-    /// Makes options that leave everything to the job type.
+    /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
-        queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil
+        queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
+        due: JobTime? = nil, expiry: JobTime? = nil
     ) {
         self.queue = queue
         self.priority = priority
         self.maxAttempts = maxAttempts
         self.keepsResult = keepsResult
+        self.due = due
+        self.expiry = expiry
     }
+}
+
+/// A point in a job's life: an instant, or a while after the enqueue. Both are kept as an instant of the system's clock.
+public enum JobTime: Sendable, Hashable {
+    /// An instant.
+    case at(WallTime)
+    /// So long after the enqueue, zero or more.
+    case after(Duration)
 }
 
 extension EnqueueOptions {
     var isDefault: Bool {
-        queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil
+        queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
+            && expiry == nil
+    }
+
+    /// What is wrong with them, and what is allowed; nil: nothing.
+    var problem: String? {
+        if !(0...9).contains(priority) { return "priority is \(priority); 0 to 9 are allowed" }
+        if let maxAttempts, !(1...255).contains(maxAttempts) {
+            return "maxAttempts is \(maxAttempts); 1 to 255 are allowed"
+        }
+        for (name, time) in [("due", due), ("expiry", expiry)] {
+            if case .after(let wait)? = time, wait < .zero {
+                return "\(name) is \(wait) after the enqueue; zero and more are allowed"
+            }
+            if case .at(let instant)? = time, instant.microseconds <= 0 {
+                return "\(name) is an instant before 1970; later ones are allowed"
+            }
+        }
+        return nil
+    }
+
+    /// The instants, microseconds since 1970. A due time that has passed is none.
+    func resolved(job: String, now: Int64) throws(EnqueueError) -> JobOptions {
+        func instant(_ time: JobTime) -> Int64 {
+            switch time {
+            case .at(let instant): return instant.microseconds
+            case .after(let wait):
+                let (sum, overflow) = now.addingReportingOverflow(
+                    wait == .zero ? 0 : RetryPolicy.microseconds(wait))
+                return overflow ? .max : sum
+            }
+        }
+        var options = JobOptions()
+        if let due {
+            let due = instant(due)
+            if due > now { options.due = due }
+        }
+        if let expiry { options.expiry = instant(expiry) }
+        if options.expiry > 0, options.expiry <= options.due {
+            throw .invalidOption(job: job, "expiry is not later than due; it would never start")
+        }
+        return options
     }
 }
 

@@ -84,6 +84,9 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
                 return try outcome.result.decoded(PayloadCodec(storedID: outcome.codec) ?? codec)
             } catch { throw JobError.undecodable(id, reason: error.description) }
         case .cancelled: throw JobError.cancelled(id)
+        case .expired: throw JobError.expired(id)
+        case .discarded:
+            throw JobError.discarded(id, attempt: outcome.attempt, outcome.failure)
         case .failed, .deadLetter:
             throw JobError.failed(
                 id, attempt: outcome.attempt, outcome.failure,

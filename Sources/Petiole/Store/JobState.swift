@@ -2,7 +2,7 @@
 public enum JobState: Sendable, Hashable {
     /// In its lane, to be run as soon as a worker is free, or when a runner comes.
     case ready
-    /// Another attempt is to come, not before `due`.
+    /// An attempt is to come, not before `due`: the first of a delayed job, or another one.
     case waiting(due: WallTime, attempts: Int)
     /// No runner of its queue knows its name yet.
     case parked(name: String)
@@ -29,6 +29,10 @@ public struct Outcome: Sendable, Hashable {
         case cancelled
         /// It will not be tried again, and is kept with the evidence.
         case deadLetter
+        /// Its expiry passed before it started.
+        case expired
+        /// The job or its policy gave it up on purpose.
+        case discarded
     }
     /// How it ended.
     public let kind: Kind
@@ -38,7 +42,7 @@ public struct Outcome: Sendable, Hashable {
     public let startedAt: WallTime
     /// How long that attempt ran.
     public let runTime: Duration
-    /// The error, of a failure and of a dead letter.
+    /// The error, of a failure, of a dead letter, and of what was discarded.
     public let failure: JobFailure?
 }
 
@@ -82,6 +86,10 @@ public enum JobError: Error, Sendable, Equatable {
     case failed(JobID, attempt: Int, JobFailure, isDeadLetter: Bool)
     /// The job was cancelled.
     case cancelled(JobID)
+    /// The job's expiry passed before it started.
+    case expired(JobID)
+    /// The job or its policy gave it up on purpose.
+    case discarded(JobID, attempt: Int, JobFailure)
     /// The job keeps no result, so there is nothing to wait for.
     case keepsNoResult(JobID)
     /// The result is there, but is not of the type asked for.
@@ -100,6 +108,9 @@ extension JobError: CustomStringConvertible {
             "job \(id) \(isDeadLetter ? "became a dead letter" : "failed") at attempt \(attempt): "
                 + "\(failure.type): \(failure.message)"
         case .cancelled(let id): "job \(id) was cancelled"
+        case .expired(let id): "job \(id) expired: it had not started by then"
+        case .discarded(let id, let attempt, let failure):
+            "job \(id) was discarded at attempt \(attempt): \(failure.type): \(failure.message)"
         case .keepsNoResult(let id):
             "job \(id) keeps no result; ask for its state, or let its type keep results"
         case .undecodable(let id, let reason): "the result of job \(id) cannot be read: \(reason)"

@@ -8,7 +8,7 @@ public struct JobFilter: Sendable, Hashable {
         case ready
         /// An attempt runs.
         case running
-        /// Another attempt is to come.
+        /// Delayed, or between two attempts.
         case waiting
         /// No runner knows the name yet.
         case parked
@@ -20,6 +20,10 @@ public struct JobFilter: Sendable, Hashable {
         case cancelled
         /// Dead letters.
         case deadLetter = "dead"
+        /// Ended because their expiry passed.
+        case expired
+        /// Given up on purpose.
+        case discarded
     }
     /// Only jobs in one of these; empty: all.
     public var states: Set<State> = []
@@ -183,6 +187,8 @@ extension JobStore {
         var acceptedAt: Int64
         var extras: Int
         var bytes: [UInt8]
+        /// When it is due, if it was delayed and has not waited yet.
+        var due: Int64
         var active: ActiveRecord?
         var outcome: Outcome?
     }
@@ -191,7 +197,9 @@ extension JobStore {
         _ id: UInt64, _ block: JobBlockView, _ reader: Reader, _ tables: StoreTables
     ) throws(StorageError) -> Item? {
         // A damaged job is listed by `petiole doctor`.
-        guard let entry = try? block.entry(id) else { return nil }
+        guard let entry = try? block.entry(id), let extras = try? entry.extras(),
+            let options = try? entry.options()
+        else { return nil }
         if try isStaged(id, reader, tables) { return nil }
         let active = try Lookup.active(id, reader, tables)
         var outcome: Outcome?
@@ -201,7 +209,7 @@ extension JobStore {
         return Item(
             id: id, name: entry.meta.name, queue: active?.queue ?? block.queue,
             priority: active?.priority ?? block.priority, acceptedAt: block.acceptedAt,
-            extras: entry.extras.count, bytes: Array(entry.extras) + Array(entry.payload),
+            extras: extras.count, bytes: Array(extras) + Array(entry.payload), due: options.due,
             active: active, outcome: outcome)
     }
 
@@ -218,6 +226,8 @@ extension JobStore {
             return .waiting(
                 due: WallTime(microseconds: item.active!.due), attempts: Int(item.active!.attempts))
         case .parked: return .parked(name: try jobName(item.active!.name) ?? "?")
+        case nil where item.due > open.clock.now:
+            return .waiting(due: WallTime(microseconds: item.due), attempts: 0)
         case .ready, nil: return .ready
         }
     }
@@ -290,6 +300,8 @@ extension JobFilter {
             case .failed: states.contains(.failed)
             case .cancelled: states.contains(.cancelled)
             case .deadLetter: states.contains(.deadLetter)
+            case .expired: states.contains(.expired)
+            case .discarded: states.contains(.discarded)
             }
         }
     }

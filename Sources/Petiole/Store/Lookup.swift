@@ -59,8 +59,11 @@ extension JobStore {
                     .ended(try Outcome(outcomes.entry(id.rawValue)))
                 }
             }
-            guard try Lookup.block(id.rawValue, reader, open.tables) != nil else { return .missing }
-            return try Self.isStaged(id.rawValue, reader, open.tables) ? .missing : .ready
+            guard let block = try Lookup.block(id.rawValue, reader, open.tables),
+                try !Self.isStaged(id.rawValue, reader, open.tables)
+            else { return .missing }
+            // What cannot be read is ready: whoever runs it finds the damage.
+            return .ready(due: (try? block.entry(id.rawValue).options().due) ?? 0)
         }
         switch found {
         case .missing: throw .noSuchJob(id)
@@ -81,12 +84,17 @@ extension JobStore {
                     due: WallTime(microseconds: active.due), attempts: Int(active.attempts))
             case .parked: return .parked(name: try jobName(name) ?? "?")
             }
-        case .ready: return runningState(id) ?? .ready
+        case .ready(let due):
+            if due > open.clock.now {
+                return .waiting(due: WallTime(microseconds: due), attempts: 0)
+            }
+            return runningState(id) ?? .ready
         }
     }
 
     private enum FoundState {
-        case missing, ready
+        case missing
+        case ready(due: Int64)
         case ended(Outcome)
         case active(ActiveRecord, hasName: UInt32)
     }
@@ -173,10 +181,10 @@ extension JobStore {
 extension Outcome {
     init(_ entry: OutcomeBlockView.Entry) throws(FormatError) {
         var failure: JobFailure?
-        if entry.state == .failed || entry.state == .deadLetter, entry.codec != 3 {
+        if entry.state.holdsFailure, entry.codec != 3 {
             let record = try FailureRecord.read(entry.result).0
             failure = JobFailure(type: record.type, message: record.message)
-        } else if entry.state == .failed || entry.state == .deadLetter {
+        } else if entry.state.holdsFailure {
             // Still a failure when it cannot be read.
             let end = try? CommandEnd.decode(Array(entry.result))
             failure = JobFailure(type: "Command", message: end?.reason ?? "it failed")
@@ -195,6 +203,8 @@ extension Outcome.Kind {
         case .failed: self = .failed
         case .cancelled: self = .cancelled
         case .deadLetter: self = .deadLetter
+        case .expired: self = .expired
+        case .discarded: self = .discarded
         }
     }
 }

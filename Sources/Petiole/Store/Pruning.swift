@@ -244,11 +244,8 @@ enum Pruning {
         _ id: UInt64, of block: JobBlockView
     ) throws(StorageError) -> [UInt8] {
         let entry = try formatted { () throws(FormatError) in try block.entry(id) }
-        var builder = JobBlockBuilder(jobs: 1, bytes: entry.payload.count + entry.extras.count)
-        builder.append(
-            UnsafeRawBufferPointer(
-                start: entry.extras.baseAddress, count: entry.extras.count + entry.payload.count),
-            meta: entry.meta)
+        var builder = JobBlockBuilder(jobs: 1, bytes: entry.content.count)
+        builder.append(entry.content, meta: entry.meta)
         var bytes = [UInt8](repeating: 0, count: builder.size)
         bytes.withUnsafeMutableBytes { target in
             builder.write(

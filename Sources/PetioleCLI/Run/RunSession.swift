@@ -283,6 +283,6 @@ struct RunSession {
     }
 
     private static func notWell(_ counts: JobCounts) -> Int {
-        counts.failed + counts.deadLetters + counts.cancelled
+        counts.failed + counts.deadLetters + counts.cancelled + counts.expired + counts.discarded
     }
 }

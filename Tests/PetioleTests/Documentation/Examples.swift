@@ -13,7 +13,7 @@ struct CountWords: Job {
 struct ResizeImage: Job {
     static let jobName = "images.resize"
     static let queue = "images"
-    static let retryPolicy = RetryPolicy(maxAttempts: 6, baseDelay: .seconds(2))
+    static let retryPolicy = RetryPolicy(maxAttempts: 6, backoff: .exponential(.seconds(2)))
 
     var path: String
     var width: Int
@@ -51,7 +51,7 @@ enum Checksum: RawJob {
 /// Fails each time.
 struct Failing: Job {
     struct NoPaper: Error, CustomStringConvertible { let description = "no paper" }
-    static let retryPolicy = RetryPolicy(maxAttempts: 2, baseDelay: .milliseconds(1))
+    static let retryPolicy = RetryPolicy(maxAttempts: 2, backoff: .exponential(.milliseconds(1)))
 
     func run(_ context: JobContext) throws -> NoResult { throw NoPaper() }
 }

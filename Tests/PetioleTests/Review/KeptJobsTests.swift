@@ -4,7 +4,9 @@ import Testing
 
 @Suite("Jobs kept apart") struct KeptJobsTests {
     private let fail = JobClosure(
-        "fail", retryPolicy: RetryPolicy(maxAttempts: 2, baseDelay: .zero, maxDelay: .zero)
+        "fail",
+        retryPolicy: RetryPolicy(
+            maxAttempts: 2, backoff: .exponential(.milliseconds(1)), maxDelay: .milliseconds(1))
     ) { (_: Int, _) -> Int in throw Refusal() }
     private let echo = JobClosure("echo") { (number: Int, _) -> Int in number }
 

@@ -156,7 +156,7 @@ private struct Patient: AsyncJob {
     func retry() async throws {
         try await withStore { store in
             let policy = RetryPolicy(
-                maxAttempts: 3, baseDelay: .seconds(3_600), maxDelay: .seconds(3_600))
+                maxAttempts: 3, backoff: .exponential(.seconds(3_600)), maxDelay: .seconds(3_600))
             let fail = JobClosure("fail", retryPolicy: policy) { (_: Int, _) -> Int in
                 throw Refusal()
             }

@@ -6,7 +6,7 @@ import Testing
 @Suite("Clock") struct ClockTests {
     private struct Fails: Job {
         static var retryPolicy: RetryPolicy {
-            RetryPolicy(maxAttempts: 3, baseDelay: .seconds(60), maxDelay: .seconds(60))
+            RetryPolicy(maxAttempts: 3, backoff: .exponential(.seconds(60)), maxDelay: .seconds(60))
         }
         static let starts = Trace<(attempt: Int, job: JobID)>()
         func run(_ context: JobContext) throws -> NoResult {
@@ -27,7 +27,7 @@ import Testing
                 let queue = try #require(try store.queueRows().first).record.id
                 let tables = store.open.tables
                 try await store.open.perform { (transaction, state) throws(StorageError) in
-                    try Timers.fire(queue, tables, &transaction, &state)
+                    _ = try Timers.fire(queue, tables, &transaction, &state)
                 }
                 try await expectEqual(store.numbers("echo", [1])[0].result, 1)
             }

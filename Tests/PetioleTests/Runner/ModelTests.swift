@@ -53,7 +53,7 @@ private struct Model {
 
 @Suite("Model", .timeLimit(.minutes(4))) struct ModelTests {
     private static let policy = RetryPolicy(
-        maxAttempts: 3, baseDelay: .seconds(3_600), maxDelay: .seconds(3_600))
+        maxAttempts: 3, backoff: .exponential(.seconds(3_600)), maxDelay: .seconds(3_600))
 
     private let closures = [
         JobClosure("good") { (number: Int, _) in number },

@@ -120,7 +120,7 @@ private struct Strict: Job {
     func staleSlot() async throws {
         try await withStore { store in
             let policy = RetryPolicy(
-                maxAttempts: 3, baseDelay: .seconds(3_600), maxDelay: .seconds(3_600))
+                maxAttempts: 3, backoff: .exponential(.seconds(3_600)), maxDelay: .seconds(3_600))
             let fail = JobClosure("fail", retryPolicy: policy) { (_: Int, _) -> Int in
                 throw Refusal()
             }
@@ -144,7 +144,7 @@ private struct Strict: Job {
     @Test("a job that succeeds at a later attempt has succeeded, and keeps the errors before")
     func succeedsLater() async throws {
         try await withStore { store in
-            let policy = RetryPolicy(maxAttempts: 9, baseDelay: .milliseconds(1))
+            let policy = RetryPolicy(maxAttempts: 9, backoff: .exponential(.milliseconds(1)))
             let flaky = JobClosure("flaky", retryPolicy: policy) { (number: Int, context) -> Int in
                 if context.attempt <= number { throw Refusal() }
                 return context.attempt

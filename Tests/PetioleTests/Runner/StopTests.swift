@@ -7,7 +7,7 @@ import Testing
     func drainsRetries() async throws {
         try await withStore { store in
             let attempts = Trace<Int>()
-            let policy = RetryPolicy(maxAttempts: 3, baseDelay: .milliseconds(1))
+            let policy = RetryPolicy(maxAttempts: 3, backoff: .exponential(.milliseconds(1)))
             let flaky = JobClosure("flaky", retryPolicy: policy) { (_: Int, context) -> Int in
                 attempts.add(context.attempt)
                 if context.attempt < 3 { throw Refusal() }

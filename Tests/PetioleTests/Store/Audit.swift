@@ -210,6 +210,8 @@ struct Audit {
             sum.failed += one.failed
             sum.cancelled += one.cancelled
             sum.deadLetters += one.deadLetters
+            sum.expired += one.expired
+            sum.discarded += one.discarded
             sum.waiting += one.waiting
             sum.parked += one.parked
         }
@@ -228,6 +230,7 @@ struct Audit {
             for (state, count) in [
                 (OutcomeBlock.State.succeeded, sum.succeeded), (.failed, sum.failed),
                 (.cancelled, sum.cancelled), (.deadLetter, sum.deadLetters),
+                (.expired, sum.expired), (.discarded, sum.discarded),
             ] {
                 let there = audit.outcomes.values.count { $0 == state }
                 if count != there { audit.note("\(count) are counted as \(state), not \(there)") }

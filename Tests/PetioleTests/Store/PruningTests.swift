@@ -47,7 +47,7 @@ import Testing
             struct Sometimes: Job {
                 static var retryPolicy: RetryPolicy {
                     RetryPolicy(
-                        maxAttempts: 2, baseDelay: .seconds(40 * 86_400),
+                        maxAttempts: 2, backoff: .exponential(.seconds(40 * 86_400)),
                         maxDelay: .seconds(40 * 86_400))
                 }
                 var fails: Bool

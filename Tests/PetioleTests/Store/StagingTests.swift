@@ -83,7 +83,7 @@ extension JobStore {
             let block = try request.block { (writer) throws(CodecError) in
                 payload.withUnsafeBytes { writer.append(contentsOf: $0) }
             }
-            try await writer!.add(EnqueueSubmission(request.target, block))
+            try await writer!.add(EnqueueSubmission(request, block))
         }
         #expect(try store.stageCount == 1)
         #expect(try store.counts().accepted == 0)

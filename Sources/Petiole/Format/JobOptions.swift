@@ -1,0 +1,65 @@
+import PetioleStorage
+
+/// What a job was told when it was enqueued and that is asked for seldom: it lies before the extras, and only the jobs that
+/// have some pay for it.
+///
+/// | at | size | |
+/// |---|---|---|
+/// | 0 | 2 | length of what follows |
+/// | 2 | | fields: a tag (1), a length (2), so many bytes |
+///
+/// A field whose tag is unknown is passed over.
+struct JobOptions: Equatable, Sendable {
+    /// Not before this, microseconds since 1970; 0: at once.
+    var due: Int64 = 0
+    /// Not after this, microseconds since 1970; 0: whenever.
+    var expiry: Int64 = 0
+
+    private enum Tag {
+        static let due: UInt8 = 1
+        static let expiry: UInt8 = 2
+    }
+
+    init() {}
+
+    var isEmpty: Bool { self == JobOptions() }
+
+    /// Reads the fields, without the length before them.
+    init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        var at = 0
+        while at < bytes.count {
+            guard bytes.count - at >= 3 else { throw FormatError("a job's options are cut short") }
+            let tag = bytes[at]
+            let length = Int(bytes.littleEndian(at: at + 1, as: UInt16.self))
+            at += 3
+            guard bytes.count - at >= length else {
+                throw FormatError("a job's options are cut short")
+            }
+            let value = UnsafeRawBufferPointer(rebasing: bytes[at..<at + length])
+            switch tag {
+            case Tag.due where length == 8: due = value.littleEndian(at: 0)
+            case Tag.expiry where length == 8: expiry = value.littleEndian(at: 0)
+            default: break
+            }
+            at += length
+        }
+    }
+
+    /// The fields with their length; nothing at all when there are none.
+    var bytes: [UInt8] {
+        if isEmpty { return [] }
+        var fields = ByteWriter(capacity: 64)
+        func add(_ tag: UInt8, _ time: Int64, to fields: inout ByteWriter) {
+            guard time != 0 else { return }
+            fields.append(littleEndian: tag)
+            fields.append(littleEndian: UInt16(8))
+            fields.append(littleEndian: time)
+        }
+        add(Tag.due, due, to: &fields)
+        add(Tag.expiry, expiry, to: &fields)
+        var all = ByteWriter(capacity: fields.count + 2)
+        all.append(littleEndian: UInt16(fields.count))
+        fields.withBytes { all.append(contentsOf: $0) }
+        return all.withBytes { Array($0) }
+    }
+}

@@ -1,0 +1,87 @@
+/// What follows from an attempt that did not succeed, decided in one place for jobs on threads and for asynchronous ones.
+enum AttemptFollowUp {
+    /// The job goes on: another attempt, or the same one again.
+    case transition(Transition.Step)
+    /// The job has ended, with what is recorded of it.
+    case end(OutcomeBlock.State, FailureRecord)
+
+    /// An attempt that has failed.
+    struct Failed {
+        /// What it threw; nil for a command that ended badly.
+        var error: (any Error)?
+        /// What is recorded of it.
+        var record: FailureRecord
+        var attempt: Int
+        /// Microseconds since 1970.
+        var startedAt: Int64
+        var runMicroseconds: Int64
+        /// When the job was accepted, microseconds since 1970.
+        var acceptedAt: Int64
+
+        /// An attempt that threw.
+        init(
+            _ error: any Error, attempt: Int, startedAt: Int64, runMicroseconds: Int64,
+            acceptedAt: Int64
+        ) {
+            self.init(
+                FailureRecord(error), attempt: attempt, startedAt: startedAt,
+                runMicroseconds: runMicroseconds, acceptedAt: acceptedAt)
+            self.error = error
+        }
+
+        init(
+            _ record: FailureRecord, attempt: Int, startedAt: Int64, runMicroseconds: Int64,
+            acceptedAt: Int64
+        ) {
+            self.record = record
+            self.attempt = attempt
+            self.startedAt = startedAt
+            self.runMicroseconds = runMicroseconds
+            self.acceptedAt = acceptedAt
+        }
+    }
+
+    /// - Parameters:
+    ///   - maxAttempts: the job's own bound; 0: the policy's.
+    ///   - now: microseconds since 1970.
+    static func of(
+        _ failed: Failed, policy: RetryPolicy, maxAttempts: UInt8, now: Int64,
+        random: Double = .random(in: 0..<1)
+    ) -> AttemptFollowUp {
+        if case .tooManyWaiting? = failed.error as? RunnerError {
+            return .transition(.postpone(due: now + Transition.postponement()))
+        }
+        if case .snooze(let wait)? = failed.error as? JobControl {
+            return .transition(.postpone(due: now + RetryPolicy.microseconds(wait)))
+        }
+        if failed.error is UndecodablePayload { return .end(.deadLetter, failed.record) }
+        var policy = policy
+        if maxAttempts > 0 { policy.maxAttempts = Int(maxAttempts) }
+        let step = policy.step(
+            after: failed.error, attempt: failed.attempt, elapsed: max(0, now - failed.acceptedAt),
+            random: random)
+        switch step {
+        case .retry(let delay):
+            return .transition(
+                .retry(
+                    due: now + delay,
+                    AttemptHistory.Item(
+                        attempt: failed.attempt, startedAt: failed.startedAt,
+                        runMicroseconds: failed.runMicroseconds, failure: failed.record)))
+        case .fail: return .end(.failed, failed.record)
+        case .deadLetter: return .end(.deadLetter, failed.record)
+        case .discard: return .end(.discarded, failed.record)
+        }
+    }
+}
+
+extension FailureRecord {
+    /// What is recorded of an error: its type, and its own text.
+    init(_ error: any Error) {
+        if let undecodable = error as? UndecodablePayload {
+            self.init(type: "UndecodablePayload", message: undecodable.reason)
+        } else {
+            self.init(type: "\(Swift.type(of: error))", message: "\(error)")
+        }
+    }
+}
