@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const int signals[] = {SIGILL, SIGTRAP, SIGSEGV, SIGBUS, SIGABRT, SIGFPE};
 #define COUNT (sizeof signals / sizeof *signals)
@@ -36,6 +37,33 @@ static void install(void) {
 void petiole_install_crash_handler(void) { pthread_once(&once, install); }
 
 void petiole_set_crash_word(uint32_t *word) { crash_word = word; }
+
+static char explanation[2048];
+static size_t explanation_length;
+static int explanation_status;
+
+static void on_fault(int number) {
+    (void)number;
+    // Nothing can be done about a text that cannot be written.
+    ssize_t written = write(STDERR_FILENO, explanation, explanation_length);
+    (void)written;
+    _exit(explanation_status);
+}
+
+void petiole_explain_faults(const char *text, int status) {
+    size_t length = strlen(text);
+    if (length > sizeof explanation) length = sizeof explanation;
+    memcpy(explanation, text, length);
+    explanation_length = length;
+    explanation_status = status;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_fault;
+    action.sa_flags = SA_ONSTACK;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+}
 
 int petiole_make_signal_stack(void) {
     stack_t stack;

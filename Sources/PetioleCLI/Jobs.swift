@@ -60,24 +60,39 @@ struct Jobs: ParsableCommand {
         let now = store.now
         var count = 0
         var hasMore = false
-        try store.forEachRecord(filter) { summary, extras, payload in
-            if limit > 0, count == limit {
-                hasMore = true
-                return false
+        let damage = try readable {
+            try store.forEachRecord(filter) { summary, extras, payload in
+                if limit > 0, count == limit {
+                    hasMore = true
+                    return false
+                }
+                count += 1
+                let input = InputMark.read(extras).map { Array($0.1) } ?? []
+                if json {
+                    Standard.output.line(Self.json(summary, Array(payload), input))
+                } else {
+                    table.add(Self.row(summary, Array(payload), input, now))
+                }
+                return true
             }
-            count += 1
-            let input = InputMark.read(extras).map { Array($0.1) } ?? []
-            if json {
-                Standard.output.line(Self.json(summary, Array(payload), input))
-            } else {
-                table.add(Self.row(summary, Array(payload), input, now))
-            }
-            return true
         }
-        if json { return }
-        if count == 0 { return Standard.output.line("no such jobs") }
-        for line in table.lines { Standard.output.line(line) }
-        if hasMore { say("there are more: raise --limit, or go on with --after") }
+        if !json {
+            if count == 0 { Standard.output.line("no such jobs") }
+            for line in table.lines where count > 0 { Standard.output.line(line) }
+            if hasMore { say("there are more: raise --limit, or go on with --after") }
+        }
+        if let damage { throw damage }
+    }
+
+    /// Lists; that some jobs cannot be read is said behind the others.
+    private func readable(_ list: () throws -> Void) throws -> StoreError? {
+        do {
+            try list()
+            return nil
+        } catch let error as StoreError {
+            guard case .damaged = error else { throw error }
+            return error
+        }
     }
 
     private static func row(

@@ -78,6 +78,8 @@ struct Show: ParsableCommand {
             }
             let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
             if let input { line("input", Command.quoted(input)) }
+        } else if details.isDamaged {
+            line("payload", "cannot be read: it does not match its checksum")
         } else {
             line("name", visible(summary.name))
             line(

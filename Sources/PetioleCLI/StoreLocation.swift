@@ -27,11 +27,25 @@ struct StoreLocation: ParsableArguments {
         }
         var options = StoreOptions()
         options.createsStore = false
-        return try JobStore(at: path, options: options)
+        return Self.explainingFaults(try JobStore(at: path, options: options))
     }
 
     /// Opens the store, or makes it: `./.petiole` when nothing names another.
-    func openOrMake() throws -> JobStore { try JobStore(at: try path() ?? ".petiole") }
+    func openOrMake() throws -> JobStore {
+        Self.explainingFaults(try JobStore(at: try path() ?? ".petiole"))
+    }
+
+    /// What is in the inner pages of a store is seen only when LMDB follows it. Noise there may lead it out of the file, which
+    /// ends the process: with a sentence then.
+    private static func explainingFaults(_ store: JobStore) -> JobStore {
+        JobStore.explainFaults(
+            """
+            petiole: a page of the store \(visible(store.path)) cannot be read: it is damaged, most likely
+            see what is left with: petiole doctor --store \(visible(store.path))
+
+            """, status: 65)
+        return store
+    }
 
     /// The path of the store: given, or found; nil when there is none.
     func path() throws -> String? {

@@ -34,7 +34,10 @@ package struct CommandEnd: Sendable, Equatable {
         self.outputHeldOpen = outputHeldOpen
     }
 
-    package var succeeded: Bool { cause == .exited(code: 0) }
+    /// Whether it ended well and all that it wrote is kept.
+    package var succeeded: Bool {
+        cause == .exited(code: 0) && output.isComplete && errorOutput.isComplete
+    }
 }
 
 /// What a command wrote to one of its outputs.
@@ -51,6 +54,10 @@ package enum CapturedOutput: Sendable, Equatable {
         case overSpillBound
         case diskFull
         case system(code: Int32)
+    }
+
+    package var isComplete: Bool {
+        if case .incomplete = self { false } else { true }
     }
 
     package var byteCount: UInt64 {

@@ -83,12 +83,37 @@ extension CommandEnd {
     /// The end in words: "it exited with status 3".
     package var reason: String {
         switch cause {
+        case .exited(0): lossOfOutput ?? "it exited with status 0"
         case .exited(let code): "it exited with status \(code)"
         case .signalled(let signal, let dumped):
             "it was ended by signal \(signal)\(dumped ? ", and left a core" : "")"
         case .lost(.takenByOthers):
             "its end was taken by somebody else: this program ignores SIGCHLD or waits for children"
         case .lost(.system(let code)): "its end could not be awaited: \(systemMessage(code))"
+        }
+    }
+}
+
+extension CommandEnd {
+    /// What is lost of the output, in words; nil when all of it is kept.
+    private var lossOfOutput: String? {
+        for part in [output, errorOutput] {
+            if case .incomplete(_, let lost, let reason) = part {
+                return "\(lost) bytes of its output could not be kept: \(reason.text)"
+            }
+        }
+        return nil
+    }
+}
+
+extension CapturedOutput.LossOfOutput {
+    /// Why, in words.
+    package var text: String {
+        switch self {
+        case .noSpillDirectory: "there was no place for them"
+        case .overSpillBound: "there were more than are kept"
+        case .diskFull: "the disk was full"
+        case .system(let code): systemMessage(code)
         }
     }
 }

@@ -60,6 +60,8 @@ public struct JobSummary: Sendable, Hashable {
 public struct JobDetails: Sendable {
     /// What a listing shows.
     public let summary: JobSummary
+    /// Whether what was enqueued does not match its checksum: there is neither name nor payload then.
+    public let isDamaged: Bool
     /// How the payload became bytes: 0 raw, 1 compact, 2 JSON, 3 a command.
     public let payloadCodec: UInt8
     /// The payload's bytes.
@@ -95,7 +97,10 @@ public struct JobDetails: Sendable {
 }
 
 extension JobStore {
-    /// Jobs in the order of their ids, for as long as `visit` returns true. Those that pruning kept apart come last.
+    /// Jobs in the order of their ids, for as long as `visit` returns true. Those that pruning kept apart come last. One that
+    /// cannot be read has the name `?` and no payload.
+    /// - Throws: ``StoreError``; ``StoreError/damaged(path:reason:)`` at the end, when some could not be read.
+    /// - Throws: ``StoreError``; ``StoreError/damaged(path:reason:)``, when all others were visited, if some jobs cannot be read.
     /// - Complexity: O(jobs kept), less those of other queues when the filter names one; for each that has not ended also a look
     ///   at the attempts in flight. The log is read 16 blocks at a time, each time in a view of its own.
     public func forEachJob(
@@ -116,6 +121,7 @@ extension JobStore {
         let queue = filter.queue.map { wanted in
             queueRows.first { $0.name == wanted }?.record.id ?? 0
         }
+        var damaged: (first: UInt64, count: Int)?
         for table in [open.tables.jobs, open.tables.kept] {
             var next = (filter.after?.rawValue ?? 0) + 1
             var isFirst = true
@@ -153,6 +159,9 @@ extension JobStore {
                 next = page.next
                 let inSlots = open.slots.jobs()
                 for item in page.items {
+                    if item.isDamaged {
+                        damaged = (damaged?.first ?? item.id, (damaged?.count ?? 0) + 1)
+                    }
                     let state = try state(item, inSlots: inSlots)
                     let summary = JobSummary(
                         id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
@@ -171,6 +180,11 @@ extension JobStore {
                 if page.isLast { break }
             }
         }
+        if let damaged {
+            let others = damaged.count == 1 ? "" : " and \(damaged.count - 1) more"
+            throw .damaged(
+                path: path, reason: "job \(damaged.first)\(others) cannot be read")
+        }
     }
 
     private struct Page {
@@ -181,14 +195,17 @@ extension JobStore {
 
     private struct Item {
         var id: UInt64
-        var name: UInt32
+        /// 0 for one that cannot be read: no name has that number.
+        var name: UInt32 = 0
         var queue: UInt32
         var priority: UInt8
         var acceptedAt: Int64
-        var extras: Int
-        var bytes: [UInt8]
+        var extras = 0
+        var bytes: [UInt8] = []
         /// When it is due, if it was delayed and has not waited yet.
-        var due: Int64
+        var due: Int64 = 0
+        /// What was enqueued does not match its checksum.
+        var isDamaged = false
         var active: ActiveRecord?
         var outcome: Outcome?
     }
@@ -196,21 +213,27 @@ extension JobStore {
     private static func item(
         _ id: UInt64, _ block: JobBlockView, _ reader: Reader, _ tables: StoreTables
     ) throws(StorageError) -> Item? {
-        // A damaged job is listed by `petiole doctor`.
-        guard let entry = try? block.entry(id), let extras = try? entry.extras(),
-            let options = try? entry.options()
-        else { return nil }
         if try isStaged(id, reader, tables) { return nil }
         let active = try Lookup.active(id, reader, tables)
         var outcome: Outcome?
         if active == nil, let outcomes = try Lookup.outcomes(id, reader, tables) {
             outcome = try formatted { () throws(FormatError) in try Outcome(outcomes.entry(id)) }
         }
-        return Item(
-            id: id, name: entry.meta.name, queue: active?.queue ?? block.queue,
+        var item = Item(
+            id: id, queue: active?.queue ?? block.queue,
             priority: active?.priority ?? block.priority, acceptedAt: block.acceptedAt,
-            extras: extras.count, bytes: Array(extras) + Array(entry.payload), due: options.due,
             active: active, outcome: outcome)
+        do throws(FormatError) {
+            let entry = try block.entry(id)
+            let extras = try entry.extras()
+            item.due = try entry.options().due
+            item.name = entry.meta.name
+            item.extras = extras.count
+            item.bytes = Array(extras) + Array(entry.payload)
+        } catch {
+            item.isDamaged = true
+        }
+        return item
     }
 
     /// - Parameter inSlots: the jobs in slots, looked up once for many items.
@@ -254,7 +277,7 @@ extension JobStore {
         }
         let rest = try open.read { (reader) throws(StorageError) -> Rest in
             var rest = Rest()
-            if let block = try Lookup.block(id.rawValue, reader, open.tables) {
+            if !item.isDamaged, let block = try Lookup.block(id.rawValue, reader, open.tables) {
                 rest.codec = try formatted { () throws(FormatError) in
                     try block.entry(id.rawValue).meta.codec
                 }
@@ -276,7 +299,8 @@ extension JobStore {
             return rest
         }
         return JobDetails(
-            summary: summary, payloadCodec: rest.codec, payload: Array(item.bytes[item.extras...]),
+            summary: summary, isDamaged: item.isDamaged, payloadCodec: rest.codec,
+            payload: Array(item.bytes[item.extras...]),
             extras: Array(item.bytes[..<item.extras]),
             failedAttempts: rest.history.map { item in
                 FailedAttempt(

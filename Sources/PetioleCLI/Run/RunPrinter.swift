@@ -227,14 +227,3 @@ final class RunPrinter: Sendable {
         stopRun()
     }
 }
-
-extension CapturedOutput.LossOfOutput {
-    var text: String {
-        switch self {
-        case .noSpillDirectory: "there was no place for them"
-        case .overSpillBound: "there were more than are kept"
-        case .diskFull: "the disk was full"
-        case .system(let code): systemText(code)
-        }
-    }
-}

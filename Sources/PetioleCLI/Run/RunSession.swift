@@ -123,7 +123,23 @@ struct RunSession {
             }
             return true
         }
+        try expectSound(past, counts, queue, store)
         return past
+    }
+
+    /// What was found must be what is counted, unless somebody changes it meanwhile. Else pages of the store hold something
+    /// else, and a run that trusted them would leave jobs out without a word.
+    private static func expectSound(
+        _ past: Past, _ counts: JobCounts, _ queue: String, _ store: JobStore
+    ) throws {
+        guard past.pending != counts.unfinished,
+            let status = try store.queues().first(where: { $0.name == queue }),
+            status.ownerPID == nil, status.counts == counts
+        else { return }
+        throw StoreError.damaged(
+            path: store.path,
+            reason: "\(counts.unfinished) jobs of this run have not ended by its counters, and "
+                + "\(past.pending) by what is recorded of them")
     }
 
     private func greet(_ past: Past) {

@@ -111,6 +111,16 @@ import Testing
         }
     #endif
 
+    @Test("a command whose output could not be kept has not succeeded, and says what is lost")
+    func lost() throws {
+        // More than fits, and nowhere to put it.
+        let end = try run(shell("echo 0123456789"), limits: CaptureLimits(memoryBound: 4))
+        #expect(end.cause == .exited(code: 0))
+        #expect(!end.succeeded)
+        #expect(
+            end.reason == "7 bytes of its output could not be kept: there was no place for them")
+    }
+
     @Test("input larger than a pipe arrives whole while the command answers")
     func largeInput() throws {
         let scratch = try ScratchDirectory()

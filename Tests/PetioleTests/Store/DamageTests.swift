@@ -71,7 +71,18 @@ private enum Seen: RawJob {
         defer { directory.remove() }
         let store = try directory.open()
         defer { store.close() }
+        // A listing passes over none, and says so at its end.
+        var names: [String] = []
+        #expect(throws: StoreError.self) {
+            try store.forEachJob { summary in
+                names.append(summary.name)
+                return true
+            }
+        }
+        #expect(names == ["Seen", "?", "Seen"])
         try await makeRunner(store, jobs: [Seen.self]).run {}
+        let details = try store.details(of: JobID(rawValue: 2))
+        #expect(details.isDamaged && details.payload.isEmpty)
         #expect(
             Seen.payloads.withLock { $0 } == [Self.payload(1, length), Self.payload(3, length)])
         let outcome = try #require(try store.outcome(of: JobID(rawValue: 2)))
