@@ -78,6 +78,13 @@ extension Transaction where Self: ~Copyable {
     package borrowing func next() throws(StorageError) -> Entry? { try unsafe get(MDB_NEXT) }
     package borrowing func previous() throws(StorageError) -> Entry? { try unsafe get(MDB_PREV) }
 
+    /// The first entry at or after a key of any bytes.
+    package borrowing func ceiling(
+        _ key: UnsafeRawBufferPointer
+    ) throws(StorageError) -> Entry? {
+        try unsafe get(MDB_SET_RANGE, from: key)
+    }
+
     /// The first entry at or after a key.
     package borrowing func ceiling(_ key: Key) throws(StorageError) -> Entry? {
         try unsafe key.withBytes { (bytes) throws(StorageError) in

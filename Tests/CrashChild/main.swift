@@ -65,6 +65,20 @@ enum Large: RawJob {
     }
 }
 
+/// Adds to a row of the store and enqueues a job that adds to another: with its success, and so once.
+struct Tally: Job {
+    var amount: Int
+    var isLeaf = false
+
+    func run(_ context: JobContext) throws -> Int {
+        let table = try context.table("tally")
+        let row = isLeaf ? "leaves" : "sum"
+        try table.put(value: (try table.value(for: row, as: Int.self) ?? 0) + amount, for: row)
+        if !isLeaf { try context.enqueue(Tally(amount: amount, isLeaf: true)) }
+        return amount
+    }
+}
+
 func accepted<Output>(_ jobs: EnqueuedJobs<Output>) {
     for range in jobs.idRanges { say("\(range.lowerBound) \(range.upperBound)") }
 }
@@ -95,7 +109,7 @@ case "run", "serve":
     effects = open(arguments[3], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
     var running = JobRunner.Options()
     running.workers = Int(arguments[4])!
-    let runner = try JobRunner(store, jobs: [Work.self, Large.self], options: running)
+    let runner = try JobRunner(store, jobs: [Work.self, Large.self, Tally.self], options: running)
     if arguments[1] == "run" {
         try await runner.run {}
     } else {

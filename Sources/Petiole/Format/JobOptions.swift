@@ -14,15 +14,22 @@ struct JobOptions: Equatable, Sendable {
     var due: Int64 = 0
     /// Not after this, microseconds since 1970; 0: whenever.
     var expiry: Int64 = 0
+    /// The job that enqueued this one with its outcome; 0: none did.
+    var parent: UInt64 = 0
+    /// The job at the beginning of that lineage; 0: none.
+    var root: UInt64 = 0
 
     private enum Tag {
         static let due: UInt8 = 1
         static let expiry: UInt8 = 2
+        static let parent: UInt8 = 3
+        static let root: UInt8 = 4
     }
 
     init() {}
 
     var isEmpty: Bool { self == JobOptions() }
+    var hasTimes: Bool { due != 0 || expiry != 0 }
 
     /// Reads the fields, without the length before them.
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
@@ -39,6 +46,8 @@ struct JobOptions: Equatable, Sendable {
             switch tag {
             case Tag.due where length == 8: due = value.littleEndian(at: 0)
             case Tag.expiry where length == 8: expiry = value.littleEndian(at: 0)
+            case Tag.parent where length == 8: parent = value.littleEndian(at: 0)
+            case Tag.root where length == 8: root = value.littleEndian(at: 0)
             default: break
             }
             at += length
@@ -49,14 +58,18 @@ struct JobOptions: Equatable, Sendable {
     var bytes: [UInt8] {
         if isEmpty { return [] }
         var fields = ByteWriter(capacity: 64)
-        func add(_ tag: UInt8, _ time: Int64, to fields: inout ByteWriter) {
-            guard time != 0 else { return }
+        func add<Number: FixedWidthInteger>(
+            _ tag: UInt8, _ number: Number, to fields: inout ByteWriter
+        ) {
+            guard number != 0 else { return }
             fields.append(littleEndian: tag)
             fields.append(littleEndian: UInt16(8))
-            fields.append(littleEndian: time)
+            fields.append(littleEndian: number)
         }
         add(Tag.due, due, to: &fields)
         add(Tag.expiry, expiry, to: &fields)
+        add(Tag.parent, parent, to: &fields)
+        add(Tag.root, root, to: &fields)
         var all = ByteWriter(capacity: fields.count + 2)
         all.append(littleEndian: UInt16(fields.count))
         fields.withBytes { all.append(contentsOf: $0) }

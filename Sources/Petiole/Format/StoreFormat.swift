@@ -31,6 +31,9 @@ enum StoreFormat {
 struct StoreTables: Sendable {
     let meta, queues, names, jobs, lanes, outcomes, active, revised, parked, kept, timers: Table
     let stages: Table
+    /// Rows of the users' own.
+    let rows: Table
+    let unique: Table
 
     init(_ environment: Environment) {
         func table(_ name: String) -> Table { environment.tables[name]! }
@@ -46,6 +49,8 @@ struct StoreTables: Sendable {
         kept = table("kept")
         timers = table("timers")
         stages = table("stages")
+        rows = table("tables")
+        unique = table("unique")
     }
 }
 

@@ -7,12 +7,16 @@ public struct JobContext: Sendable {
     /// Which attempt this is, from 1.
     public internal(set) var attempt: Int
     private let place: AttemptPlace
+    /// The job at the beginning of its lineage; 0: itself.
+    var root: UInt64
+    var effects: EffectsBox { place.effects }
     var slot: AttemptSlot { place.slot }
     var runner: RunnerCore { place.runner }
 
-    init(id: JobID, attempt: Int, place: AttemptPlace) {
+    init(id: JobID, attempt: Int, root: UInt64 = 0, place: AttemptPlace) {
         self.id = id
         self.attempt = attempt
+        self.root = root
         self.place = place
     }
 
@@ -60,6 +64,7 @@ public struct JobContext: Sendable {
 final class AttemptPlace: Sendable {
     let slot: AttemptSlot
     let runner: RunnerCore
+    let effects = EffectsBox()
 
     init(_ slot: AttemptSlot, _ runner: RunnerCore) {
         self.slot = slot

@@ -17,7 +17,7 @@ struct LogCommit {
                 let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
                 lanes.add(enqueue, queue: queue, name: name, now: now)
             } else if let outcomes = submission as? OutcomeSubmission {
-                try record(outcomes, &transaction, &state)
+                try record(outcomes, &lanes, &transaction, &state)
             } else if let operation = submission as? OperationSubmission {
                 // What came before an operation is there when it looks.
                 try accept(&lanes, &transaction, &state)
@@ -106,7 +106,7 @@ struct LogCommit {
                 $0.accepted += count
                 if lane.isDelayed { $0.waiting += count }
             }
-            for (submission, _) in lane.submissions where !submission.options.isEmpty {
+            for (submission, _) in lane.submissions where submission.options.hasTimes {
                 try setTimers(submission, lane, &transaction, &state)
             }
         }
@@ -149,15 +149,23 @@ struct LogCommit {
     // MARK: Recording
 
     private func record(
-        _ submission: OutcomeSubmission, _ transaction: inout WriteTransaction,
-        _ state: inout CommitState
+        _ submission: OutcomeSubmission, _ lanes: inout AcceptedLanes,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let queue = submission.queue
         let row = try state.queue(named: queue.name, &transaction)
         // Fencing: somebody else owns the queue now, and what we ran may run there again.
         guard row.epoch == queue.epoch else { return queue.noteFenced() }
-        if submission.outcomes.count > 0 {
-            try put(submission, &transaction, &state)
+        if let effects = submission.effects, try hasChanged(effects.reads, transaction) {
+            try apply(
+                Transition(
+                    id: effects.job, priority: submission.priority, step: .postpone(due: now)),
+                queue, &transaction, &state)
+        } else if submission.outcomes.count > 0 {
+            let isFirst = try put(submission, &transaction, &state)
+            if isFirst, let effects = submission.effects {
+                try apply(effects, &lanes, &transaction, &state)
+            }
         }
         for transition in submission.transitions {
             try apply(transition, queue, &transaction, &state)
@@ -171,14 +179,48 @@ struct LogCommit {
         }
     }
 
+    /// Whether rows hold something else than when they were read.
+    private func hasChanged(
+        _ reads: [[UInt8]: Int?], _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> Bool {
+        for (row, hash) in reads {
+            let found = try withBytes(row) { (row) throws(StorageError) in
+                try transaction.value(tables.rows, row).map { AttemptEffects.hash($0) }
+            }
+            if found != hash { return true }
+        }
+        return false
+    }
+
+    /// What a job wants done with its success: see ``AttemptEffects``.
+    private func apply(
+        _ effects: AttemptEffects, _ lanes: inout AcceptedLanes,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        for enqueue in effects.spawned {
+            let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
+            lanes.add(enqueue, queue: queue, name: name, now: now)
+        }
+        for (row, value) in effects.writes {
+            try withBytes(row) { (row) throws(StorageError) in
+                guard let value else { return _ = try transaction.delete(tables.rows, row) }
+                try withBytes(value) { (value) throws(StorageError) in
+                    try transaction.put(tables.rows, row, value)
+                }
+            }
+        }
+    }
+
+    /// - Returns: whether the outcomes are the first of all their jobs.
     private func put(
         _ submission: OutcomeSubmission, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) {
+    ) throws(StorageError) -> Bool {
         let first = submission.outcomes.first
         let end = submission.outcomes.end
         let free = try unrecorded(first, end, transaction)
-        if free.count == 1, free[0].first == first, free[0].end == end {
+        let isFirst = free.count == 1 && free[0].first == first && free[0].end == end
+        if isFirst {
             try insert(submission.outcomes, submission.queue, &transaction, &state)
         } else {
             // Somebody was quicker: who cancels a job records it too when it will not start.
@@ -207,6 +249,7 @@ struct LogCommit {
                 entry = try cursor.ceiling(Key(id + 1))
             }
         }
+        return isFirst
     }
 
     /// The ids from `first` up to `end` that have no outcome yet: one is recorded for a job, the first.

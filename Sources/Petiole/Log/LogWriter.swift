@@ -327,7 +327,7 @@ final class LogWriter: Sendable {
             for submission in batch { submission.finished(error) }
             return
         }
-        let enqueues = batch.filter { $0 is EnqueueSubmission }
+        let enqueues = batch.filter { $0.needsRoom }
         if enqueues.isEmpty || hasRoom(for: enqueues, &reserve) {
             guard let error = attempt(batch) else { return }
             if Self.isOfTheDisk(error) {
@@ -337,7 +337,7 @@ final class LogWriter: Sendable {
             }
         }
         // In parts: what ends jobs first, alone if need be, then each enqueue by itself.
-        let rest = batch.filter { !($0 is EnqueueSubmission) }
+        let rest = batch.filter { !$0.needsRoom }
         if !rest.isEmpty, let error = attempt(rest) {
             for submission in rest {
                 if Self.isOfTheDisk(error) {

@@ -35,6 +35,8 @@ class Submission {
     var byteCount: Int { 0 }
     /// Whether somebody waits for it, so that it is committed at once.
     var isUrgent: Bool { true }
+    /// Whether it brings something that a full store may refuse.
+    var needsRoom: Bool { false }
     /// The next one of a list; the writer's.
     final var following: Submission?
 
@@ -69,6 +71,7 @@ final class EnqueueSubmission: Submission {
     }
 
     override var byteCount: Int { more.reduce(block.size) { $0 + $1.block.size } }
+    override var needsRoom: Bool { true }
     var jobCount: UInt64 { more.reduce(UInt64(block.count)) { $0 + UInt64($1.block.count) } }
 
     override func finished(_ error: StorageError?) {
@@ -83,6 +86,12 @@ final class OutcomeSubmission: Submission {
     /// Which of the lane's ranges are done with: what ended, and what turned out to have ended or moved before.
     var settled: [SettledRange] = []
     var transitions: [Transition] = []
+    /// What the one job whose outcome this is wants done with it.
+    var effects: AttemptEffects?
+    /// That job's priority.
+    var priority: UInt8 = 0
+    /// What follows instead when there is no room for the effects.
+    var whenRefused: ((StorageError) -> Void)?
     private let urgent: Bool
 
     init(
@@ -93,11 +102,17 @@ final class OutcomeSubmission: Submission {
         urgent = isUrgent
     }
 
-    override var byteCount: Int { outcomes.size + transitions.count * 1_024 + 64 }
-    override var isUrgent: Bool { urgent }
+    override var byteCount: Int {
+        outcomes.size + transitions.count * 1_024 + 64 + (effects?.byteCount ?? 0)
+    }
+    override var needsRoom: Bool { effects != nil }
+    // What it has written another may have to read before it can go on.
+    override var isUrgent: Bool { urgent || effects?.reads.isEmpty == false }
 
     override func finished(_ error: StorageError?) {
-        if let error { queue.failed(error) }
+        guard let error else { return }
+        if let whenRefused, error == .mapFull || error == .diskFull { return whenRefused(error) }
+        queue.failed(error)
     }
 }
 

@@ -17,26 +17,29 @@ struct AsyncAttempt: Sendable {
     let meta: JobBlock.Meta
     /// Microseconds since 1970.
     let acceptedAt: Int64
+    /// The job at the beginning of its lineage; 0: itself.
+    let root: UInt64
 
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
+        let attemptPlace = AttemptPlace(place, core)
         let context = JobContext(
-            id: JobID(rawValue: id), attempt: attempt, place: AttemptPlace(place, core))
+            id: JobID(rawValue: id), attempt: attempt, root: root, place: attemptPlace)
         let startedAt = petiole_real_time()
         let body: @Sendable () async throws -> (codec: UInt8, result: [UInt8])
         do {
             body = try entry.prepare(payload, codec: meta.codec, context)
         } catch {
-            return finish(.failure(error), startedAt, wasStopped: false)
+            return finish(.failure(error), startedAt, attemptPlace, wasStopped: false)
         }
         let task = Task(executorPreference: core.pool.executor) {
             await AsyncPlace.$current.withValue(AsyncPlace(core: core)) {
                 do {
-                    finish(.success(try await body()), startedAt, wasStopped: false)
+                    finish(.success(try await body()), startedAt, attemptPlace, wasStopped: false)
                 } catch {
                     let wasStopped =
                         (error is CancellationError || Task.isCancelled) && context.isCancelled
-                    finish(.failure(error), startedAt, wasStopped: wasStopped)
+                    finish(.failure(error), startedAt, attemptPlace, wasStopped: wasStopped)
                 }
             }
         }
@@ -51,7 +54,7 @@ struct AsyncAttempt: Sendable {
 
     private func finish(
         _ end: Result<(codec: UInt8, result: [UInt8]), any Error>, _ startedAt: Int64,
-        wasStopped: Bool
+        _ attemptPlace: AttemptPlace, wasStopped: Bool
     ) {
         core.stoppables.remove(id)
         let now = petiole_real_time()
@@ -91,11 +94,29 @@ struct AsyncAttempt: Sendable {
                 result = writer.withBytes { Array($0) }
             }
         }
-        if !isLeft { submit(outcome, result, transition) }
+        let effects = attemptPlace.effects.take(job: id, attempt: attempt)
+        if outcome.state == .succeeded, transition == nil, let effects {
+            submit(outcome, result, effects)
+        } else if !isLeft {
+            submit(outcome, result, transition)
+        }
         place.clear()
         core.places.give(place)
         if isSuspect { _ = core.claims.ended(id) }
         core.pool.lookAgain()
+    }
+
+    private func submit(
+        _ outcome: OutcomeEntry, _ result: [UInt8], _ effects: AttemptEffects
+    ) {
+        let submission = result.withUnsafeBytes {
+            OutcomeSubmission(
+                id, outcome, result: $0, history: history, effects, queue: queue, tag: tag)
+        }
+        submission.handleRefusal(
+            outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
+            acceptedAt: acceptedAt, history: history, core.store)
+        core.store.writer.submit(submission)
     }
 
     private func submit(_ outcome: OutcomeEntry, _ result: [UInt8], _ transition: Transition?) {

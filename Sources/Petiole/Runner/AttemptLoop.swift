@@ -215,24 +215,6 @@ final class AttemptLoop: @unchecked Sendable {
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
     }
 
-    /// What attempts before this one have left.
-    private struct EarlierAttempts {
-        var count = 0
-        var history: [UInt8] = []
-        var isSuspect = false
-        /// Whether there is a row about the job in `active`.
-        var hasRow = false
-
-        init() {}
-
-        init(_ active: ActiveRecord) {
-            count = Int(active.attempts)
-            history = active.history
-            isSuspect = active.isSuspect
-            hasRow = true
-        }
-    }
-
     // MARK: A job
 
     /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
@@ -277,6 +259,7 @@ final class AttemptLoop: @unchecked Sendable {
             return nil
         }
         acceptedAt = block.acceptedAt
+        context.root = 0
         let job: JobBlockView.Entry
         do throws(FormatError) {
             job = try block.entry(id)
@@ -309,6 +292,7 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return true
         }
+        context.root = options.root
         let time = store.clock.now
         if options.expiry > 0, options.expiry <= time {
             expire(id, earlier)
@@ -373,6 +357,8 @@ final class AttemptLoop: @unchecked Sendable {
     ) {
         context.id = JobID(rawValue: id)
         context.attempt = attempt
+        // Of an attempt that failed before, perhaps of this very job.
+        if !context.effects.isEmpty { context.effects.clear() }
         let keepsResult = job.meta.flags & JobBlock.discardsResult == 0
         let maxAttempts = job.meta.maxAttempts
         let startedAt = now
@@ -392,14 +378,17 @@ final class AttemptLoop: @unchecked Sendable {
         switch performance {
         case .succeeded(let codec):
             if !keepsResult { result.removeAll() }
-            record(
-                id,
-                OutcomeEntry(
-                    state: .succeeded,
-                    codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
-                    attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
-                    runMicroseconds: (now - startedAt) / 1_000),
-                history: earlier.history)
+            let outcome = OutcomeEntry(
+                state: .succeeded, codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
+                attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
+                runMicroseconds: (now - startedAt) / 1_000)
+            if !context.effects.isEmpty,
+                let effects = context.effects.take(job: id, attempt: attempt)
+            {
+                record(id, outcome, effects, entry, maxAttempts, history: earlier.history)
+            } else {
+                record(id, outcome, history: earlier.history)
+            }
         case .failed(let codec, let failure):
             ended(
                 id, entry,
@@ -508,7 +497,8 @@ final class AttemptLoop: @unchecked Sendable {
         AsyncAttempt(
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
-            isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt
+            isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
+            root: context.root
         ).start(job.payload)
     }
 
@@ -535,6 +525,23 @@ final class AttemptLoop: @unchecked Sendable {
                 }
             }
         }
+    }
+
+    /// The outcome of a job with effects goes by itself: when there is no room for them, that is this job's error alone.
+    private func record(
+        _ id: UInt64, _ outcome: OutcomeEntry, _ effects: AttemptEffects, _ entry: JobEntry,
+        _ maxAttempts: UInt8, history: [UInt8]
+    ) {
+        // In the order in which the jobs ended.
+        flush()
+        let submission = result.withBytes {
+            OutcomeSubmission(
+                id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
+        }
+        submission.handleRefusal(
+            outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: maxAttempts,
+            acceptedAt: acceptedAt, history: history, store)
+        store.writer.submit(submission)
     }
 
     /// What is gathered is of one queue, outcomes of one range.

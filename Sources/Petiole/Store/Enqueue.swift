@@ -320,26 +320,27 @@ struct EnqueueRequest: Sendable {
     var queue: String { target.queueName }
 
     init<J: JobType>(
-        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec, in store: OpenStore
+        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec, in store: OpenStore,
+        by parent: JobContext? = nil
     ) throws(EnqueueError) {
         try self.init(
             name: J.jobName, queue: options.queue ?? J.queue,
             keepsResult: options.keepsResult ?? J.keepsResult, options, codecID: codec.id,
-            codec: codec, in: store)
+            codec: codec, in: store, by: parent)
     }
 
     init(
         name: String, _ options: EnqueueOptions, codec: PayloadCodec, codecID: UInt8? = nil,
-        in store: OpenStore
+        in store: OpenStore, by parent: JobContext? = nil
     ) throws(EnqueueError) {
         try self.init(
             name: name, queue: options.queue ?? "default", keepsResult: options.keepsResult ?? true,
-            options, codecID: codecID ?? codec.id, codec: codec, in: store)
+            options, codecID: codecID ?? codec.id, codec: codec, in: store, by: parent)
     }
 
     private init(
         name: String, queue: String, keepsResult: Bool, _ options: EnqueueOptions, codecID: UInt8,
-        codec: PayloadCodec, in store: OpenStore
+        codec: PayloadCodec, in store: OpenStore, by parent: JobContext?
     ) throws(EnqueueError) {
         try NameForm.check(name, "job")
         try NameForm.check(queue, "queue")
@@ -347,7 +348,12 @@ struct EnqueueRequest: Sendable {
         target = store.target(queue: queue, job: name, priority: UInt8(options.priority))
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
-        jobOptions = try options.resolved(job: name, now: store.clock.now)
+        var jobOptions = try options.resolved(job: name, now: store.clock.now)
+        if let parent {
+            jobOptions.parent = parent.id.rawValue
+            jobOptions.root = parent.root == 0 ? parent.id.rawValue : parent.root
+        }
+        self.jobOptions = jobOptions
         optionBytes = jobOptions.bytes
         meta = JobBlock.Meta(
             codec: codecID,

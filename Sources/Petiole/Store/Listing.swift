@@ -62,6 +62,10 @@ public struct JobDetails: Sendable {
     public let summary: JobSummary
     /// Whether what was enqueued does not match its checksum: there is neither name nor payload then.
     public let isDamaged: Bool
+    /// The job that enqueued this one with its own success; nil: none did.
+    public let parent: JobID?
+    /// The job at the beginning of that lineage; nil: this one.
+    public let root: JobID?
     /// How the payload became bytes: 0 raw, 1 compact, 2 JSON, 3 a command.
     public let payloadCodec: UInt8
     /// The payload's bytes.
@@ -202,8 +206,7 @@ extension JobStore {
         var acceptedAt: Int64
         var extras = 0
         var bytes: [UInt8] = []
-        /// When it is due, if it was delayed and has not waited yet.
-        var due: Int64 = 0
+        var options = JobOptions()
         /// What was enqueued does not match its checksum.
         var isDamaged = false
         var active: ActiveRecord?
@@ -226,7 +229,7 @@ extension JobStore {
         do throws(FormatError) {
             let entry = try block.entry(id)
             let extras = try entry.extras()
-            item.due = try entry.options().due
+            item.options = try entry.options()
             item.name = entry.meta.name
             item.extras = extras.count
             item.bytes = Array(extras) + Array(entry.payload)
@@ -249,8 +252,8 @@ extension JobStore {
             return .waiting(
                 due: WallTime(microseconds: item.active!.due), attempts: Int(item.active!.attempts))
         case .parked: return .parked(name: try jobName(item.active!.name) ?? "?")
-        case nil where item.due > open.clock.now:
-            return .waiting(due: WallTime(microseconds: item.due), attempts: 0)
+        case nil where item.options.due > open.clock.now:
+            return .waiting(due: WallTime(microseconds: item.options.due), attempts: 0)
         case .ready, nil: return .ready
         }
     }
@@ -299,7 +302,8 @@ extension JobStore {
             return rest
         }
         return JobDetails(
-            summary: summary, isDamaged: item.isDamaged, payloadCodec: rest.codec,
+            summary: summary, isDamaged: item.isDamaged, parent: JobID(found: item.options.parent),
+            root: JobID(found: item.options.root), payloadCodec: rest.codec,
             payload: Array(item.bytes[item.extras...]),
             extras: Array(item.bytes[..<item.extras]),
             failedAttempts: rest.history.map { item in
@@ -328,5 +332,13 @@ extension JobFilter {
             case .discarded: states.contains(.discarded)
             }
         }
+    }
+}
+
+extension JobID {
+    /// What the store holds as a number, 0 for none.
+    fileprivate init?(found number: UInt64) {
+        if number == 0 { return nil }
+        self.init(rawValue: number)
     }
 }

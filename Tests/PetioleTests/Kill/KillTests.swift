@@ -79,6 +79,43 @@ import Testing
     }
 
     @Test(
+        "effects happen once each, however often the runner is killed", arguments: [UInt64(3), 4])
+    func effects(seed: UInt64) async throws {
+        var random = SeededRandom(seed)
+        let amounts = Array(1...200)
+        let directory = try await prepare { store in
+            for amount in amounts {
+                try await store.enqueue(
+                    name: "Tally", payload: Amount(amount: amount, isLeaf: false))
+            }
+        }
+        defer { directory.remove() }
+        let effects = directory.path + "/effects"
+        for _ in 0..<8 {
+            let child = try Child(["serve", directory.store, effects, "2"])
+            #expect(try await child.line() == "serving")
+            try await Task.sleep(for: .microseconds(Int.random(in: 100...15_000, using: &random)))
+            child.kill()
+            #expect(try await child.end() == .signal(SIGKILL))
+        }
+        #expect(try await Child(["run", directory.store, effects, "2"]).end() == .exit(0))
+        let store = try directory.open()
+        defer { store.close() }
+        #expect(try Audit(store).problems == [])
+        let table = try store.table("tally")
+        let sum = amounts.reduce(0, +)
+        #expect(try table.value(for: "sum", as: Int.self) == sum)
+        #expect(try table.value(for: "leaves", as: Int.self) == sum)
+        #expect(try store.counts().accepted == 2 * amounts.count)
+        #expect(try store.counts().succeeded == 2 * amounts.count)
+    }
+
+    private struct Amount: Encodable {
+        var amount: Int
+        var isLeaf: Bool
+    }
+
+    @Test(
         "a producer that dies at any step of a commit has lost nothing that it was told was accepted",
         arguments: ["beforeCommit", "afterCommit", "beforeBell", "afterBell"], [1, 2, 5])
     func producer(point: String, pass: Int) async throws {

@@ -1,0 +1,17 @@
+/// What attempts before this one have left.
+struct EarlierAttempts {
+    var count = 0
+    var history: [UInt8] = []
+    var isSuspect = false
+    /// Whether there is a row about the job in `active`.
+    var hasRow = false
+
+    init() {}
+
+    init(_ active: ActiveRecord) {
+        count = Int(active.attempts)
+        history = active.history
+        isSuspect = active.isSuspect
+        hasRow = true
+    }
+}

@@ -1,0 +1,63 @@
+import PetioleStorage
+
+extension OutcomeSubmission {
+    /// The success of one job, with its effects.
+    convenience init(
+        _ id: UInt64, _ outcome: OutcomeEntry, result: UnsafeRawBufferPointer, history: [UInt8],
+        _ effects: AttemptEffects, queue: OwnedQueue, tag: UInt32
+    ) {
+        var block = OutcomeBlockBuilder()
+        block.append(id, outcome, history: history, result: result)
+        self.init(queue, block)
+        settled = [SettledRange(tag: tag, first: id, count: 1)]
+        self.effects = effects
+    }
+
+    /// When there is no room for the effects, the attempt has failed: what follows is decided by the policy and recorded
+    /// instead, which needs none.
+    func handleRefusal(
+        _ outcome: OutcomeEntry, priority: UInt8, policy: RetryPolicy, maxAttempts: UInt8,
+        acceptedAt: Int64, history: [UInt8], _ store: OpenStore
+    ) {
+        guard let effects else { return }
+        self.priority = priority
+        let id = effects.job
+        let queue = queue
+        let settled = settled
+        // On the writer's thread, which it never makes wait.
+        whenRefused = { error in
+            let failed = AttemptFollowUp.Failed(
+                store.storeError(error), attempt: effects.attempt,
+                startedAt: outcome.startedAt, runMicroseconds: outcome.runMicroseconds,
+                acceptedAt: acceptedAt)
+            let submission: OutcomeSubmission
+            switch AttemptFollowUp.of(
+                failed, policy: policy, maxAttempts: maxAttempts, now: store.clock.now)
+            {
+            case .transition(let step):
+                submission = OutcomeSubmission(queue, OutcomeBlockBuilder())
+                submission.transitions = [Transition(id: id, priority: priority, step: step)]
+            case .end(let state, let failure):
+                var writer = ByteWriter(capacity: 256)
+                failure.write(to: &writer)
+                var block = OutcomeBlockBuilder()
+                var outcome = outcome
+                outcome.state = state
+                outcome.codec = 0
+                writer.withBytes { block.append(id, outcome, history: history, result: $0) }
+                submission = OutcomeSubmission(queue, block)
+            }
+            submission.settled = settled
+            store.writer.submit(submission)
+        }
+    }
+}
+
+extension OutcomeBlockBuilder {
+    mutating func append(
+        _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer
+    ) {
+        if history.isEmpty { return append(id, outcome, result: result) }
+        history.withUnsafeBytes { append(id, outcome, history: $0, result: result) }
+    }
+}
