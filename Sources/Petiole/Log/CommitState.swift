@@ -126,9 +126,10 @@ struct CommitState {
         return record
     }
 
-    func put(
+    mutating func put(
         _ record: QueueRecord, named name: String, _ transaction: inout WriteTransaction
     ) throws(StorageError) {
+        if newQueues[name] != nil { newQueues[name] = record }
         try withBytes(record.bytes) { (value) throws(StorageError) in
             try withBytes(RecordKey.bytes(name)) { (key) throws(StorageError) in
                 try transaction.put(tables.queues, key, value)

@@ -125,6 +125,10 @@ final class AttemptLoop: @unchecked Sendable {
         do throws(StorageError) {
             while !pool.isStopping, let (id, _) = worker.rest.take(upTo: 1) {
                 try openView(at: id)
+                if isPaused {
+                    giveBack(id)
+                    break
+                }
                 let ran = try runOne(id)
                 attempts += 1
                 if ran?.toOpaque() != entry?.toOpaque() {
@@ -164,7 +168,21 @@ final class AttemptLoop: @unchecked Sendable {
         reader.end()
         try reader.begin()
         block = nil
-        try lookAhead(from: id)
+        if pauseSeen?.control != controlSeen || pauseSeen?.queue != queue!.id {
+            isPaused = try queue!.isPaused(reader, store.tables)
+            pauseSeen = (controlSeen, queue!.id)
+        }
+        if !isPaused { try lookAhead(from: id) }
+    }
+
+    /// The queue is paused: the job, and what is left of the ticket, wait with the claims.
+    private func giveBack(_ id: UInt64) {
+        core.claims.giveBack(Ticket(first: id, count: 1, tag: tag))
+        if let (first, count) = worker.rest.take(upTo: .max) {
+            core.claims.giveBack(Ticket(first: first, count: count, tag: tag))
+        }
+        // Other queues may have waited for one that was to run alone.
+        pool.lookAgain()
     }
 
     /// Finds out up to which id of the ticket the log alone tells everything: no row in `active`, no outcome.
@@ -191,6 +209,9 @@ final class AttemptLoop: @unchecked Sendable {
         }
     }
     @exclusivity(unchecked) private var isPlain = false
+    /// Whether the ticket's queue was paused when it was looked at: at that value of control.
+    private var isPaused = false
+    private var pauseSeen: (control: UInt32, queue: UInt32)?
     /// Whether the job that runs reads its payload in the view.
     private var isLending = false
 
@@ -223,6 +244,10 @@ final class AttemptLoop: @unchecked Sendable {
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
             try openView(at: id)
+            if isPaused {
+                giveBack(id)
+                return nil
+            }
         }
         var earlier = EarlierAttempts()
         if !isPlain {

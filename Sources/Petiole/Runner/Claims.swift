@@ -34,6 +34,7 @@ final class Claims: Sendable {
         let owned: OwnedQueue
         /// By priority.
         var lanes = [Lane](repeating: Lane(), count: Int(StoreFormat.lowestPriority) + 1)
+        var isPaused = false
     }
 
     private struct State {
@@ -44,6 +45,10 @@ final class Claims: Sendable {
         var held: [Ticket] = []
         /// Tickets of asynchronous jobs that wait for a place.
         var deferred: [Ticket] = []
+        /// Tickets that workers gave back when they met a pause.
+        var returned: [Ticket] = []
+        /// Where control stood when the queues' rows were looked at.
+        var controlSeen: UInt32?
         /// Jobs that may have ended the process before: they run alone, before anything else.
         var suspects: [LaneRow] = []
         var suspectPositions: Set<UInt64> = []
@@ -81,13 +86,16 @@ final class Claims: Sendable {
     // MARK: Claiming
 
     /// The next ticket, and more for the ring; nil when nothing is ready.
-    /// - Parameter reader: the worker's own, with a view open.
+    /// - Parameters:
+    ///   - reader: the worker's own, with a view open.
+    ///   - control: where control stood before the view was opened.
     func claim(
-        _ reader: Reader, _ core: RunnerCore, offer: (Ticket) -> Bool
+        _ reader: Reader, control: UInt32, _ core: RunnerCore, offer: (Ticket) -> Bool
     ) throws(StorageError) -> Ticket? {
         var result: Result<Ticket?, StorageError> = .success(nil)
         state.withLock { state in
             do throws(StorageError) {
+                try lookAtPauses(&state, reader, control)
                 result = .success(try claim(&state, reader, core, offer))
             } catch { result = .failure(error) }
         }
@@ -98,14 +106,22 @@ final class Claims: Sendable {
         _ state: inout State, _ reader: Reader, _ core: RunnerCore, _ offer: (Ticket) -> Bool
     ) throws(StorageError) -> Ticket? {
         if state.loneJob != nil { return nil }
-        if let suspect = state.suspects.popLast() {
+        if let index = state.suspects.lastIndex(where: { !isPaused($0.queue, state) }) {
+            let suspect = state.suspects.remove(at: index)
             state.loneJob = suspect.first
             let tag = store.writer.progress.add(
                 RangeProgress(suspect, after: suspect.position - 1))
             return Ticket(first: suspect.first, count: 1, tag: tag)
         }
+        if let index = state.returned.firstIndex(where: { !isPaused($0, state) }) {
+            return state.returned.remove(at: index)
+        }
         if !state.deferred.isEmpty {
-            if core.places.hasRoom { return state.deferred.removeFirst() }
+            if core.places.hasRoom,
+                let index = state.deferred.firstIndex(where: { !isPaused($0, state) })
+            {
+                return state.deferred.remove(at: index)
+            }
             // Others go on meanwhile, up to what may be kept in memory.
             if state.deferred.count >= Self.deferredLimit { return nil }
         }
@@ -130,7 +146,7 @@ final class Claims: Sendable {
         for step in 0..<count {
             var index = state.turn + step
             if index >= count { index -= count }
-            guard
+            guard !state.queues[index].isPaused,
                 let priority = try advance(
                     &state.queues[index], &state.suspectPositions, reader)
             else { continue }
@@ -197,6 +213,42 @@ final class Claims: Sendable {
         }
         lane.current!.next += count
         return Ticket(first: current.next, count: UInt32(count), tag: current.tag)
+    }
+
+    // MARK: Pauses
+
+    /// Reads the queues' rows when control has moved. A worker whose view is older than what was looked at changes nothing.
+    private func lookAtPauses(
+        _ state: inout State, _ reader: Reader, _ control: UInt32
+    ) throws(StorageError) {
+        if let seen = state.controlSeen, Int32(bitPattern: control &- seen) <= 0 { return }
+        state.controlSeen = control
+        for index in state.queues.indices {
+            state.queues[index].isPaused = try state.queues[index].owned.isPaused(
+                reader, store.tables)
+        }
+    }
+
+    private func isPaused(_ queue: UInt32, _ state: borrowing State) -> Bool {
+        state.queues.contains { $0.owned.id == queue && $0.isPaused }
+    }
+
+    private func isPaused(_ ticket: Ticket, _ state: borrowing State) -> Bool {
+        guard let progress = store.writer.progress[ticket.tag] else { return false }
+        return isPaused(progress.queue, state)
+    }
+
+    /// Keeps a ticket of a paused queue until it goes on. A job that was to run alone is still to do so then.
+    func giveBack(_ ticket: Ticket) {
+        state.withLock { state in
+            guard state.loneJob == ticket.first else { return state.returned.append(ticket) }
+            state.loneJob = nil
+            guard let row = store.writer.progress[ticket.tag] else { return }
+            state.suspects.append(
+                LaneRow(
+                    queue: row.queue, priority: row.priority, position: row.position,
+                    first: ticket.first, count: 1))
+        }
     }
 
     // MARK: What comes back

@@ -180,6 +180,8 @@ public final class JobRunner: Sendable {
             let unfinished = try open.read { (reader) throws(StorageError) in
                 var sum: UInt64 = 0
                 for queue in queues {
+                    // Nothing more comes of a paused one; what runs of it ends with the runner.
+                    if try queue.isPaused(reader, open.tables) { continue }
                     guard
                         let bytes = try reader.value(
                             open.tables.meta, RecordKey.counters(queue.id))

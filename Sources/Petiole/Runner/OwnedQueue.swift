@@ -20,6 +20,15 @@ final class OwnedQueue: Sendable {
         self.onFailure = onFailure
     }
 
+    /// Whether it is paused, in a view.
+    func isPaused(_ reader: Reader, _ tables: StoreTables) throws(StorageError) -> Bool {
+        let row = try withBytes(RecordKey.bytes(name)) { (key) throws(StorageError) in
+            try reader.value(tables.queues, key)
+        }
+        guard let row else { return false }
+        return try formatted { () throws(FormatError) in try QueueRecord(row).isPaused }
+    }
+
     /// Outcomes of an older epoch are refused.
     func noteFenced() { onFailure(.fenced(queue: name)) }
 

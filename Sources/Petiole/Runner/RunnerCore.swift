@@ -129,8 +129,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         do throws(StorageError) {
             // A new view each time: what was committed since the last look is what is looked for.
             reader.end()
+            let control = store.signals.control.value
             try reader.begin()
-            if let ticket = try claims.claim(reader, self, offer: { pool.offer($0) }) {
+            if let ticket = try claims.claim(
+                reader, control: control, self, offer: { pool.offer($0) })
+            {
                 return ticket
             }
             try claims.lookAtTimers(reader, now: store.clock.now, self)

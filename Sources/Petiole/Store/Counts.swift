@@ -69,6 +69,8 @@ public struct QueueStatus: Sendable, Hashable {
     public let name: String
     /// The process that runs it, nil when none does.
     public let ownerPID: Int?
+    /// Whether it is paused: see ``JobStore/pause(queue:)``.
+    public let isPaused: Bool
     /// How many of its jobs are where.
     public let counts: JobCounts
 }
@@ -104,6 +106,7 @@ extension JobStore {
                         name: name,
                         ownerPID: open.locks.holder(of: StoreFormat.queueLock(record.id))
                             .map { Int($0) },
+                        isPaused: record.isPaused,
                         counts: try Self.counts(record.id, reader, open.tables)))
             }
             return all
