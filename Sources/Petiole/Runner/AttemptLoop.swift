@@ -23,9 +23,9 @@ import Synchronization
 // Who writes what: the slot, its worker; control, whoever commits a request; the request, the canceller's writer.
 
 /// Runs a worker's tickets: finds each job in the map, performs an attempt, and gathers what they came to. Belongs to one
-/// thread, but for ``flush()``, which whoever is idle may call.
+/// thread, but for its gatherer, which whoever is idle may flush.
 final class AttemptLoop: @unchecked Sendable {
-    // What guards it: everything but `gathered` is touched on the worker's thread alone.
+    // What guards it: everything but `gatherer` is touched on the worker's thread alone.
     let core: RunnerCore
     let reader: Reader
     private let worker: Worker
@@ -53,15 +53,7 @@ final class AttemptLoop: @unchecked Sendable {
     /// How far the store's clock is ahead of it, in microseconds.
     @exclusivity(unchecked) private var shift: Int64 = 0
 
-    struct Gathered: ~Copyable {
-        var outcomes = OutcomeBlockBuilder(capacity: 0)
-        var queue: OwnedQueue?
-        var tag: UInt32 = 0
-        var settled: [SettledRange] = []
-        var transitions: [Transition] = []
-        var isEmpty: Bool { outcomes.count == 0 && settled.isEmpty && transitions.isEmpty }
-    }
-    private let gathered = GatheredBox()
+    let gatherer: OutcomeGatherer
 
     init(core: RunnerCore, worker: Worker, reader: Reader, slot: AttemptSlot) {
         self.core = core
@@ -69,6 +61,7 @@ final class AttemptLoop: @unchecked Sendable {
         self.reader = reader
         self.slot = slot
         store = core.store
+        gatherer = OutcomeGatherer(core.store.writer)
         pool = core.pool
         registry = core.registry
         context = JobContext(
@@ -78,7 +71,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     func end() {
-        flush()
+        gatherer.flush()
         reader.end()
         slot.clear()
         core.removeLoop(index: worker.index)
@@ -113,6 +106,7 @@ final class AttemptLoop: @unchecked Sendable {
         priority = progress.priority
         plainEnd = 0
         block = nil
+        gatherer.begin(queue: queue, tag: ticketTag, priority: progress.priority)
         slot.prepare(queue: queue.id, epoch: queue.epoch, attempt: 1, flags: 0)
         if core.marksCrashes {
             petiole_set_crash_word(slot.flagsWord.assumingMemoryBound(to: UInt32.self))
@@ -143,14 +137,14 @@ final class AttemptLoop: @unchecked Sendable {
             core.fail(.store(store.storeError(error)))
         }
         entry?.takeUnretainedValue().measured(now - begun, count: attempts)
-        flush()
+        gatherer.flush()
         petiole_set_crash_word(nil)
         slot.clear()
     }
 
     /// Runs the Swift tasks that wait. The job that ended last is not to blame for what they do.
     private func runExecutorJobs() {
-        flush()
+        gatherer.flush()
         slot.clear()
         petiole_set_crash_word(nil)
         endView()
@@ -255,11 +249,11 @@ final class AttemptLoop: @unchecked Sendable {
             case .run(let found?): earlier = EarlierAttempts(found)
             case .run(nil): break
             case .settle:
-                settle(id)
+                gatherer.settle(id)
                 passedOver(id)
                 return nil
             case .cancel:
-                transition(id, .cancel)
+                gatherer.transition(id, .cancel)
                 passedOver(id)
                 return nil
             case .expire(let active):
@@ -279,7 +273,7 @@ final class AttemptLoop: @unchecked Sendable {
         }
         guard let block else {
             // Purged: there is nothing left to run or to record.
-            settle(id)
+            gatherer.settle(id)
             passedOver(id)
             return nil
         }
@@ -325,7 +319,7 @@ final class AttemptLoop: @unchecked Sendable {
         }
         // One that has waited, and whose timer has fired, has a row.
         if options.due > time, !earlier.hasRow {
-            transition(id, .postpone(due: options.due))
+            gatherer.transition(id, .postpone(due: options.due))
             passedOver(id)
             return true
         }
@@ -361,7 +355,7 @@ final class AttemptLoop: @unchecked Sendable {
             }
         }
         // What is done is recorded while this one runs, however long that takes.
-        if !entry.isFast { flush() }
+        if !entry.isFast { gatherer.flush() }
         if entry.isAsync {
             start(id, job, entry, attempt: attempt, earlier)
             return false
@@ -449,7 +443,7 @@ final class AttemptLoop: @unchecked Sendable {
         switch AttemptFollowUp.of(
             failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.now)
         {
-        case .transition(let step): transition(id, step)
+        case .transition(let step): gatherer.transition(id, step)
         case .end(let state, let failure):
             if resultCodec == nil {
                 result.removeAll()
@@ -498,7 +492,7 @@ final class AttemptLoop: @unchecked Sendable {
     private func park(_ id: UInt64, name: UInt32) {
         let limit = min(max(0, core.parkLimit.components.seconds), StoreOptions.longest)
         let deadline = store.clock.now + limit * 1_000_000
-        transition(id, .park(name: name, deadline: deadline))
+        gatherer.transition(id, .park(name: name, deadline: deadline))
     }
 
     // MARK: Asynchronous jobs
@@ -527,29 +521,10 @@ final class AttemptLoop: @unchecked Sendable {
         ).start(job.payload)
     }
 
-    // MARK: Gathering
+    // MARK: What an attempt came to
 
     private func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
-        result.withBytes { result in
-            let bytes = result
-            gathered.withLock { gathered in
-                let size = bytes.count + history.count + 4
-                if gathered.tag != tag
-                    || !gathered.outcomes.accepts(
-                        id, startedAt: outcome.startedAt, byteCount: size)
-                {
-                    submit(&gathered)
-                }
-                begin(&gathered)
-                if history.isEmpty {
-                    gathered.outcomes.append(id, outcome, result: bytes)
-                } else {
-                    history.withUnsafeBytes {
-                        gathered.outcomes.append(id, outcome, history: $0, result: bytes)
-                    }
-                }
-            }
-        }
+        result.withBytes { gatherer.record(id, outcome, history: history, result: $0) }
     }
 
     /// The outcome of a job with effects goes by itself: when there is no room for them, that is this job's error alone.
@@ -558,7 +533,7 @@ final class AttemptLoop: @unchecked Sendable {
         _ maxAttempts: UInt8, history: [UInt8]
     ) {
         // In the order in which the jobs ended.
-        flush()
+        gatherer.flush()
         let submission = result.withBytes {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
@@ -566,55 +541,6 @@ final class AttemptLoop: @unchecked Sendable {
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: maxAttempts,
             acceptedAt: acceptedAt, history: history, store)
-        store.writer.submit(submission)
-    }
-
-    /// What is gathered is of one queue, outcomes of one range.
-    private func begin(_ gathered: inout Gathered) {
-        // A tag is of one queue.
-        if gathered.tag == tag, gathered.queue != nil { return }
-        if gathered.queue !== queue { submit(&gathered) }
-        if gathered.outcomes.count == 0 {
-            gathered.queue = queue
-            gathered.tag = tag
-        }
-    }
-
-    private func settle(_ id: UInt64) {
-        gathered.withLock { gathered in
-            begin(&gathered)
-            gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
-        }
-    }
-
-    private func transition(_ id: UInt64, _ step: Transition.Step) {
-        gathered.withLock { gathered in
-            begin(&gathered)
-            gathered.transitions.append(Transition(id: id, priority: priority, step: step))
-            gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
-        }
-    }
-
-    /// Hands over what was gathered. Whoever is idle may call this for a neighbour that is slow.
-    func flush() {
-        gathered.withLock { gathered in submit(&gathered) }
-    }
-
-    private func submit(_ gathered: inout Gathered) {
-        guard !gathered.isEmpty, let queue = gathered.queue else { return }
-        var outcomes = OutcomeBlockBuilder(capacity: 64)
-        swap(&outcomes, &gathered.outcomes)
-        var settled = gathered.settled
-        if outcomes.count > 0 {
-            settled.append(
-                SettledRange(
-                    tag: gathered.tag, first: outcomes.first, count: UInt64(outcomes.count)))
-        }
-        let submission = OutcomeSubmission(queue, outcomes)
-        submission.settled = settled
-        submission.transitions = gathered.transitions
-        gathered.settled = []
-        gathered.transitions = []
         store.writer.submit(submission)
     }
 }

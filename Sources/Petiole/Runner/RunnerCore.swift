@@ -150,12 +150,12 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func willPark(_ worker: Worker) {
         guard let loop = worker.context as? AttemptLoop else { return }
-        loop.flush()
+        loop.gatherer.flush()
         loop.reader.end()
         loop.clearSlot()
         // Whoever has nothing to do sees to it that what a slow neighbour has finished is recorded.
         for other in pool.workers where other !== worker {
-            loops.withLock { $0[other.index] }?.flush()
+            loops.withLock { $0[other.index] }?.gatherer.flush()
         }
     }
 
@@ -170,12 +170,12 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     /// Hands over what attempts on a thread have come to, before that thread waits.
     func flushOutcomes(of worker: Worker?) {
         guard let loop = worker?.context as? AttemptLoop else { return }
-        loop.flush()
+        loop.gatherer.flush()
         loop.endViewUnlessLent()
     }
 
     func flushAll() {
-        for loop in loops.withLock({ Array($0.values) }) { loop.flush() }
+        for loop in loops.withLock({ Array($0.values) }) { loop.gatherer.flush() }
     }
 }
 
