@@ -89,6 +89,11 @@ struct Add: AsyncParsableCommand {
         } else {
             Standard.output.line(String(id))
         }
+        if var failure = Standard.output.flush().flatMap(Failure.output) {
+            // Else the job would be taken for not added, and added again.
+            failure.message += "\nthe job is on the disk all the same, with the id \(id)"
+            throw failure
+        }
     }
 }
 

@@ -11,6 +11,8 @@ import Petiole
 struct Failure: Error {
     var message: String
     var status: Int32
+    /// Whether it tells that standard output cannot be written, so that nobody else needs to.
+    var tellsOfOutput = false
 
     init(_ message: String, status: Int32) {
         self.message = message
@@ -56,6 +58,18 @@ struct Failure: Error {
         }
     }
 
+    /// Standard output cannot be written; nil for a reader that went away, who knows it.
+    static func output(_ code: Int32) -> Failure? {
+        if code == EPIPE { return nil }
+        // A closed one is held by a file that cannot be written.
+        let text =
+            code == EBADF
+            ? "standard output is closed" : "standard output cannot be written: \(systemText(code))"
+        var failure = Failure(text, status: 74)
+        failure.tellsOfOutput = true
+        return failure
+    }
+
     /// Any error as one of ours; nil for those of the argument parser.
     init?(_ error: any Error) {
         switch error {
@@ -69,8 +83,13 @@ struct Failure: Error {
 
     /// Prints the message and ends the process.
     func end() -> Never {
-        Standard.output.flush()
+        let code = Standard.output.flush()
         if !message.isEmpty { say(message) }
+        if !tellsOfOutput, let failure = code.flatMap(Failure.output) {
+            say(failure.message)
+            // Who counts on the output must hear that it is not whole before anything else.
+            exit(failure.status)
+        }
         exit(status)
     }
 }

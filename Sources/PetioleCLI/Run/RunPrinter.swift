@@ -212,13 +212,11 @@ final class RunPrinter: Sendable {
         if code == EPIPE {
             tally.withLock { $0.isPipeBroken = true }
             stopRun()
-        } else {
-            give(
-                up: Failure(
-                    """
-                    standard output cannot be written: \(systemText(code))
-                    what the commands wrote is recorded: start the same line again with another output
-                    """, status: 125))
+        } else if var failure = Failure.output(code) {
+            failure.message +=
+                "\nwhat the commands wrote is recorded: start the same line again with another output"
+            failure.status = 125
+            give(up: failure)
         }
     }
 
