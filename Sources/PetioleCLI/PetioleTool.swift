@@ -78,7 +78,10 @@ enum Entry {
 /// How the argument parser ends the process: with help that was asked for, or with what is wrong.
 private func endParsing(_ error: any Error) -> Never {
     let code = PetioleTool.exitCode(for: error)
-    let text = PetioleTool.fullMessage(for: error)
+    // What was typed stands in the text, bytes that are no UTF-8 under their mark.
+    let lines = Arguments.withoutMarks(PetioleTool.fullMessage(for: error))
+        .split(separator: "\n", omittingEmptySubsequences: false)
+    let text = lines.map { visible(String($0)) }.joined(separator: "\n")
     let target = code.isSuccess ? Standard.output : Standard.error
     if !text.isEmpty { target.line(text) }
     Standard.error.flush()

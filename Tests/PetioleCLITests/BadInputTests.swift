@@ -55,6 +55,21 @@ import Testing
         #expect(try tool.run("prune", "--older-than", "soon").status == 64)
     }
 
+    @Test("what was typed steers no terminal: in an error it stands escaped")
+    func typedEscapes() throws {
+        let red = Array("1\u{1B}[31m".utf8)
+        for arguments in [["show"], ["no-such-command"], ["jobs", "--limit"], ["prune", "--x"]] {
+            let end = try tool.run(bytes: arguments.map { Array($0.utf8) } + [red])
+            #expect(end.status == 64)
+            #expect(!end.errorOutput.contains("\u{1B}"))
+        }
+        #expect(
+            try tool.run(bytes: [Array("show".utf8), red]).errorOutput.contains(
+                #"The value '1\u{1b}[31m' is invalid"#))
+        let bytes = try tool.run(bytes: [Array("show".utf8), [0x31, 0xFF]])
+        #expect(bytes.errorOutput.contains("The value '1\u{FFFD}' is invalid"))
+    }
+
     @Test(
         "an input that no argument can hold ends the run with a sentence, and loses none before it")
     func badInput() throws {
