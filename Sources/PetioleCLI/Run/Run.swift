@@ -9,7 +9,8 @@ struct Run: AsyncParsableCommand {
         discussion: """
             {} stands for the input, also inside of words; without one the input goes to the end. A command given as \
             one word is a line for /bin/sh, in which the input stays one literal argument whatever it holds (the line \
-            finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line). Several words \
+            finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line); a line with {} in $(( )) or in a here-document is \
+            refused. Several words \
             are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line.
 
             Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
