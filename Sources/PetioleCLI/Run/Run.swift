@@ -11,7 +11,8 @@ struct Run: AsyncParsableCommand {
             one word is a line for /bin/sh, in which the input stays one literal argument whatever it holds (the line \
             finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line); a line with {} in $(( )) or in a here-document is \
             refused. Several words \
-            are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line.
+            are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line; empty lines are left out, and an input has at \
+            most 60,000 bytes.
 
             Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
             known by its command and the working directory, an input by its bytes. Started again, the same line runs \
