@@ -58,6 +58,7 @@ struct Jobs: ParsableCommand {
             ("job", .left),
         ])
         let now = store.now
+        var lines = RunLine()
         var count = 0
         var hasMore = false
         try store.forEachRecord(filter) { summary, extras, payload in
@@ -66,11 +67,11 @@ struct Jobs: ParsableCommand {
                 return false
             }
             count += 1
-            let input = InputMark.read(extras).map { Array($0.1) } ?? []
+            let input = InputMark.read(extras).map { Array($0.1) }
             if json {
                 Standard.output.line(Self.json(summary, Array(payload), input))
             } else {
-                table.add(Self.row(summary, Array(payload), input, now))
+                table.add(Self.row(summary, Array(payload), input, now, &lines))
             }
             return true
         }
@@ -81,7 +82,8 @@ struct Jobs: ParsableCommand {
     }
 
     private static func row(
-        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8], _ now: WallTime
+        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?, _ now: WallTime,
+        _ lines: inout RunLine
     ) -> [String] {
         var attempt = ""
         var time = ""
@@ -95,7 +97,10 @@ struct Jobs: ParsableCommand {
         case .waiting(_, let attempts): attempt = String(attempts)
         case .ready, .parked: break
         }
-        let title = JobText.title(name: summary.name, payload: payload, input: input)
+        let command = JobText.command(name: summary.name, payload: payload)
+        let title =
+            command.map { JobText.line($0, queue: summary.queue, input: input, &lines) }
+            ?? visible(summary.name)
         return [
             summary.id.description, JobText.word(summary.state), attempt, time,
             visible(summary.queue),
@@ -103,13 +108,13 @@ struct Jobs: ParsableCommand {
         ]
     }
 
-    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]) -> String
+    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?) -> String
     {
         var line = JSONLine()
         JobText.add(summary, to: &line)
         if let command = JobText.command(name: summary.name, payload: payload) {
             JobText.add(command, to: &line)
-            if !input.isEmpty { line.add("input", input) }
+            if let input { line.add("input", input) }
         }
         return line.line
     }

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 #if canImport(Darwin)
@@ -118,6 +119,37 @@ import Testing
         #expect(limited.lines.count == 2)
         #expect(limited.errorOutput.contains("there are more"))
         #expect(try tool.run("jobs", "--state", "failed").output == "no such jobs\n")
+    }
+
+    @Test("an empty input is shown as one")
+    func emptyInput() throws {
+        #expect(try tool.run("run", "echo [{}]", ":::", "").output == "[]\n")
+        #expect(try tool.run("run", "echo", ":::", "").output == "\n")
+        #expect(try tool.run("jobs").output.contains("'echo [{}]' ::: ''\n"))
+        for id in ["1", "2"] {
+            #expect(try tool.run("show", id).output.contains("\ninput      ''\n"))
+            #expect(try tool.run("show", "--json", id).output.contains(#""input":"""#))
+        }
+        #expect(
+            try tool.run("jobs", "--json").output.components(separatedBy: #","input":"""#).count
+                == 3
+        )
+    }
+
+    @Test(
+        "the line of a run is shown as it was given, and is that same run when it is given again",
+        arguments: [
+            "echo hi", "echo {} hi", "echo hi {}", "echo \"hi {}\"", "echo \"{}\"", "echo '{}'",
+            "echo 'hi'{}'x'", "echo 'hi {} x' {} \"{}\"", "echo 'a{}' b{} c{} d{}",
+        ])
+    func shownLine(line: String) throws {
+        _ = try tool.run("run", line, ":::", "a b")
+        let row = try #require(try tool.run("jobs").lines.last)
+        let shown = try #require(row.firstRange(of: "'echo")).lowerBound
+        #expect(
+            try tool.run("show", "1").output.contains("\ncommand    \(row[shown...])\n"))
+        let again = try tool.start(shell: "\(Tool.path) run \(row[shown...])").end()
+        #expect(again.errorOutput.contains("this run is finished: 1 job, all succeeded"))
     }
 
     @Test("prune deletes what has ended, and nothing else")
