@@ -190,6 +190,29 @@ import Testing
         #expect(status.errorOutput.contains("is damaged"))
     }
 
+    @Test(
+        "doctor and status refuse a store of a newer format, and name a format that is none",
+        arguments: ["doctor", "doctor --json", "status"])
+    func format(command: String) throws {
+        _ = try tool.run("add", "--", "true")
+        func change(_ expression: String) throws {
+            let line = "LC_ALL=C sed -i 's/\(expression)/' .petiole/data.mdb"
+            #expect(try tool.start(shell: line).end().status == 0)
+        }
+        // The record's first bytes are its mark and the version.
+        try change(#"PETL\x01\x00/PETL\x02\x00"#)
+        let newer = try tool.start(shell: "\(Tool.path) \(command)").end()
+        #expect(newer.status == 65)
+        #expect(newer.output == "")
+        #expect(newer.errorOutput.contains(" has format 2; this program reads up to 1\n"))
+        try change(#"PETL\x02\x00/PETX\x02\x00"#)
+        let none = try tool.start(shell: "\(Tool.path) \(command)").end()
+        #expect(none.status == (command == "status" ? 65 : 1))
+        #expect(
+            (none.output + none.errorOutput).contains(
+                "the format record is not one of Petiole's"))
+    }
+
     @Test("--version prints the version, and help shows examples")
     func help() throws {
         #expect(try tool.run("--version").output == "0.1.0\n")
