@@ -50,13 +50,24 @@ struct Failure: Error {
 
     init(_ error: EnqueueError) {
         switch error {
+        case .refused(_, _, .full(let path, let used, let limit)):
+            self.init(
+                """
+                no further job is taken: the store at \(visible(path)) is full (\(Self.mebibytes(used)) of \
+                \(Self.mebibytes(limit)) MiB)
+                free room with `petiole prune --older-than 1d`, or name another store with --store
+                """, status: 75)
         case .refused(_, _, let cause):
-            self.init(error.description, status: Failure(cause).status)
+            // The name of the job and of its queue are not what was typed.
+            let failure = Failure(cause)
+            self.init("no further job is taken: \(failure.message)", status: failure.status)
         case .invalidName, .invalidOption, .payloadTooLarge, .unencodable:
             self.init(error.description, status: 64)
         case .bufferFull: self.init(error.description, status: 75)
         }
     }
+
+    private static func mebibytes(_ bytes: Int) -> String { grouped(bytes >> 20) }
 
     /// Standard output cannot be written; nil for a reader that went away, who knows it.
     static func output(_ code: Int32) -> Failure? {
