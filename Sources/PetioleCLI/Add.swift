@@ -20,10 +20,14 @@ struct Add: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The queue.", valueName: "name"))
     var queue = CommandQueue.standard
 
-    @Option(help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
     var priority = 4
 
-    @Option(help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
 
     @Option(

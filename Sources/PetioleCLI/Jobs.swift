@@ -33,7 +33,10 @@ struct Jobs: ParsableCommand {
     @Option(help: ArgumentHelp("Only jobs with a greater id.", valueName: "id"))
     var after: JobNumber?
 
-    @Option(help: ArgumentHelp("So many at most; 0: all.", valueName: "n"))
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("So many at most; 0: all.", valueName: "n"))
     var limit = 100
 
     @Flag(help: "Print a JSON object for each job.")

@@ -27,7 +27,7 @@ struct Worker: AsyncParsableCommand {
     var queue = CommandQueue.standard
 
     @Option(
-        name: [.customShort("j", allowingJoined: true), .long],
+        name: [.customShort("j", allowingJoined: true), .long], parsing: .unconditional,
         help: ArgumentHelp(
             "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?

@@ -55,6 +55,23 @@ import Testing
         #expect(try tool.run("prune", "--older-than", "soon").status == 64)
     }
 
+    @Test(
+        "a value out of its bounds is answered by what is allowed",
+        arguments: [
+            ("run --retries -1 true ::: a", "--retries takes 0 to 254"),
+            ("run -j -1 true ::: a", "-j takes 1 to 128"),
+            ("worker -j-1", "-j takes 1 to 128"),
+            ("add --retries -1 -- true", "--retries takes 0 to 254"),
+            ("add --priority -1 -- true", "--priority takes 0 to 9"),
+            ("jobs --limit -1", "--limit takes 0 or more"),
+            ("prune --older-than -1d", "--older-than takes a number and one of s, m, h, d, w"),
+        ])
+    func bounds(arguments: String, sentence: String) throws {
+        let end = try tool.start(shell: "\(Tool.path) \(arguments)").end()
+        #expect(end.status == 64)
+        #expect(end.errorOutput.hasPrefix("Error: \(sentence)"))
+    }
+
     @Test("what was typed steers no terminal: in an error it stands escaped")
     func typedEscapes() throws {
         let red = Array("1\u{1B}[31m".utf8)

@@ -31,12 +31,15 @@ struct Run: AsyncParsableCommand {
             """)
 
     @Option(
-        name: [.customShort("j", allowingJoined: true), .long],
+        name: [.customShort("j", allowingJoined: true), .long], parsing: .unconditional,
         help: ArgumentHelp(
             "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?
 
-    @Option(help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
 
     @Flag(name: .customShort("0"), help: "Inputs on standard input end with a zero byte.")
