@@ -214,7 +214,16 @@ import Testing
         let pipe = open(tool.file("pipe"), O_WRONLY)
         let twin = try tool.run("run", "-j1", "read x < pipe; echo {}", ":::", "1")
         #expect(twin.status == 125)
-        #expect(twin.errorOutput.contains("is run by process \(first.pid) already"))
+        #expect(
+            twin.errorOutput == """
+                petiole: this same line is running already, in process \(first.pid)
+                         wait until that process has ended; then the same line does what is left
+
+                """)
+        let fresh = try tool.run("run", "--fresh", "read x < pipe; echo {}", ":::", "1")
+        #expect(fresh.status == 125)
+        #expect(fresh.errorOutput.contains("this run goes on in process \(first.pid)"))
+        for end in [twin, fresh] { #expect(!end.errorOutput.contains("kill")) }
         #expect(try tool.run("run", "echo other {}", ":::", "1").output == "other 1\n")
         _ = write(pipe, "x\n", 2)
         close(pipe)

@@ -16,6 +16,7 @@ final class RunPrinter: Sendable {
         var history: [ClosedRange<UInt64>] = []
         var ended: [ClosedRange<UInt64>] = []
         var total: Int?
+        var isStarted = false
         var isOver = false
         var whenDone: (@Sendable () -> Void)?
     }
@@ -50,7 +51,10 @@ final class RunPrinter: Sendable {
     /// Prints these first, and does not count them.
     /// - Parameter before: jobs that ended before this start.
     func start(history: [ClosedRange<UInt64>], before: Int) {
-        handed.withLock { $0.history = history }
+        handed.withLock { handed in
+            handed.history = history
+            handed.isStarted = true
+        }
         OSThread.start(named: "petiole-print") { self.work(before: before) }
     }
 
@@ -64,8 +68,9 @@ final class RunPrinter: Sendable {
 
     func setTotal(_ total: Int) { handed.withLock { $0.total = total } }
 
-    /// Waits until all that was handed over is printed.
+    /// Waits until all that was handed over is printed; not at all if it was never started.
     func finish() async -> Tally {
+        guard handed.withLock({ $0.isStarted }) else { return Tally() }
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             handed.withLock { handed in
                 handed.isOver = true
