@@ -15,6 +15,8 @@ final class Standard: Sendable {
         var gathered: [UInt8] = []
         /// The errno of the first write that failed.
         var problem: Int32?
+        /// Whether a bar stands in the terminal's last line.
+        var hasBar = false
     }
 
     let descriptor: Int32
@@ -24,7 +26,7 @@ final class Standard: Sendable {
     /// 64 KiB are a pipe's size on Linux.
     private static let limit = 64 << 10
 
-    private init(descriptor: Int32, endsAtFailure: Bool) {
+    init(descriptor: Int32, endsAtFailure: Bool) {
         self.descriptor = descriptor
         self.endsAtFailure = endsAtFailure
     }
@@ -55,11 +57,37 @@ final class Standard: Sendable {
 
     func line(_ text: String) { write(text + "\n") }
 
+    // MARK: A bar
+
+    /// Draws a line without its end, which gives way to whatever is written after it.
+    func drawBar(_ line: String, isLast: Bool) {
+        state.withLock { state in
+            state.gathered += Array("\r\(line)\u{1B}[K\(isLast ? "\n" : "")".utf8)
+            state.hasBar = !isLast
+            _ = writeOut(&state)
+        }
+    }
+
+    func eraseBar() {
+        state.withLock { state in
+            Self.makeRoom(&state)
+            _ = writeOut(&state)
+        }
+    }
+
+    private static func makeRoom(_ state: inout State) {
+        if state.hasBar { state.gathered += Array("\r\u{1B}[K".utf8) }
+        state.hasBar = false
+    }
+
+    // MARK: Bytes
+
     /// Gathers bytes, and writes them when there are many.
     /// - Returns: an errno when writing has failed, now or before.
     @discardableResult
     func write(_ bytes: UnsafeRawBufferPointer) -> Int32? {
         state.withLock { state in
+            Self.makeRoom(&state)
             state.gathered.append(contentsOf: bytes)
             return state.gathered.count >= Self.limit ? writeOut(&state) : state.problem
         }

@@ -88,7 +88,6 @@ final class RunPrinter: Sendable {
         let isTerminal = Standard.error.isTerminal
         var bar = ProgressBar(total: nil, before: before)
         var lastShown = start
-        var isDrawn = false
         let history = handed.withLock { handed in
             defer { handed.history = [] }
             return handed.history
@@ -100,21 +99,14 @@ final class RunPrinter: Sendable {
                 bar.total = handed.total ?? bar.total
                 return (handed.ended, handed.isOver)
             }
-            if isDrawn, !ranges.isEmpty {
-                // The bar makes room for what the commands wrote.
-                Standard.error.write("\r\u{1B}[K")
-                isDrawn = false
-                Standard.error.flush()
-            }
+            // The bar makes room for what the commands wrote.
+            if !ranges.isEmpty { Standard.error.eraseBar() }
             for range in ranges { print(range, counting: true, &bar) }
             flush()
             let elapsed = start.duration(to: .now)
             if showsBar, isTerminal, isOver || lastShown.duration(to: .now) >= Self.barInterval {
                 let line = bar.line(columns: Standard.error.columns, elapsed: elapsed)
-                Standard.error.write(
-                    "\r" + line + "\u{1B}[K" + (isOver && ranges.isEmpty ? "\n" : ""))
-                Standard.error.flush()
-                isDrawn = true
+                Standard.error.drawBar(line, isLast: isOver && ranges.isEmpty)
                 lastShown = .now
             } else if showsBar, !isTerminal,
                 lastShown.duration(to: .now) >= Self.logInterval || isOver && ranges.isEmpty
