@@ -93,6 +93,29 @@ import Testing
         #expect(more.output == "a\nb\na\nc\na\n")
     }
 
+    @Test(
+        "that outputs of before are printed again is said once, when there are any and nothing else is"
+    )
+    func repeated() throws {
+        func start(_ inputs: String...) throws -> Tool.End {
+            let words = ["run", "-j1", "test {} = silent || echo {}", ":::"] + inputs
+            return try tool.run(bytes: words.map { Array($0.utf8) })
+        }
+        #expect(try start("silent").errorOutput == "")
+        let unseen = try start("silent", "a")
+        #expect(unseen.errorOutput == "")
+        let one = try start("silent", "a", "b")
+        #expect(one.output == "a\nb\n")
+        #expect(
+            one.errorOutput == "petiole: 1 job of before is printed again; --fresh runs all anew\n")
+        #expect(
+            try start("c").errorOutput
+                == "petiole: 2 jobs of before are printed again; --fresh runs all anew\n")
+        #expect(
+            try start("c").errorOutput
+                == "petiole: this run is finished: 4 jobs, all succeeded; --fresh starts anew\n")
+    }
+
     @Test("--fresh runs all anew, and what it came to is what counts from then on")
     func fresh() throws {
         try tool.write("1", to: "status")

@@ -17,7 +17,8 @@ struct Run: AsyncParsableCommand {
             Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
             known by its command and the working directory, an input by its bytes. Started again, the same line runs \
             what has not ended and what is new; what failed stays failed until --fresh. What ended before is printed \
-            again, first, unless standard output is a terminal: so a file that it is sent to is whole.
+            again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
+            standard error has a line about it.
 
             Ctrl-C lets running commands end (30 s at most) and stops; a second one stops them now.
 

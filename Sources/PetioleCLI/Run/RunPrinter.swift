@@ -17,6 +17,8 @@ final class RunPrinter: Sendable {
         var ended: [ClosedRange<UInt64>] = []
         var total: Int?
         var isStarted = false
+        /// Whether it is to be said that jobs of before are printed again.
+        var saysRepeated = false
         var isOver = false
         var whenDone: (@Sendable () -> Void)?
     }
@@ -68,6 +70,9 @@ final class RunPrinter: Sendable {
 
     func setTotal(_ total: Int) { handed.withLock { $0.total = total } }
 
+    /// Says of how many jobs of before the output is printed again, if of any.
+    func sayRepeated() { handed.withLock { $0.saysRepeated = true } }
+
     /// Waits until all that was handed over is printed; not at all if it was never started.
     func finish() async -> Tally {
         guard handed.withLock({ $0.isStarted }) else { return Tally() }
@@ -92,12 +97,20 @@ final class RunPrinter: Sendable {
             defer { handed.history = [] }
             return handed.history
         }
-        for range in history { print(range, counting: false, &bar) }
+        var repeated = 0
+        for range in history { repeated += print(range, counting: false, &bar) }
         while true {
-            let (ranges, isOver) = handed.withLock { handed in
+            let (ranges, isOver, saysRepeated) = handed.withLock { handed in
                 defer { handed.ended = [] }
                 bar.total = handed.total ?? bar.total
-                return (handed.ended, handed.isOver)
+                return (handed.ended, handed.isOver, handed.saysRepeated)
+            }
+            if saysRepeated, repeated > 0 {
+                flush()
+                say(
+                    "\(counted(repeated, "job")) of before \(repeated == 1 ? "is" : "are") printed again"
+                        + "; --fresh runs all anew")
+                repeated = 0
             }
             // The bar makes room for what the commands wrote.
             if !ranges.isEmpty { Standard.error.eraseBar() }
@@ -127,7 +140,12 @@ final class RunPrinter: Sendable {
         wake.wait(milliseconds: isTerminal ? 100 : 10_000)
     }
 
-    private func print(_ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar) {
+    /// Returns how many of the jobs wrote something to standard output.
+    @discardableResult
+    private func print(
+        _ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar
+    ) -> Int {
+        var written = 0
         for id in range {
             do {
                 guard let outcome = try store.commandOutcome(of: JobID(rawValue: id)) else {
@@ -146,10 +164,12 @@ final class RunPrinter: Sendable {
                 }
                 guard tally.withLock({ $0.problem == nil && !$0.isPipeBroken }) else { continue }
                 print(JobID(rawValue: id), outcome)
+                if let end = outcome.end, end.output.byteCount > 0 { written += 1 }
             } catch {
                 give(up: Failure(error))
             }
         }
+        return written
     }
 
     private func print(_ id: JobID, _ outcome: CommandOutcome) {

@@ -228,6 +228,10 @@ struct RunSession {
             }
             if !requests.isEmpty {
                 _ = try await store.enqueue(commands: requests, options: options)
+                if listing.new == 0, past.pending == 0 {
+                    // Else it was said that the run goes on, or will be that it is finished.
+                    printer.sayRepeated()
+                }
                 listing.new += requests.count
             }
             if Task.isCancelled { throw CancellationError() }
