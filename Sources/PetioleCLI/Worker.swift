@@ -15,7 +15,8 @@ struct Worker: AsyncParsableCommand {
         discussion: """
             One process at a time runs a queue; a second one is told the first one's pid, or waits with --standby and \
             takes over the moment the first ends. What commands write is kept with their outcome: see `petiole show`. \
-            Ctrl-C lets running commands end (30 s at most); a second one stops them now.
+            Ctrl-C lets running commands end (30 s at most); a second one asks them to end and kills them after 10 s, \
+            a third one kills them at once.
 
             EXAMPLES
               petiole worker
@@ -66,11 +67,7 @@ struct Worker: AsyncParsableCommand {
             if drain { try await runner.run {} } else { try await runner.run() }
         }
         StopSignals.start(store) { signal in
-            let isFirst = request.note(signal)
-            runner.stop()
-            if isFirst {
-                say("stops when the running commands have ended; once more stops them now")
-            }
+            request.answer(signal, runner)
             // One that still waits for the queue has nothing to stop.
             if standby { task.cancel() }
         }

@@ -202,6 +202,32 @@ import Testing
         #expect(try tool.run("run", "-j1", line, ":::", "1").output == "1\n")
     }
 
+    @Test(
+        "commands that ignore the second SIGINT are said to be killed in 10 s, and a third one does",
+        arguments: [
+            ["run", "-j1", "trap '' TERM; echo up > pipe; sleep 600; echo {}", ":::", "1"],
+            ["worker"],
+        ])
+    func kills(arguments: [String]) throws {
+        mkfifo(tool.file("pipe"), 0o600)
+        _ = try tool.run("add", "--", "sh", "-c", "trap '' TERM; echo up > pipe; sleep 600")
+        let process = try tool.start(arguments)
+        // Opens when the command does: from here on it ignores the signal.
+        #expect(tool.read("pipe") == "up\n")
+        process.send(SIGINT)
+        _ = try process.line(beginning: "petiole: stops when", inErrors: true)
+        let start = ContinuousClock.now
+        process.send(SIGINT)
+        #expect(
+            try process.line(beginning: "petiole: the running commands are asked", inErrors: true)
+                .hasSuffix("to end, and killed in 10 s; once more kills them at once"))
+        process.send(SIGINT)
+        _ = process.end()
+        // Only a failure reaches the bound.
+        #expect(start.duration(to: .now) < .seconds(9))
+        #expect(try tool.run("status", "--json").output.contains(#""running":0,"#))
+    }
+
     @Test("SIGTSTP suspends the commands and the run, SIGCONT lets both go on")
     func suspends() throws {
         mkfifo(tool.file("pipe"), 0o600)

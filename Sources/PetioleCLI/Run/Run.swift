@@ -20,7 +20,8 @@ struct Run: AsyncParsableCommand {
             again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
             standard error has a line about it.
 
-            Ctrl-C lets running commands end (30 s at most) and stops; a second one stops them now.
+            Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
+            after 10 s, a third one kills them at once.
 
             Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more; 125 petiole itself \
             failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.

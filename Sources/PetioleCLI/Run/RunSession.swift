@@ -152,13 +152,8 @@ struct RunSession {
         }
         let before = try store.counts(queue: queue)
         StopSignals.start(store) { signal in
-            let isFirst = request.note(signal)
             stopReading.ring()
-            runner.stop()
-            // Said when it is so: no further command begins.
-            if isFirst {
-                say("stops when the running commands have ended; once more stops them now")
-            }
+            request.answer(signal, runner)
         }
         let isOutputRepeated = !Standard.output.isTerminal
         let observer = store.observeOutcomes { printer.add($0) }
