@@ -28,7 +28,7 @@ struct Doctor: ParsableCommand {
         if json {
             Standard.output.line(Self.json(check, path))
         } else {
-            Self.show(check, visible(path))
+            Self.show(check, visible(StoreLocation.resolved(path)))
         }
         switch check.verdict {
         case .whole: return

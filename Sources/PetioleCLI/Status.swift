@@ -30,7 +30,8 @@ struct Status: ParsableCommand {
             return
         }
         Standard.output.line(
-            "store \(visible(store.path))\(store.isScratch ? " (scratch: not durable)" : "")")
+            "store \(visible(StoreLocation.resolved(store.path)))\(store.isScratch ? " (scratch: not durable)" : "")"
+        )
         if queues.isEmpty { return Standard.output.line("no queue was ever used") }
         var table = TextTable([
             ("queue", .left), ("pid", .right), ("running", .right), ("ready", .right),

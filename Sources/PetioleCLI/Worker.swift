@@ -73,7 +73,7 @@ struct Worker: AsyncParsableCommand {
         }
         let reporter = OutcomeReporter(store, isVerbose: verbose)
         let observer = store.observeOutcomes { reporter.add($0) }
-        let place = visible(store.path)
+        let place = visible(StoreLocation.resolved(store.path))
         say(
             "runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")"
         )
@@ -90,7 +90,7 @@ struct Worker: AsyncParsableCommand {
 
     private func printUnit(_ store: JobStore) throws {
         let program = Self.unitWord(try Self.ownPath())
-        let path = Self.unitWord(Array(store.path.utf8))
+        let path = Self.unitWord(Array(StoreLocation.resolved(store.path).utf8))
         Standard.output.write(
             """
             [Unit]

@@ -125,6 +125,23 @@ import Testing
     }
 
     @Test(
+        "a store in a directory that does not exist is not made, and the directory is named",
+        arguments: [
+            ["add", "--store", "x y/z/store/", "--", "true"], ["worker", "--store", "x y/z/store"],
+        ])
+    func noParent(arguments: [String]) throws {
+        let end = try tool.run(bytes: arguments.map { Array($0.utf8) })
+        #expect(end.status == 73)
+        #expect(
+            end.errorOutput == """
+                petiole: no store can be made at x y/z/store: there is no directory x y/z
+                         make it first: mkdir -p 'x y/z'
+
+                """)
+        #expect(!tool.exists("x y"))
+    }
+
+    @Test(
         "looking where there is no store says so and makes none",
         arguments: ["status", "jobs", "doctor"])
     func noStore(command: String) throws {

@@ -97,6 +97,19 @@ import Testing
                 == 1)
     }
 
+    @Test("the path of the store is shown without ..", arguments: ["status", "doctor"])
+    func shownPath(command: String) throws {
+        tool.makeFolder("deep")
+        tool.makeFolder("deep/er")
+        _ = try tool.run("add", "--", "true")
+        for option in ["", "--store ../../.petiole"] {
+            let line = "cd deep/er && \(Tool.path) \(command) \(option)"
+            let output = try tool.start(shell: line).end().output
+            #expect(output.contains("\(tool.folder)/.petiole"))
+            #expect(!output.contains(".."))
+        }
+    }
+
     @Test("text from outside steers no terminal: control bytes are escaped in what is listed")
     func escapes() throws {
         let bytes = Array("\u{1B}]0;owned\u{07}\u{202E}".utf8)
