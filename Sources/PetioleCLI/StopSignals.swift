@@ -107,7 +107,7 @@ final class StopRequest: Sendable {
                 \(ChildProcess.stopGrace.components.seconds) s; once more kills them at once
                 """)
         default:
-            RunningCommands.shared.stopAll(soft: SIGKILL, after: .zero)
+            RunningCommands.shared.killAll()
             if count == 3 { say("the running commands are killed") }
         }
     }
