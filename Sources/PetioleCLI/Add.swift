@@ -20,10 +20,14 @@ struct Add: AsyncParsableCommand {
     @Option(help: ArgumentHelp("The queue.", valueName: "name"))
     var queue = CommandQueue.standard
 
-    @Option(help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
     var priority = 4
 
-    @Option(help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
 
     @Option(
@@ -88,6 +92,11 @@ struct Add: AsyncParsableCommand {
             Standard.output.line(line.line)
         } else {
             Standard.output.line(String(id))
+        }
+        if var failure = Standard.output.flush().flatMap(Failure.output) {
+            // Else the job would be taken for not added, and added again.
+            failure.message += "\nthe job is on the disk all the same, with the id \(id)"
+            throw failure
         }
     }
 }

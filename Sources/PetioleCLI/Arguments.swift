@@ -46,6 +46,17 @@ enum Arguments {
         }
     }
 
+    /// A text of the parser's, in which marks give way to what they stand for, as far as that is text.
+    static func withoutMarks(_ text: String) -> String {
+        guard text.contains(mark) else { return text }
+        // The greatest first: the mark of 1 is the beginning of that of 12.
+        return all.enumerated().reversed().reduce(text) { text, argument in
+            text.replacing(
+                mark + String(argument.offset),
+                with: String(decoding: argument.element, as: UTF8.self))
+        }
+    }
+
     /// The bytes of a parsed argument.
     static func bytes(of text: String) -> [UInt8] {
         guard text.hasPrefix(mark), let index = Int(text.dropFirst(mark.count)) else {

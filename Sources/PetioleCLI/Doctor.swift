@@ -6,7 +6,8 @@ struct Doctor: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Check the store: every page in use, and the checksum of every job and outcome.",
         discussion: """
-            Reads alone, and may be used while others work on the store. Exit status 1 when the store is damaged.
+            Reads alone, and may be used while others work on the store. Exit status 1 when the store is damaged, \
+            65 when its format is newer than this program.
 
             With --json one object: v, store, verdict (whole, damaged, changing), bytes, pages, free, leaked, jobs, \
             outcomes, findings (a list of sentences), count (of all findings).
@@ -27,7 +28,7 @@ struct Doctor: ParsableCommand {
         if json {
             Standard.output.line(Self.json(check, path))
         } else {
-            Self.show(check, visible(path))
+            Self.show(check, visible(StoreLocation.resolved(path)))
         }
         switch check.verdict {
         case .whole: return

@@ -11,6 +11,8 @@ import Petiole
 struct Failure: Error {
     var message: String
     var status: Int32
+    /// Whether it tells that standard output cannot be written, so that nobody else needs to.
+    var tellsOfOutput = false
 
     init(_ message: String, status: Int32) {
         self.message = message
@@ -48,12 +50,35 @@ struct Failure: Error {
 
     init(_ error: EnqueueError) {
         switch error {
+        case .refused(_, _, .full(let path, let used, let limit)):
+            self.init(
+                """
+                no further job is taken: the store at \(visible(path)) is full (\(Self.mebibytes(used)) of \
+                \(Self.mebibytes(limit)) MiB)
+                free room with `petiole prune --older-than 1d`, or name another store with --store
+                """, status: 75)
         case .refused(_, _, let cause):
-            self.init(error.description, status: Failure(cause).status)
+            // The name of the job and of its queue are not what was typed.
+            let failure = Failure(cause)
+            self.init("no further job is taken: \(failure.message)", status: failure.status)
         case .invalidName, .invalidOption, .payloadTooLarge, .unencodable:
             self.init(error.description, status: 64)
         case .bufferFull: self.init(error.description, status: 75)
         }
+    }
+
+    private static func mebibytes(_ bytes: Int) -> String { grouped(bytes >> 20) }
+
+    /// Standard output cannot be written; nil for a reader that went away, who knows it.
+    static func output(_ code: Int32) -> Failure? {
+        if code == EPIPE { return nil }
+        // A closed one is held by a file that cannot be written.
+        let text =
+            code == EBADF
+            ? "standard output is closed" : "standard output cannot be written: \(systemText(code))"
+        var failure = Failure(text, status: 74)
+        failure.tellsOfOutput = true
+        return failure
     }
 
     /// Any error as one of ours; nil for those of the argument parser.
@@ -69,8 +94,13 @@ struct Failure: Error {
 
     /// Prints the message and ends the process.
     func end() -> Never {
-        Standard.output.flush()
+        let code = Standard.output.flush()
         if !message.isEmpty { say(message) }
+        if !tellsOfOutput, let failure = code.flatMap(Failure.output) {
+            say(failure.message)
+            // Who counts on the output must hear that it is not whole before anything else.
+            exit(failure.status)
+        }
         exit(status)
     }
 }

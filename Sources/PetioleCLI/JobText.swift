@@ -35,15 +35,14 @@ enum JobText {
         }
     }
 
-    /// What a person wants to see of a job in a list: a command's line, else its type.
-    static func title(name: String, payload: [UInt8], input: [UInt8]) -> String {
-        guard let command = command(name: name, payload: payload) else { return visible(name) }
-        if input.isEmpty { return command.description }
-        // A run's commands differ in their inputs; a shell line does not show them.
-        if case .inheritedWith = command.environment, let line = command.arguments.last {
-            return Command.quoted(line) + " ::: " + Command.quoted(input)
+    /// A command as a person wants to see it: of a shell line of `run`, the line and the input, as they are given to it.
+    static func line(
+        _ command: Command, queue: String, input: [UInt8]?, _ lines: inout RunLine
+    ) -> String {
+        guard let input, let template = lines.template(of: command, queue: queue) else {
+            return command.description
         }
-        return command.description
+        return Command.quoted(template) + " ::: " + Command.quoted(input)
     }
 
     /// The fields that `jobs` and `show` share.

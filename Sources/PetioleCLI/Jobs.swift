@@ -33,7 +33,10 @@ struct Jobs: ParsableCommand {
     @Option(help: ArgumentHelp("Only jobs with a greater id.", valueName: "id"))
     var after: JobNumber?
 
-    @Option(help: ArgumentHelp("So many at most; 0: all.", valueName: "n"))
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("So many at most; 0: all.", valueName: "n"))
     var limit = 100
 
     @Flag(help: "Print a JSON object for each job.")
@@ -58,6 +61,7 @@ struct Jobs: ParsableCommand {
             ("job", .left),
         ])
         let now = store.now
+        var lines = RunLine()
         var count = 0
         var hasMore = false
         let damage = try readable {
@@ -67,11 +71,11 @@ struct Jobs: ParsableCommand {
                     return false
                 }
                 count += 1
-                let input = InputMark.read(extras).map { Array($0.1) } ?? []
+                let input = InputMark.read(extras).map { Array($0.1) }
                 if json {
                     Standard.output.line(Self.json(summary, Array(payload), input))
                 } else {
-                    table.add(Self.row(summary, Array(payload), input, now))
+                    table.add(Self.row(summary, Array(payload), input, now, &lines))
                 }
                 return true
             }
@@ -96,7 +100,8 @@ struct Jobs: ParsableCommand {
     }
 
     private static func row(
-        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8], _ now: WallTime
+        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?, _ now: WallTime,
+        _ lines: inout RunLine
     ) -> [String] {
         var attempt = ""
         var time = ""
@@ -110,7 +115,10 @@ struct Jobs: ParsableCommand {
         case .waiting(_, let attempts): attempt = String(attempts)
         case .ready, .parked: break
         }
-        let title = JobText.title(name: summary.name, payload: payload, input: input)
+        let command = JobText.command(name: summary.name, payload: payload)
+        let title =
+            command.map { JobText.line($0, queue: summary.queue, input: input, &lines) }
+            ?? visible(summary.name)
         return [
             summary.id.description, JobText.word(summary.state), attempt, time,
             visible(summary.queue),
@@ -118,13 +126,13 @@ struct Jobs: ParsableCommand {
         ]
     }
 
-    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]) -> String
+    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?) -> String
     {
         var line = JSONLine()
         JobText.add(summary, to: &line)
         if let command = JobText.command(name: summary.name, payload: payload) {
             JobText.add(command, to: &line)
-            if !input.isEmpty { line.add("input", input) }
+            if let input { line.add("input", input) }
         }
         return line.line
     }

@@ -43,7 +43,7 @@ enum OutputText {
         case .inline(let bytes), .incomplete(let bytes, _, _):
             bytes.withUnsafeBytes { _ = Standard.output.write($0) }
         case .spilled(let name, _):
-            try read(name, store, limit: .max) { Standard.output.write($0) }
+            try read(name, store, limit: .max) { Standard.output.write($0) == nil }
         }
         Standard.output.flush()
         if case .incomplete(_, let lost, let reason) = output {
@@ -59,13 +59,17 @@ enum OutputText {
         case .inline(let bytes), .incomplete(let bytes, _, _): return Array(bytes.prefix(limit))
         case .spilled(let name, _):
             var bytes: [UInt8] = []
-            try read(name, store, limit: limit) { bytes.append(contentsOf: $0) }
+            try read(name, store, limit: limit) {
+                bytes.append(contentsOf: $0)
+                return true
+            }
             return bytes
         }
     }
 
+    /// - Parameter body: returns whether to go on.
     private static func read(
-        _ name: String, _ store: JobStore, limit: Int, _ body: (UnsafeRawBufferPointer) -> Void
+        _ name: String, _ store: JobStore, limit: Int, _ body: (UnsafeRawBufferPointer) -> Bool
     ) throws {
         let file = open(store.spillPath(name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard file >= 0 else {
@@ -85,7 +89,7 @@ enum OutputText {
                     return errno
                 }
                 rest -= count
-                body(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+                if !body(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { return nil }
             }
             return nil
         }

@@ -17,8 +17,8 @@ struct PetioleTool: ParsableCommand {
             The store is a directory: the one given with --store, the one named by PETIOLE_STORE, or the nearest \
             .petiole from the working directory upward. `run` and `add` make ./.petiole when there is none.
 
-            Exit status: 0 done; 64 wrong usage; 65 the store is damaged; 66 no such store or job; 74 the disk or \
-            the system failed; 75 not now, try again later; 77 not permitted. `run` has its own: 0 all succeeded, 1 \
+            Exit status: 0 done; 64 wrong usage; 65 the store is damaged or newer; 66 no such store or job; 73 no store can be made there; 74 the disk, the \
+            system or standard output failed; 75 not now, try again later; 77 not permitted. `run` has its own: 0 all succeeded, 1 \
             to 100 so many failed, 101 more did; 125 petiole itself failed, 127 no such program; 128 + n stopped by \
             signal n.
 
@@ -30,7 +30,8 @@ struct PetioleTool: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Run.self, Add.self, Worker.self, Cancel.self, Status.self, Jobs.self, Show.self,
+            Run.self, Add.self, Worker.self, Cancel.self, Pause.self, Resume.self, Status.self,
+            Jobs.self, Show.self,
             Prune.self, Doctor.self,
         ])
 }
@@ -42,6 +43,7 @@ struct PetioleTool: ParsableCommand {
 @main
 enum Entry {
     static func main() {
+        Standard.fillClosed()
         if Arguments.command.map({ stoppable.contains($0) }) == true { StopSignals.block() }
         // Detached: this thread, the main actor's, only waits.
         Task.detached {
@@ -67,12 +69,24 @@ enum Entry {
     private static func end(_ error: (any Error)?) -> Never {
         if let error {
             if let failure = Failure(error) { failure.end() }
-            Standard.output.flush()
-            PetioleTool.exit(withError: error)
+            endParsing(error)
         }
-        Standard.output.flush()
+        if let failure = Standard.output.flush().flatMap(Failure.output) { failure.end() }
         exit(0)
     }
+}
+
+/// How the argument parser ends the process: with help that was asked for, or with what is wrong.
+private func endParsing(_ error: any Error) -> Never {
+    let code = PetioleTool.exitCode(for: error)
+    // What was typed stands in the text, bytes that are no UTF-8 under their mark.
+    let lines = Arguments.withoutMarks(PetioleTool.fullMessage(for: error))
+        .split(separator: "\n", omittingEmptySubsequences: false)
+    let text = lines.map { visible(String($0)) }.joined(separator: "\n")
+    let target = code.isSuccess ? Standard.output : Standard.error
+    if !text.isEmpty { target.line(text) }
+    Standard.error.flush()
+    Failure("", status: code.rawValue).end()
 }
 
 /// What `--version` prints.

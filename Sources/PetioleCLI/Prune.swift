@@ -14,7 +14,10 @@ struct Prune: AsyncParsableCommand {
               petiole prune --older-than 7d
             """)
 
-    @Option(help: ArgumentHelp("A number and s, m, h, d or w: 90s, 12h, 7d.", valueName: "age"))
+    // Unconditional: else -1d is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("A number and s, m, h, d or w: 90s, 12h, 7d.", valueName: "age"))
     var olderThan: String
 
     @Flag(help: "Print a JSON object: v, deleted.")

@@ -68,7 +68,9 @@ struct Show: ParsableCommand {
         line("queue", "\(visible(summary.queue)), priority \(summary.priority)")
         line("accepted", TimeText.local(summary.acceptedAt))
         if let command = JobText.command(name: summary.name, payload: details.payload) {
-            line("command", command.description)
+            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
+            var lines = RunLine()
+            line("command", JobText.line(command, queue: summary.queue, input: input, &lines))
             if let directory = command.workingDirectory { line("in", Command.quoted(directory)) }
             if case .exactly(let variables) = command.environment {
                 line(
@@ -76,7 +78,6 @@ struct Show: ParsableCommand {
                     variables.map { visible(String(decoding: $0.name, as: UTF8.self)) }
                         .joined(separator: " "))
             }
-            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
             if let input { line("input", Command.quoted(input)) }
         } else if details.isDamaged {
             line("payload", "cannot be read: it does not match its checksum")

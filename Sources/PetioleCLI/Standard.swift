@@ -8,15 +8,38 @@ import Synchronization
 
 /// One of the process's outputs, gathered and written in large pieces.
 final class Standard: Sendable {
-    static let output = Standard(descriptor: 1)
-    static let error = Standard(descriptor: 2)
+    static let output = Standard(descriptor: 1, endsAtFailure: true)
+    static let error = Standard(descriptor: 2, endsAtFailure: false)
+
+    private struct State {
+        var gathered: [UInt8] = []
+        /// The errno of the first write that failed.
+        var problem: Int32?
+        /// Whether a bar stands in the terminal's last line.
+        var hasBar = false
+    }
 
     let descriptor: Int32
-    private let gathered = Mutex<[UInt8]>([])
+    /// After a failure nothing more is written: what stood behind a gap would be taken for the whole.
+    private let endsAtFailure: Bool
+    private let state = Mutex(State())
     /// 64 KiB are a pipe's size on Linux.
     private static let limit = 64 << 10
 
-    private init(descriptor: Int32) { self.descriptor = descriptor }
+    init(descriptor: Int32, endsAtFailure: Bool) {
+        self.descriptor = descriptor
+        self.endsAtFailure = endsAtFailure
+    }
+
+    /// Gives each closed one of the three standard descriptors to a file on which all reading or writing fails with EBADF.
+    /// Otherwise a file of the store would get the number, and what is printed would be written into it. To be called
+    /// before anything else is opened.
+    static func fillClosed() {
+        for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) == -1 {
+            // The lowest free number is the one that is closed.
+            _ = open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY)
+        }
+    }
 
     var isTerminal: Bool { isatty(descriptor) == 1 }
 
@@ -34,22 +57,57 @@ final class Standard: Sendable {
 
     func line(_ text: String) { write(text + "\n") }
 
-    /// Gathers bytes, and writes them when there are many.
-    /// - Returns: an errno when writing failed.
-    @discardableResult
-    func write(_ bytes: UnsafeRawBufferPointer) -> Int32? {
-        gathered.withLock { gathered in
-            gathered.append(contentsOf: bytes)
-            return gathered.count >= Self.limit ? writeOut(&gathered) : nil
+    // MARK: A bar
+
+    /// Draws a line without its end, which gives way to whatever is written after it.
+    func drawBar(_ line: String, isLast: Bool) {
+        state.withLock { state in
+            state.gathered += Array("\r\(line)\u{1B}[K\(isLast ? "\n" : "")".utf8)
+            state.hasBar = !isLast
+            _ = writeOut(&state)
         }
     }
 
-    @discardableResult
-    func flush() -> Int32? { gathered.withLock { writeOut(&$0) } }
+    func eraseBar() {
+        state.withLock { state in
+            Self.makeRoom(&state)
+            _ = writeOut(&state)
+        }
+    }
 
-    private func writeOut(_ gathered: inout [UInt8]) -> Int32? {
-        defer { gathered.removeAll(keepingCapacity: true) }
-        return gathered.withUnsafeBytes { bytes in
+    private static func makeRoom(_ state: inout State) {
+        if state.hasBar { state.gathered += Array("\r\u{1B}[K".utf8) }
+        state.hasBar = false
+    }
+
+    // MARK: Bytes
+
+    /// Gathers bytes, and writes them when there are many.
+    /// - Returns: an errno when writing has failed, now or before.
+    @discardableResult
+    func write(_ bytes: UnsafeRawBufferPointer) -> Int32? {
+        state.withLock { state in
+            Self.makeRoom(&state)
+            state.gathered.append(contentsOf: bytes)
+            return state.gathered.count >= Self.limit ? writeOut(&state) : state.problem
+        }
+    }
+
+    /// Writes what is gathered.
+    /// - Returns: an errno when writing has failed, now or before.
+    @discardableResult
+    func flush() -> Int32? { state.withLock { writeOut(&$0) } }
+
+    private func writeOut(_ state: inout State) -> Int32? {
+        defer { state.gathered.removeAll(keepingCapacity: true) }
+        if endsAtFailure, let problem = state.problem { return problem }
+        let code = writeAll(state.gathered)
+        state.problem = state.problem ?? code
+        return state.problem
+    }
+
+    private func writeAll(_ bytes: [UInt8]) -> Int32? {
+        bytes.withUnsafeBytes { bytes in
             var rest = bytes[...]
             while !rest.isEmpty {
                 let slice = UnsafeRawBufferPointer(rebasing: rest)

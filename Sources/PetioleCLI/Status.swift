@@ -7,9 +7,9 @@ struct Status: ParsableCommand {
         abstract:
             "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
-            With --json one object a queue: v, queue, pid (of the process that runs it, or null), accepted, ready, \
-            running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest (null, or id, attempt, since, \
-            seconds).
+            With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
+            ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest \
+            (null, or id, attempt, since, seconds).
             """)
 
     @Flag(help: "Print a JSON object for each queue.")
@@ -30,7 +30,8 @@ struct Status: ParsableCommand {
             return
         }
         Standard.output.line(
-            "store \(visible(store.path))\(store.isScratch ? " (scratch: not durable)" : "")")
+            "store \(visible(StoreLocation.resolved(store.path)))\(store.isScratch ? " (scratch: not durable)" : "")"
+        )
         if queues.isEmpty { return Standard.output.line("no queue was ever used") }
         var table = TextTable([
             ("queue", .left), ("pid", .right), ("running", .right), ("ready", .right),
@@ -41,7 +42,8 @@ struct Status: ParsableCommand {
             let counts = queue.counts
             let inFlight = running.count { $0.queue == queue.name }
             table.add([
-                visible(queue.name), queue.ownerPID.map { String($0) } ?? "-", grouped(inFlight),
+                visible(queue.name) + (queue.isPaused ? " (paused)" : ""),
+                queue.ownerPID.map { String($0) } ?? "-", grouped(inFlight),
                 grouped(max(0, counts.ready - inFlight)), grouped(counts.waiting + counts.parked),
                 grouped(counts.succeeded), grouped(counts.failed), grouped(counts.deadLetters),
                 grouped(counts.cancelled),
@@ -62,6 +64,7 @@ struct Status: ParsableCommand {
         let counts = queue.counts
         line.add("queue", queue.name)
         line.add("pid", queue.ownerPID)
+        line.addRaw("paused", queue.isPaused ? "true" : "false")
         line.add("accepted", counts.accepted)
         line.add("ready", max(0, counts.ready - running.count))
         line.add("running", running.count)

@@ -81,16 +81,34 @@ enum StopSignals {
     }
 }
 
-/// Which signal asked a run to stop, if any.
+/// Which signal asked a run to stop, if any, and what further ones do.
 final class StopRequest: Sendable {
-    private let first = Mutex<Int32?>(nil)
+    private let state = Mutex<(first: Int32?, count: Int)>((nil, 0))
 
-    /// Notes a signal; returns whether it was the first.
-    func note(_ signal: Int32) -> Bool {
-        first.withLock { first in
-            defer { first = first ?? signal }
-            return first == nil
+    var signal: Int32? { state.withLock { $0.first } }
+
+    /// The first signal lets the running commands end, the second asks them to, each further one kills them. Said when it
+    /// is so.
+    func answer(_ signal: Int32, _ runner: JobRunner) {
+        let count = state.withLock { state in
+            state.first = state.first ?? signal
+            state.count += 1
+            return state.count
+        }
+        switch count {
+        case 1:
+            runner.stop()
+            say("stops when the running commands have ended; once more stops them now")
+        case 2:
+            runner.stop()
+            say(
+                """
+                the running commands are asked to end, and killed in \
+                \(ChildProcess.stopGrace.components.seconds) s; once more kills them at once
+                """)
+        default:
+            RunningCommands.shared.killAll()
+            if count == 3 { say("the running commands are killed") }
         }
     }
-    var signal: Int32? { first.withLock { $0 } }
 }

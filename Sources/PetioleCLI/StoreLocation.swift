@@ -32,7 +32,31 @@ struct StoreLocation: ParsableArguments {
 
     /// Opens the store, or makes it: `./.petiole` when nothing names another.
     func openOrMake() throws -> JobStore {
-        Self.explainingFaults(try JobStore(at: try path() ?? ".petiole"))
+        let path = try path() ?? ".petiole"
+        try Self.checkParent(of: path)
+        return Self.explainingFaults(try JobStore(at: path))
+    }
+
+    /// A store is made with its own directory, and with none above it: that might be a slip of the pen.
+    private static func checkParent(of path: String) throws {
+        var name = path[...]
+        while name.count > 1, name.hasSuffix("/") { name.removeLast() }
+        guard let slash = name.lastIndex(of: "/"), slash > name.startIndex else { return }
+        let parent = String(name[..<slash])
+        var info = stat()
+        if stat(parent, &info) == 0 || errno != ENOENT { return }
+        throw Failure(
+            """
+            no store can be made at \(visible(String(name))): there is no directory \(visible(parent))
+            make it first: mkdir -p \(Command.quoted(Array(parent.utf8)))
+            """, status: 73)
+    }
+
+    /// A path without `..` and links, as far as it can be followed.
+    static func resolved(_ path: String) -> String {
+        guard let resolved = realpath(path, nil) else { return path }
+        defer { free(resolved) }
+        return String(validatingCString: resolved) ?? path
     }
 
     /// What is in the inner pages of a store is seen only when LMDB follows it. Noise there may lead it out of the file, which
@@ -66,10 +90,13 @@ struct StoreLocation: ParsableArguments {
 
     private func nearest() throws -> String? {
         var directory = try Surroundings.workingDirectory()
+        // Relative while it is looked for: a directory above need not have a name in UTF-8.
         var path = ".petiole"
         while true {
             var info = stat()
-            if stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR { return path }
+            if stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR {
+                return path == ".petiole" ? path : Self.resolved(path)
+            }
             guard directory.count > 1, let slash = directory.lastIndex(of: UInt8(ascii: "/")) else {
                 return nil
             }

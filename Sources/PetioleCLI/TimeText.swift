@@ -21,6 +21,11 @@ enum TimeText {
         return "\(seconds / 86_400) d \(seconds % 86_400 / 3_600) h"
     }
 
+    /// Whole seconds, as a duration: "5 s".
+    static func seconds(_ seconds: Int) -> String {
+        seconds < 60 ? "\(seconds) s" : duration(.seconds(seconds))
+    }
+
     /// In the local zone, to the second: "2026-11-23 22:06:04".
     static func local(_ time: WallTime) -> String {
         var seconds = time_t(floorSeconds(time))

@@ -15,7 +15,8 @@ struct Worker: AsyncParsableCommand {
         discussion: """
             One process at a time runs a queue; a second one is told the first one's pid, or waits with --standby and \
             takes over the moment the first ends. What commands write is kept with their outcome: see `petiole show`. \
-            Ctrl-C lets running commands end (30 s at most); a second one stops them now.
+            Ctrl-C lets running commands end (30 s at most); a second one asks them to end and kills them after 10 s, \
+            a third one kills them at once.
 
             EXAMPLES
               petiole worker
@@ -27,7 +28,7 @@ struct Worker: AsyncParsableCommand {
     var queue = CommandQueue.standard
 
     @Option(
-        name: [.customShort("j", allowingJoined: true), .long],
+        name: [.customShort("j", allowingJoined: true), .long], parsing: .unconditional,
         help: ArgumentHelp(
             "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?
@@ -66,17 +67,13 @@ struct Worker: AsyncParsableCommand {
             if drain { try await runner.run {} } else { try await runner.run() }
         }
         StopSignals.start(store) { signal in
-            let isFirst = request.note(signal)
-            runner.stop()
-            if isFirst {
-                say("stops when the running commands have ended; once more stops them now")
-            }
+            request.answer(signal, runner)
             // One that still waits for the queue has nothing to stop.
             if standby { task.cancel() }
         }
         let reporter = OutcomeReporter(store, isVerbose: verbose)
         let observer = store.observeOutcomes { reporter.add($0) }
-        let place = visible(store.path)
+        let place = visible(StoreLocation.resolved(store.path))
         say(
             "runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")"
         )
@@ -93,7 +90,7 @@ struct Worker: AsyncParsableCommand {
 
     private func printUnit(_ store: JobStore) throws {
         let program = Self.unitWord(try Self.ownPath())
-        let path = Self.unitWord(Array(store.path.utf8))
+        let path = Self.unitWord(Array(StoreLocation.resolved(store.path).utf8))
         Standard.output.write(
             """
             [Unit]

@@ -56,14 +56,54 @@ import Testing
     }
 
     @Test(
+        "a value out of its bounds is answered by what is allowed",
+        arguments: [
+            ("run --retries -1 true ::: a", "--retries takes 0 to 254"),
+            ("run -j -1 true ::: a", "-j takes 1 to 128"),
+            ("worker -j-1", "-j takes 1 to 128"),
+            ("add --retries -1 -- true", "--retries takes 0 to 254"),
+            ("add --priority -1 -- true", "--priority takes 0 to 9"),
+            ("jobs --limit -1", "--limit takes 0 or more"),
+            ("prune --older-than -1d", "--older-than takes a number and one of s, m, h, d, w"),
+        ])
+    func bounds(arguments: String, sentence: String) throws {
+        let end = try tool.start(shell: "\(Tool.path) \(arguments)").end()
+        #expect(end.status == 64)
+        #expect(end.errorOutput.hasPrefix("Error: \(sentence)"))
+    }
+
+    @Test("what was typed steers no terminal: in an error it stands escaped")
+    func typedEscapes() throws {
+        let red = Array("1\u{1B}[31m".utf8)
+        for arguments in [["show"], ["no-such-command"], ["jobs", "--limit"], ["prune", "--x"]] {
+            let end = try tool.run(bytes: arguments.map { Array($0.utf8) } + [red])
+            #expect(end.status == 64)
+            #expect(!end.errorOutput.contains("\u{1B}"))
+        }
+        #expect(
+            try tool.run(bytes: [Array("show".utf8), red]).errorOutput.contains(
+                #"The value '1\u{1b}[31m' is invalid"#))
+        let bytes = try tool.run(bytes: [Array("show".utf8), [0x31, 0xFF]])
+        #expect(bytes.errorOutput.contains("The value '1\u{FFFD}' is invalid"))
+    }
+
+    @Test(
         "an input that no argument can hold ends the run with a sentence, and loses none before it")
     func badInput() throws {
         let zero = try tool.run("run", "-j1", "echo", input: "a\nb\0c\n")
         #expect(zero.status == 125)
         #expect(zero.errorOutput.contains("input 2 holds a zero byte"))
-        let long = try tool.run("run", "echo", input: String(repeating: "x", count: 60_001))
-        #expect(long.status == 125)
-        #expect(long.errorOutput.contains("and one may have 60000"))
+        // Read in one piece, and cut where it is read in several.
+        for count in [60_001, 130_000] {
+            let input = String(repeating: "x", count: count)
+            for end in [
+                try tool.run("run", "echo", input: input),
+                try tool.run("run", "echo", ":::", input),
+            ] {
+                #expect(end.status == 125)
+                #expect(end.errorOutput.contains("input 1 has more than 60,000 bytes"))
+            }
+        }
         let edge = try tool.run("run", "echo", input: String(repeating: "x", count: 60_000))
         #expect(edge.output.utf8.count == 60_001)
     }
@@ -82,6 +122,23 @@ import Testing
         #expect(end.status == 66)
         #expect(end.errorOutput.contains("\(kind) is not a store"))
         #expect(tool.read(kind == "file" ? "file" : "folder/other") == "text")
+    }
+
+    @Test(
+        "a store in a directory that does not exist is not made, and the directory is named",
+        arguments: [
+            ["add", "--store", "x y/z/store/", "--", "true"], ["worker", "--store", "x y/z/store"],
+        ])
+    func noParent(arguments: [String]) throws {
+        let end = try tool.run(bytes: arguments.map { Array($0.utf8) })
+        #expect(end.status == 73)
+        #expect(
+            end.errorOutput == """
+                petiole: no store can be made at x y/z/store: there is no directory x y/z
+                         make it first: mkdir -p 'x y/z'
+
+                """)
+        #expect(!tool.exists("x y"))
     }
 
     @Test(

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 #if canImport(Darwin)
@@ -96,6 +97,19 @@ import Testing
                 == 1)
     }
 
+    @Test("the path of the store is shown without ..", arguments: ["status", "doctor"])
+    func shownPath(command: String) throws {
+        tool.makeFolder("deep")
+        tool.makeFolder("deep/er")
+        _ = try tool.run("add", "--", "true")
+        for option in ["", "--store ../../.petiole"] {
+            let line = "cd deep/er && \(Tool.path) \(command) \(option)"
+            let output = try tool.start(shell: line).end().output
+            #expect(output.contains("\(tool.folder)/.petiole"))
+            #expect(!output.contains(".."))
+        }
+    }
+
     @Test("text from outside steers no terminal: control bytes are escaped in what is listed")
     func escapes() throws {
         let bytes = Array("\u{1B}]0;owned\u{07}\u{202E}".utf8)
@@ -118,6 +132,37 @@ import Testing
         #expect(limited.lines.count == 2)
         #expect(limited.errorOutput.contains("there are more"))
         #expect(try tool.run("jobs", "--state", "failed").output == "no such jobs\n")
+    }
+
+    @Test("an empty input is shown as one")
+    func emptyInput() throws {
+        #expect(try tool.run("run", "echo [{}]", ":::", "").output == "[]\n")
+        #expect(try tool.run("run", "echo", ":::", "").output == "\n")
+        #expect(try tool.run("jobs").output.contains("'echo [{}]' ::: ''\n"))
+        for id in ["1", "2"] {
+            #expect(try tool.run("show", id).output.contains("\ninput      ''\n"))
+            #expect(try tool.run("show", "--json", id).output.contains(#""input":"""#))
+        }
+        #expect(
+            try tool.run("jobs", "--json").output.components(separatedBy: #","input":"""#).count
+                == 3
+        )
+    }
+
+    @Test(
+        "the line of a run is shown as it was given, and is that same run when it is given again",
+        arguments: [
+            "echo hi", "echo {} hi", "echo hi {}", "echo \"hi {}\"", "echo \"{}\"", "echo '{}'",
+            "echo 'hi'{}'x'", "echo 'hi {} x' {} \"{}\"", "echo 'a{}' b{} c{} d{}",
+        ])
+    func shownLine(line: String) throws {
+        _ = try tool.run("run", line, ":::", "a b")
+        let row = try #require(try tool.run("jobs").lines.last)
+        let shown = try #require(row.firstRange(of: "'echo")).lowerBound
+        #expect(
+            try tool.run("show", "1").output.contains("\ncommand    \(row[shown...])\n"))
+        let again = try tool.start(shell: "\(Tool.path) run \(row[shown...])").end()
+        #expect(again.errorOutput.contains("this run is finished: 1 job, all succeeded"))
     }
 
     @Test("prune deletes what has ended, and nothing else")
@@ -156,6 +201,47 @@ import Testing
         let status = try tool.run("status")
         #expect(status.status == 65)
         #expect(status.errorOutput.contains("is damaged"))
+    }
+
+    @Test(
+        "doctor and status refuse a store of a newer format, and name a format that is none",
+        arguments: ["doctor", "doctor --json", "status"])
+    func format(command: String) throws {
+        _ = try tool.run("add", "--", "true")
+        func change(_ expression: String) throws {
+            let line = "LC_ALL=C sed -i 's/\(expression)/' .petiole/data.mdb"
+            #expect(try tool.start(shell: line).end().status == 0)
+        }
+        // The record's first bytes are its mark and the version.
+        try change(#"PETL\x01\x00/PETL\x02\x00"#)
+        let newer = try tool.start(shell: "\(Tool.path) \(command)").end()
+        #expect(newer.status == 65)
+        #expect(newer.output == "")
+        #expect(newer.errorOutput.contains(" has format 2; this program reads up to 1\n"))
+        try change(#"PETL\x02\x00/PETX\x02\x00"#)
+        let none = try tool.start(shell: "\(Tool.path) \(command)").end()
+        #expect(none.status == (command == "status" ? 65 : 1))
+        #expect(
+            (none.output + none.errorOutput).contains(
+                "the format record is not one of Petiole's"))
+    }
+
+    @Test("a paused queue runs nothing until it is resumed, and status says so")
+    func pause() throws {
+        #expect(try tool.run("add", "--", "echo", "hi").status == 0)
+        #expect(try tool.run("pause", "commands").output == "commands is paused\n")
+        #expect(try tool.run("pause", "commands").output == "commands was paused already\n")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        let status = try tool.run("status").output
+        #expect(status.contains("commands (paused)"))
+        #expect(try tool.run("jobs").output.contains("ready"))
+        #expect(
+            try tool.run("resume", "commands", "--json").output
+                == #"{"v":1,"queue":"commands","paused":false,"changed":true}"# + "\n")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        #expect(try tool.run("jobs").output.contains("succeeded"))
+        let unknown = try tool.run("pause", "defualt")
+        #expect(unknown.status == 66 && unknown.errorOutput.contains("no queue \"defualt\""))
     }
 
     @Test("--version prints the version, and help shows examples")

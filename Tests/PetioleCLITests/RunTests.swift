@@ -93,6 +93,29 @@ import Testing
         #expect(more.output == "a\nb\na\nc\na\n")
     }
 
+    @Test(
+        "that outputs of before are printed again is said once, when there are any and nothing else is"
+    )
+    func repeated() throws {
+        func start(_ inputs: String...) throws -> Tool.End {
+            let words = ["run", "-j1", "test {} = silent || echo {}", ":::"] + inputs
+            return try tool.run(bytes: words.map { Array($0.utf8) })
+        }
+        #expect(try start("silent").errorOutput == "")
+        let unseen = try start("silent", "a")
+        #expect(unseen.errorOutput == "")
+        let one = try start("silent", "a", "b")
+        #expect(one.output == "a\nb\n")
+        #expect(
+            one.errorOutput == "petiole: 1 job of before is printed again; --fresh runs all anew\n")
+        #expect(
+            try start("c").errorOutput
+                == "petiole: 2 jobs of before are printed again; --fresh runs all anew\n")
+        #expect(
+            try start("c").errorOutput
+                == "petiole: this run is finished: 4 jobs, all succeeded; --fresh starts anew\n")
+    }
+
     @Test("--fresh runs all anew, and what it came to is what counts from then on")
     func fresh() throws {
         try tool.write("1", to: "status")
@@ -179,6 +202,32 @@ import Testing
         #expect(try tool.run("run", "-j1", line, ":::", "1").output == "1\n")
     }
 
+    @Test(
+        "commands that ignore the second SIGINT are said to be killed in 10 s, and a third one does",
+        arguments: [
+            ["run", "-j1", "trap '' TERM; echo up > pipe; sleep 600; echo {}", ":::", "1"],
+            ["worker"],
+        ])
+    func kills(arguments: [String]) throws {
+        mkfifo(tool.file("pipe"), 0o600)
+        _ = try tool.run("add", "--", "sh", "-c", "trap '' TERM; echo up > pipe; sleep 600")
+        let process = try tool.start(arguments)
+        // Opens when the command does: from here on it ignores the signal.
+        #expect(tool.read("pipe") == "up\n")
+        process.send(SIGINT)
+        _ = try process.line(beginning: "petiole: stops when", inErrors: true)
+        let start = ContinuousClock.now
+        process.send(SIGINT)
+        #expect(
+            try process.line(beginning: "petiole: the running commands are asked", inErrors: true)
+                .hasSuffix("to end, and killed in 10 s; once more kills them at once"))
+        process.send(SIGINT)
+        _ = process.end()
+        // Only a failure reaches the bound.
+        #expect(start.duration(to: .now) < .seconds(9))
+        #expect(try tool.run("status", "--json").output.contains(#""running":0,"#))
+    }
+
     @Test("SIGTSTP suspends the commands and the run, SIGCONT lets both go on")
     func suspends() throws {
         mkfifo(tool.file("pipe"), 0o600)
@@ -214,7 +263,16 @@ import Testing
         let pipe = open(tool.file("pipe"), O_WRONLY)
         let twin = try tool.run("run", "-j1", "read x < pipe; echo {}", ":::", "1")
         #expect(twin.status == 125)
-        #expect(twin.errorOutput.contains("is run by process \(first.pid) already"))
+        #expect(
+            twin.errorOutput == """
+                petiole: this same line is running already, in process \(first.pid)
+                         wait until that process has ended; then the same line does what is left
+
+                """)
+        let fresh = try tool.run("run", "--fresh", "read x < pipe; echo {}", ":::", "1")
+        #expect(fresh.status == 125)
+        #expect(fresh.errorOutput.contains("this run goes on in process \(first.pid)"))
+        for end in [twin, fresh] { #expect(!end.errorOutput.contains("kill")) }
         #expect(try tool.run("run", "echo other {}", ":::", "1").output == "other 1\n")
         _ = write(pipe, "x\n", 2)
         close(pipe)

@@ -30,6 +30,20 @@ import Testing
             (#"echo \$(({}"#, #"echo \$(("${PETIOLE_INPUT}""#),
             ("awk '{ print $((1)) }' {}", #"awk '{ print $((1)) }' "${PETIOLE_INPUT}""#),
             ("echo $[1] {}", #"echo $[1] "${PETIOLE_INPUT}""#),
+            (
+                "cat {} - <<END\nisn't\nEND\nwc {}",
+                "cat \"${PETIOLE_INPUT}\" - <<END\nisn't\nEND\nwc \"${PETIOLE_INPUT}\""
+            ),
+            (
+                "cat <<-'E D'\n\"\\\n\tE D\nwc {}",
+                "cat <<-'E D'\n\"\\\n\tE D\nwc \"${PETIOLE_INPUT}\""
+            ),
+            ("cat <<END\nhi\nEND\nwc", "cat <<END\nhi\nEND\nwc \"${PETIOLE_INPUT}\""),
+            ("cat <<<{}\necho {}", "cat <<<\"${PETIOLE_INPUT}\"\necho \"${PETIOLE_INPUT}\""),
+            (
+                "echo $((1 << 2)) '<<E' \"<<E\" \\<<E\necho {}",
+                "echo $((1 << 2)) '<<E' \"<<E\" \\<<E\necho \"${PETIOLE_INPUT}\""
+            ),
         ])
     func places(template: String, line: String) throws {
         let shell = try ShellTemplate(Array(template.utf8))
@@ -48,6 +62,30 @@ import Testing
         let failure = #expect(throws: Failure.self) { try ShellTemplate(Array(template.utf8)) }
         #expect(failure?.status == 64)
         #expect(failure?.message.contains("petiole run 'echo $(expr {} + 1)'") == true)
+    }
+
+    @Test(
+        "a line with {} in a here-document is refused",
+        arguments: [
+            "cat <<END\nto {}\nEND", "cat <<'END'\n{}\nEND\necho", "cat <<-END\n\t{}\n\tEND\n",
+            "cat << \"E D\" | wc\n{}", "x=$(cat <<END\n{}\nEND\n); echo {}",
+            "echo \"$(cat <<END\n{}\nEND\n)\" {}", "cat <<A <<B\n1\nA\n{}\nB\necho {}",
+            "cat <<END # {}\nA\\\nEND\n{}\nEND\n", "cat <<\\END\n\\\nEND{}\nEND\n",
+            "cat <<{}\n{}\n",
+            "echo $((1 + 1)) {}; cat <<END\n{}\nEND",
+        ])
+    func hereDocuments(template: String) throws {
+        let failure = #expect(throws: Failure.self) { try ShellTemplate(Array(template.utf8)) }
+        #expect(failure?.status == 64)
+        #expect(failure?.message.hasPrefix("{} stands inside a here-document") == true)
+    }
+
+    @Test(
+        "a line that ends with a here-document has no place for an input behind it",
+        arguments: ["cat <<END\nhi\nEND", "cat <<END\nhi\nEND\n", "cat <<END\nhi"])
+    func noPlaceBehindHereDocument(template: String) throws {
+        let failure = #expect(throws: Failure.self) { try ShellTemplate(Array(template.utf8)) }
+        #expect(failure?.message.hasPrefix("the line has no {}, and ends with a here-doc") == true)
     }
 
     /// What shells, terminals and careless quoting stumble over.

@@ -7,11 +7,12 @@ import Synchronization
 #endif
 
 /// The children of this process that run, so that all of them can be suspended, resumed and
-/// stopped.
+/// killed.
 ///
 /// **None is overlooked.** A command may run before the thread that started it has entered it here.
 /// Such starts are counted: the process is suspended once there are none, under `state`, which a
-/// start takes first. So whoever finds the process suspended finds its commands suspended.
+/// start takes first. So whoever finds the process suspended finds its commands suspended. What
+/// was asked of all commands meanwhile is done to it when it is entered.
 package final class RunningCommands: Sendable {
     package static let shared = RunningCommands()
 
@@ -20,6 +21,7 @@ package final class RunningCommands: Sendable {
         /// Commands that may run, and are not among `children` yet.
         var starting = 0
         var isSuspended = false
+        var isKilled = false
         /// Suspends the process; waits for the last of `starting`.
         var suspension: (@Sendable () -> Void)?
     }
@@ -40,6 +42,7 @@ package final class RunningCommands: Sendable {
                 if let started {
                     state.children[started.pid] = started
                     if state.isSuspended { started.suspend() }
+                    if state.isKilled { Self.kill(started) }
                 }
                 if state.starting == 0 { state.suspension.take()?() }
             }
@@ -83,12 +86,13 @@ package final class RunningCommands: Sendable {
         }
     }
 
-    /// Stops every command that runs now. One that starts afterwards is not stopped: who calls this
-    /// stops handing out first, and looks again when a child has started (`onStart` of
-    /// ``ChildProcess/run(_:mark:limits:among:onStart:)``).
-    package func stopAll(soft: Int32 = SIGTERM, after grace: Duration = ChildProcess.stopGrace) {
+    /// Kills every command, with what it left in its group, and those that start from now on.
+    package func killAll() {
         state.withLock { state in
-            for child in state.children.values { child.stop(soft: soft, after: grace) }
+            state.isKilled = true
+            for child in state.children.values { Self.kill(child) }
         }
     }
+
+    private static func kill(_ child: ChildProcess) { child.stop(soft: SIGKILL, after: .zero) }
 }

@@ -22,13 +22,16 @@ package struct StoreCheck: Sendable {
     package var findings: [String] = []
     package var findingCount = 0
 
+    /// The format's version; nil where its record was not found.
+    private var version: UInt16?
     private static let findingLimit = 100
     /// A store that others write to is looked at so often before we give up.
     private static let looks = 3
 
     /// Checks the store in a directory.
-    /// - Throws: ``StoreError/noStore(path:)``, ``StoreError/notAStore(path:reason:)``, or another one that says why nothing
-    ///   could be looked at.
+    /// - Throws: ``StoreError/noStore(path:)``, ``StoreError/notAStore(path:reason:)``,
+    ///   ``StoreError/newerFormat(path:found:supported:)``, whose records cannot be judged here, or another one that says why
+    ///   nothing could be looked at.
     /// - Complexity: each page in use is read once.
     package static func run(directory path: String) throws(StoreError) -> StoreCheck {
         var check = StoreCheck()
@@ -56,14 +59,23 @@ package struct StoreCheck: Sendable {
             }
             if check.verdict != .changing { break }
         }
+        if let version = check.version, version > StoreFormat.version {
+            throw .newerFormat(
+                path: path, found: Int(version), supported: Int(StoreFormat.version))
+        }
         return check
     }
 
     private mutating func walk(_ file: String) throws(DataFileProblem) {
         var records = Records()
         let walk = DataFileWalk(path: file, isQuiet: false)
-        let report = try walk.run(visiting: ["jobs", "outcomes", "kept", "revised"]) {
+        let report = try walk.run(visiting: ["meta", "jobs", "outcomes", "kept", "revised"]) {
             database, key, value in
+            if database == "meta" {
+                let isFormat = key.withUnsafeBytes { $0.elementsEqual(RecordKey.format) }
+                if isFormat { value.withUnsafeBytes { records.examineFormat($0) } }
+                return
+            }
             guard key.byteCount == 8 else {
                 return records.report("a key of \(database) is not an id")
             }
@@ -74,6 +86,7 @@ package struct StoreCheck: Sendable {
         pages = report.pageCount
         freePages = report.freePages
         leakedPages = report.leakedPages
+        version = records.version
         jobBlocks = records.jobBlocks
         jobs = records.jobs
         outcomeBlocks = records.outcomeBlocks
@@ -82,6 +95,7 @@ package struct StoreCheck: Sendable {
         findingCount += report.findingCount - report.findings.count
         for finding in records.findings { self.report(finding) }
         findingCount += records.findingCount - records.findings.count
+        if version == nil, findingCount == 0 { self.report("it has no format record") }
         if report.verdict == .changedWhileLooking || report.hasMovedOn && findingCount > 0 {
             verdict = .changing
         } else if findingCount > 0 {
@@ -95,6 +109,7 @@ package struct StoreCheck: Sendable {
     }
 
     private struct Records {
+        var version: UInt16?
         var jobBlocks = 0
         var jobs = 0
         var outcomeBlocks = 0
@@ -107,6 +122,14 @@ package struct StoreCheck: Sendable {
         mutating func report(_ finding: String) {
             findingCount += 1
             if findings.count < StoreCheck.findingLimit { findings.append(finding) }
+        }
+
+        mutating func examineFormat(_ value: UnsafeRawBufferPointer) {
+            do throws(FormatError) {
+                version = try FormatRecord(value).version
+            } catch {
+                report(error.description)
+            }
         }
 
         mutating func examine(_ database: String, _ id: UInt64, _ value: UnsafeRawBufferPointer) {

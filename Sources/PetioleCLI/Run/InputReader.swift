@@ -61,9 +61,10 @@ struct InputReader {
     private mutating func check(_ input: [UInt8]) throws {
         count += 1
         if input.count > Self.limit {
+            // How many it has is not known where it was not read to its end.
             throw Failure(
                 """
-                input \(count) has \(input.count) bytes, and one may have \(Self.limit)
+                input \(count) has more than \(grouped(Self.limit)) bytes, which is the most that one may have
                 put the data in a file and give its name
                 """, status: 125)
         }

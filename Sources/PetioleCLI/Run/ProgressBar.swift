@@ -38,7 +38,7 @@ struct ProgressBar {
             text += ", \(Self.rounded(rate))/s"
             if let total {
                 let left = max(0, Double(total - before - ended) / rate)
-                text += ", \(TimeText.duration(.seconds(Int(left.rounded(.up))))) left"
+                text += ", \(TimeText.seconds(Int(left.rounded(.up)))) left"
             }
         }
         if failed > 0 { text += ", \(grouped(failed)) failed" }

@@ -9,15 +9,19 @@ struct Run: AsyncParsableCommand {
         discussion: """
             {} stands for the input, also inside of words; without one the input goes to the end. A command given as \
             one word is a line for /bin/sh, in which the input stays one literal argument whatever it holds (the line \
-            finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line). Several words \
-            are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line.
+            finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line); a line with {} in $(( )) or in a here-document is \
+            refused. Several words \
+            are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line; empty lines are left out, and an input has at \
+            most 60,000 bytes.
 
             Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
             known by its command and the working directory, an input by its bytes. Started again, the same line runs \
             what has not ended and what is new; what failed stays failed until --fresh. What ended before is printed \
-            again, first, unless standard output is a terminal: so a file that it is sent to is whole.
+            again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
+            standard error has a line about it.
 
-            Ctrl-C lets running commands end (30 s at most) and stops; a second one stops them now.
+            Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
+            after 10 s, a third one kills them at once.
 
             Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more; 125 petiole itself \
             failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.
@@ -29,12 +33,15 @@ struct Run: AsyncParsableCommand {
             """)
 
     @Option(
-        name: [.customShort("j", allowingJoined: true), .long],
+        name: [.customShort("j", allowingJoined: true), .long], parsing: .unconditional,
         help: ArgumentHelp(
             "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?
 
-    @Option(help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
 
     @Flag(name: .customShort("0"), help: "Inputs on standard input end with a zero byte.")

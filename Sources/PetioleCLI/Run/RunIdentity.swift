@@ -21,6 +21,9 @@ struct RunIdentity {
     /// The queue of a generation; each `--fresh` begins another.
     func queue(generation: Int) -> String { generation == 1 ? name : "\(name).\(generation)" }
 
+    /// Whether the queue is one of its generations.
+    func owns(_ queue: String) -> Bool { queue == name || queue.hasPrefix(name + ".") }
+
     /// The newest generation there is; 0 when the run was never started.
     func generation(in store: JobStore) throws -> Int {
         try store.queues().reduce(0) { newest, queue in

@@ -16,6 +16,9 @@ final class RunPrinter: Sendable {
         var history: [ClosedRange<UInt64>] = []
         var ended: [ClosedRange<UInt64>] = []
         var total: Int?
+        var isStarted = false
+        /// Whether it is to be said that jobs of before are printed again.
+        var saysRepeated = false
         var isOver = false
         var whenDone: (@Sendable () -> Void)?
     }
@@ -50,7 +53,10 @@ final class RunPrinter: Sendable {
     /// Prints these first, and does not count them.
     /// - Parameter before: jobs that ended before this start.
     func start(history: [ClosedRange<UInt64>], before: Int) {
-        handed.withLock { $0.history = history }
+        handed.withLock { handed in
+            handed.history = history
+            handed.isStarted = true
+        }
         OSThread.start(named: "petiole-print") { self.work(before: before) }
     }
 
@@ -64,8 +70,12 @@ final class RunPrinter: Sendable {
 
     func setTotal(_ total: Int) { handed.withLock { $0.total = total } }
 
-    /// Waits until all that was handed over is printed.
+    /// Says of how many jobs of before the output is printed again, if of any.
+    func sayRepeated() { handed.withLock { $0.saysRepeated = true } }
+
+    /// Waits until all that was handed over is printed; not at all if it was never started.
     func finish() async -> Tally {
+        guard handed.withLock({ $0.isStarted }) else { return Tally() }
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             handed.withLock { handed in
                 handed.isOver = true
@@ -83,33 +93,33 @@ final class RunPrinter: Sendable {
         let isTerminal = Standard.error.isTerminal
         var bar = ProgressBar(total: nil, before: before)
         var lastShown = start
-        var isDrawn = false
         let history = handed.withLock { handed in
             defer { handed.history = [] }
             return handed.history
         }
-        for range in history { print(range, counting: false, &bar) }
+        var repeated = 0
+        for range in history { repeated += print(range, counting: false, &bar) }
         while true {
-            let (ranges, isOver) = handed.withLock { handed in
+            let (ranges, isOver, saysRepeated) = handed.withLock { handed in
                 defer { handed.ended = [] }
                 bar.total = handed.total ?? bar.total
-                return (handed.ended, handed.isOver)
+                return (handed.ended, handed.isOver, handed.saysRepeated)
             }
-            if isDrawn, !ranges.isEmpty {
-                // The bar makes room for what the commands wrote.
-                Standard.error.write("\r\u{1B}[K")
-                isDrawn = false
-                Standard.error.flush()
+            if saysRepeated, repeated > 0 {
+                flush()
+                say(
+                    "\(counted(repeated, "job")) of before \(repeated == 1 ? "is" : "are") printed again"
+                        + "; --fresh runs all anew")
+                repeated = 0
             }
+            // The bar makes room for what the commands wrote.
+            if !ranges.isEmpty { Standard.error.eraseBar() }
             for range in ranges { print(range, counting: true, &bar) }
             flush()
             let elapsed = start.duration(to: .now)
             if showsBar, isTerminal, isOver || lastShown.duration(to: .now) >= Self.barInterval {
                 let line = bar.line(columns: Standard.error.columns, elapsed: elapsed)
-                Standard.error.write(
-                    "\r" + line + "\u{1B}[K" + (isOver && ranges.isEmpty ? "\n" : ""))
-                Standard.error.flush()
-                isDrawn = true
+                Standard.error.drawBar(line, isLast: isOver && ranges.isEmpty)
                 lastShown = .now
             } else if showsBar, !isTerminal,
                 lastShown.duration(to: .now) >= Self.logInterval || isOver && ranges.isEmpty
@@ -130,7 +140,12 @@ final class RunPrinter: Sendable {
         wake.wait(milliseconds: isTerminal ? 100 : 10_000)
     }
 
-    private func print(_ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar) {
+    /// Returns how many of the jobs wrote something to standard output.
+    @discardableResult
+    private func print(
+        _ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar
+    ) -> Int {
+        var written = 0
         for id in range {
             do {
                 guard let outcome = try store.commandOutcome(of: JobID(rawValue: id)) else {
@@ -149,10 +164,12 @@ final class RunPrinter: Sendable {
                 }
                 guard tally.withLock({ $0.problem == nil && !$0.isPipeBroken }) else { continue }
                 print(JobID(rawValue: id), outcome)
+                if let end = outcome.end, end.output.byteCount > 0 { written += 1 }
             } catch {
                 give(up: Failure(error))
             }
         }
+        return written
     }
 
     private func print(_ id: JobID, _ outcome: CommandOutcome) {
@@ -212,13 +229,11 @@ final class RunPrinter: Sendable {
         if code == EPIPE {
             tally.withLock { $0.isPipeBroken = true }
             stopRun()
-        } else {
-            give(
-                up: Failure(
-                    """
-                    standard output cannot be written: \(systemText(code))
-                    what the commands wrote is recorded: start the same line again with another output
-                    """, status: 125))
+        } else if var failure = Failure.output(code) {
+            failure.message +=
+                "\nwhat the commands wrote is recorded: start the same line again with another output"
+            failure.status = 125
+            give(up: failure)
         }
     }
 

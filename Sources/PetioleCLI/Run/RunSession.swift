@@ -48,7 +48,6 @@ struct RunSession {
         let queue = try await self.queue(generation, store)
         let past = try Self.past(of: queue, store)
         if first == nil, past.pending + past.endedCount == 0 { throw Self.noInputs }
-        greet(past)
         try await work(store, queue, past, first, inputs)
     }
 
@@ -70,7 +69,7 @@ struct RunSession {
             throw Failure(
                 """
                 this run goes on in process \(pid) and cannot be started anew
-                wait until it has ended, or stop it: kill \(pid)
+                wait until that process has ended
                 """, status: 125)
         }
         if try store.counts(queue: old).unfinished > 0 {
@@ -169,18 +168,11 @@ struct RunSession {
         }
         let before = try store.counts(queue: queue)
         StopSignals.start(store) { signal in
-            let isFirst = request.note(signal)
             stopReading.ring()
-            runner.stop()
-            // Said when it is so: no further command begins.
-            if isFirst {
-                say("stops when the running commands have ended; once more stops them now")
-            }
+            request.answer(signal, runner)
         }
         let isOutputRepeated = !Standard.output.isTerminal
         let observer = store.observeOutcomes { printer.add($0) }
-        printer.start(
-            history: isOutputRepeated ? past.ended : [], before: past.endedCount)
         var listing = Listing()
         var problem: (any Error)?
         do {
@@ -191,8 +183,18 @@ struct RunSession {
                         "the same run has just been going on elsewhere\nstart this line again",
                         status: 125)
                 }
+                greet(past)
+                printer.start(
+                    history: isOutputRepeated ? past.ended : [], before: past.endedCount)
                 return try await enqueue(store, queue, past, first, inputs, printer)
             }
+        } catch RunnerError.queueOwned(_, let pid, _) {
+            // The other one may stand in the same pipeline: no advice to kill it.
+            problem = Failure(
+                """
+                this same line is running already, in process \(pid)
+                wait until that process has ended; then the same line does what is left
+                """, status: 125)
         } catch is CancellationError {
             // Stopped before all inputs were read: the request says by whom.
         } catch {
@@ -237,6 +239,10 @@ struct RunSession {
             }
             if !requests.isEmpty {
                 _ = try await store.enqueue(commands: requests, options: options)
+                if listing.new == 0, past.pending == 0 {
+                    // Else it was said that the run goes on, or will be that it is finished.
+                    printer.sayRepeated()
+                }
                 listing.new += requests.count
             }
             if Task.isCancelled { throw CancellationError() }

@@ -10,14 +10,14 @@
 /// | by itself, in `$( )`, in backticks | `"${PETIOLE_INPUT}"` |
 /// | in double quotes | `${PETIOLE_INPUT}` |
 /// | in single quotes | `'"${PETIOLE_INPUT}"'`, which ends the quotes and begins them anew |
-///
 /// | in `$(( ))`, `(( ))`, `$[ ]` | nothing: the line is refused |
+/// | in a here-document | nothing: the line is refused |
 ///
 /// A shell computes there, with no quotes allowed, and bash computes what a variable expands to as well: the input
 /// `a[$(reboot)]` would run a command. Nor is a variable that was set to the input any safer there, so the line must let a
-/// program compute, as `expr` does.
+/// program compute, as `expr` does. In a here-document quotes are text, and whether `$` is depends on its delimiter.
 ///
-/// Were a place misread (a here-document is), the input would get quotes that it should not have, or be split at its blanks.
+/// Were a place misread, the input would get quotes that it should not have, or be split at its blanks.
 struct ShellTemplate {
     static let variable = "PETIOLE_INPUT"
     /// The line as the shell gets it, the same for each input.
@@ -32,6 +32,20 @@ struct ShellTemplate {
                 """
                 {} stands inside \(opening) \(closing), where a shell could run what an input says
                 let a program compute with it, as in: petiole run 'echo $(expr {} + 1)'; nothing was enqueued
+                """)
+        }
+        if scanner.isInHereDocument {
+            throw Failure.usage(
+                """
+                {} stands inside a here-document, where quotes around an input would be text
+                let a program write it, as in: petiole run 'printf "to %s\\n" {} | cat'; nothing was enqueued
+                """)
+        }
+        if scanner.references == 0, scanner.endsInHereDocument {
+            throw Failure.usage(
+                """
+                the line has no {}, and ends with a here-document, behind which no input can stand
+                write {} where the input belongs, before the here-document; nothing was enqueued
                 """)
         }
         if scanner.references == 0 {
@@ -59,6 +73,18 @@ struct ShellTemplate {
         var references = 0
         /// How the arithmetic begins that a `{}` stands in, if one does.
         var arithmetic: String?
+        /// Whether a `{}` stands in a here-document.
+        var isInHereDocument = false
+        /// Whether the line is over where a here-document is.
+        var endsInHereDocument = false
+        /// Here-documents whose lines begin behind this one.
+        private var hereDocuments: [HereDocument] = []
+
+        private struct HereDocument {
+            var delimiter: [UInt8] = []
+            var isQuoted = false
+            var stripsTabs = false
+        }
 
         init(_ template: [UInt8]) { self.template = template }
 
@@ -75,7 +101,14 @@ struct ShellTemplate {
                     index += 2
                     continue
                 }
+                if byte == UInt8(ascii: "<"), next == byte, isCommand {
+                    if starts(with: "<<<") { for _ in 0..<3 { take() } } else { hereDocument() }
+                    continue
+                }
                 switch byte {
+                case UInt8(ascii: "\n") where isCommand && !hereDocuments.isEmpty:
+                    take()
+                    hereDocumentLines()
                 case UInt8(ascii: "\\"):
                     take()
                     if index < template.count { take() }
@@ -92,6 +125,14 @@ struct ShellTemplate {
 
         private var isInDoubleQuotes: Bool {
             if case .doubleQuotes = places.last { true } else { false }
+        }
+
+        /// Whether words stand here, and not what is quoted or computed.
+        private var isCommand: Bool {
+            switch places[places.count - 1] {
+            case .plain, .substitution, .backticks: true
+            case .doubleQuotes, .arithmetic: false
+            }
         }
 
         private var isAtWordStart: Bool {
@@ -131,6 +172,69 @@ struct ShellTemplate {
                 }
             }
             return true
+        }
+
+        // MARK: Here-documents
+
+        /// From `<<` to the end of the delimiter.
+        private mutating func hereDocument() {
+            var document = HereDocument()
+            take()
+            take()
+            if index < template.count, template[index] == UInt8(ascii: "-") {
+                document.stripsTabs = true
+                take()
+            }
+            while index < template.count, " \t".utf8.contains(template[index]) { take() }
+            let start = index
+            var quote: UInt8?
+            while index < template.count {
+                let byte = template[index]
+                if byte == quote {
+                    quote = nil
+                } else if quote == nil, " \t\n;&|<>()`".utf8.contains(byte) {
+                    break
+                } else if quote == nil, "'\"".utf8.contains(byte) {
+                    quote = byte
+                    document.isQuoted = true
+                } else if byte == UInt8(ascii: "\\"), quote != UInt8(ascii: "'"), let next {
+                    document.isQuoted = true
+                    document.delimiter.append(next)
+                    take()
+                } else {
+                    document.delimiter.append(byte)
+                }
+                take()
+            }
+            if Self.hasPlace(template[start..<index]) { isInHereDocument = true }
+            hereDocuments.append(document)
+        }
+
+        /// The lines of all here-documents that were begun, and their delimiters.
+        private mutating func hereDocumentLines() {
+            for document in hereDocuments {
+                var isJoined = false
+                while index < template.count {
+                    let line = template[index...].prefix { $0 != UInt8(ascii: "\n") }
+                    for _ in 0..<min(line.count + 1, template.count - index) { take() }
+                    let text =
+                        document.stripsTabs
+                        ? line.drop { $0 == UInt8(ascii: "\t") } : line
+                    if !isJoined, text.elementsEqual(document.delimiter) { break }
+                    if Self.hasPlace(line) { isInHereDocument = true }
+                    // Where `$` is not text, a backslash at the end of a line is not either.
+                    let backslashes = line.reversed().prefix { $0 == UInt8(ascii: "\\") }.count
+                    isJoined = !document.isQuoted && !backslashes.isMultiple(of: 2)
+                }
+            }
+            hereDocuments = []
+            endsInHereDocument = index == template.count
+        }
+
+        private static func hasPlace(_ bytes: ArraySlice<UInt8>) -> Bool {
+            zip(bytes, bytes.dropFirst()).contains {
+                $0 == UInt8(ascii: "{") && $1 == UInt8(ascii: "}")
+            }
         }
 
         private mutating func take() {

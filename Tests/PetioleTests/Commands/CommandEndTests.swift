@@ -175,18 +175,26 @@ import Testing
         #expect(running.count == 0)
     }
 
-    @Test("all commands that run are stopped at once")
-    func stopAll() throws {
+    @Test(
+        "commands that ignore SIGTERM are killed all at once, also one that has just been started")
+    func killAll() throws {
         let running = RunningCommands()
-        let children = try (0..<3).map { _ in
-            let sleep = try shell("sleep 1000")
-            return try running.start { () throws(SpawnError) in
-                try ChildProcess(spawning: sleep, mark: nil, limits: CaptureLimits())
+        let stubborn = try shell("trap '' TERM; sleep 1000")
+        var children = try (0..<3).map { _ in
+            try running.start { () throws(SpawnError) in
+                try ChildProcess(spawning: stubborn, mark: nil, limits: CaptureLimits())
             }
         }
-        running.stopAll()
+        children.append(
+            try running.start { () throws(SpawnError) in
+                let child = try ChildProcess(
+                    spawning: stubborn, mark: nil, limits: CaptureLimits())
+                // It may run already, and is not entered yet.
+                running.killAll()
+                return child
+            })
         for child in children {
-            #expect(child.awaitEnd().cause == .signalled(SIGTERM, coreDumped: false))
+            #expect(child.awaitEnd().cause == .signalled(SIGKILL, coreDumped: false))
             running.remove(child)
         }
     }

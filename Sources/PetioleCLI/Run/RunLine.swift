@@ -1,0 +1,91 @@
+import Petiole
+
+/// The line of a run, found again from a job of it: what a job keeps is the line as a shell gets it.
+///
+/// Several lines come to the same: `{}` and `"{}"` do, and a line without `{}` and the same with one at its end. The run's
+/// queue, whose name is made of the line, tells which it was.
+struct RunLine {
+    /// The jobs of a run stand one after another, mostly.
+    private var last: (line: [UInt8], queue: String, template: [UInt8])?
+
+    /// The line that was given to `run`, for a command that it made and that is run by a shell; nil for any other.
+    mutating func template(of command: Command, queue: String) -> [UInt8]? {
+        guard case .inheritedWith = command.environment, let line = command.arguments.last else {
+            return nil
+        }
+        if let last, last.line == line, last.queue == queue { return last.template }
+        let template = Self.find(line, command.workingDirectory ?? [], queue)
+        last = (line, queue, template)
+        return template
+    }
+
+    private static func find(_ line: [UInt8], _ directory: [UInt8], _ queue: String) -> [UInt8] {
+        var fitting: [UInt8]?
+        for candidate in ShellTemplate.candidates(for: line) {
+            // One that cannot be a line is none that was.
+            guard let template = try? CommandTemplate(words: [candidate], directory: directory),
+                case .shell(let shell) = template.form, shell.line == line
+            else { continue }
+            if RunIdentity(template, directory: directory).owns(queue) { return candidate }
+            fitting = fitting ?? candidate
+        }
+        return fitting ?? line
+    }
+}
+
+extension ShellTemplate {
+    private static let reference = "${\(variable)}"
+    /// What stands before and behind a reference, and was written with it; the likeliest first.
+    private static let quotes: [(before: String, behind: String)] = [
+        ("'\"", "\"'"), ("\"", "\""), ("", ""),
+    ]
+    /// From so many choices on, one form is tried for a further reference: a list of jobs is not to wait.
+    private static let choiceLimit = 32
+
+    /// Templates of which a line may have been made: each reference in it is taken for each form that it may have, and all
+    /// are taken for the same.
+    static func candidates(for line: [UInt8]) -> [[UInt8]] {
+        let pieces = line.split(
+            separator: Array(reference.utf8), omittingEmptySubsequences: false)
+        let references = pieces.count - 1
+        guard references > 0 else { return [line] }
+        var candidates: [[UInt8]] = []
+        if references == 1, line.elementsEqual(pieces[0] + Array("\(reference)\"".utf8)),
+            pieces[0].suffix(2).elementsEqual(" \"".utf8)
+        {
+            // It may have been put there because the line had no place for it.
+            candidates.append(Array(pieces[0].dropLast(2)))
+        }
+        var choices: [[Int]] = [[]]
+        for index in 0..<references {
+            let forms = quotes.indices.filter { form in
+                ends(pieces[index], with: quotes[form].before)
+                    && pieces[index + 1].starts(with: quotes[form].behind.utf8)
+            }
+            let some = choices.count > choiceLimit ? forms.prefix(1) : forms[...]
+            choices = choices.flatMap { choice in some.map { choice + [$0] } }
+        }
+        choices += quotes.indices.map { Array(repeating: $0, count: references) }
+        for choice in choices {
+            if let template = join(pieces, choice) { candidates.append(template) }
+        }
+        return candidates
+    }
+
+    private static func join(_ pieces: [ArraySlice<UInt8>], _ choice: [Int]) -> [UInt8]? {
+        var rest = pieces
+        for (index, form) in choice.enumerated() {
+            let (before, behind) = quotes[form]
+            guard ends(rest[index], with: before),
+                rest[index + 1].starts(with: behind.utf8)
+            else { return nil }
+            rest[index] = rest[index].dropLast(before.utf8.count)
+            rest[index + 1] = rest[index + 1].dropFirst(behind.utf8.count)
+        }
+        return Array(rest.joined(separator: "{}".utf8))
+    }
+
+    private static func ends(_ piece: ArraySlice<UInt8>, with text: String) -> Bool {
+        piece.suffix(text.utf8.count).elementsEqual(text.utf8)
+    }
+}
