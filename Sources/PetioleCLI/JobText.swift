@@ -59,6 +59,7 @@ enum JobText {
             line.add("started", TimeText.iso(outcome.startedAt))
             line.add("microseconds", outcome.runTime.wholeMicroseconds)
             line.add("error", outcome.failure.map { "\($0.type): \($0.message)" })
+            if let failure = outcome.failure { line.add("fingerprint", failure.fingerprint) }
         case .running(let attempt, let since, let pid):
             line.add("attempt", attempt)
             line.add("started", TimeText.iso(since))

@@ -7,11 +7,10 @@ struct Jobs: ParsableCommand {
         abstract: "List jobs, in the order in which they were accepted.",
         discussion: """
             States: ready, running, waiting (for another attempt), parked (no runner knows the name), succeeded, failed, \
-            dead (failed at all of several attempts), cancelled,
-            expired, discarded.
+            dead (failed at all of several attempts), cancelled, expired, discarded.
 
             With --json one object a job: v, id, state, queue, priority, name, accepted, and as the state has them \
-            attempt, started, microseconds (of the last attempt), error, pid, due; of commands arguments and \
+            attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due; of commands arguments and \
             directory, of those of `run` also input. Bytes that are not UTF-8 stand as {"base64": "..."}.
 
             EXAMPLES

@@ -30,7 +30,8 @@ struct PetioleTool: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Run.self, Add.self, Worker.self, Cancel.self, Pause.self, Resume.self, Status.self,
+            Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Pause.self,
+            Resume.self, Status.self,
             Jobs.self, Show.self,
             Prune.self, Doctor.self,
         ])

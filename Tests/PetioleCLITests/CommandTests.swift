@@ -226,6 +226,37 @@ import Testing
                 "the format record is not one of Petiole's"))
     }
 
+    @Test("what failed is requeued by id, by filter, by fingerprint, and runs once more")
+    func requeue() throws {
+        for file in ["a", "b"] {
+            _ = try tool.run("add", "--", "sh", "-c", "test -e \(file) && echo \(file) is there")
+        }
+        _ = try tool.run("add", "--", "sh", "-c", "exit 3")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        #expect(
+            try tool.run("requeue", "--all", "--dry-run").output == "3 jobs would run once more\n")
+        try tool.write("", to: "a")
+        #expect(try tool.run("requeue", "1").output == "1 requeued\n")
+        #expect(try tool.run("requeue", "1").output == "1 not ended\n")
+        let missing = try tool.run("requeue", "99")
+        #expect(missing.status == 66 && missing.errorOutput.contains("no job 99"))
+        #expect(try tool.run("worker", "--drain").status == 0)
+        #expect(try tool.run("show", "1").output.contains("a is there"))
+        // As it failed: the exit status is a number, and does not tell failures apart.
+        let shown = try tool.run("show", "2", "--json").output
+        let key = #""fingerprint":""#
+        let fingerprint = String(
+            shown[(try #require(shown.range(of: key))).upperBound...].prefix(16))
+        try tool.write("", to: "b")
+        #expect(
+            try tool.run("requeue", "--fingerprint", fingerprint, "--json").output
+                == #"{"v":1,"requeued":2}"# + "\n")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        #expect(try tool.run("show", "2").output.contains("b is there"))
+        #expect(try tool.run("requeue").status == 64)
+        #expect(try tool.run("requeue", "1", "--all").status == 64)
+    }
+
     @Test("a paused queue runs nothing until it is resumed, and status says so")
     func pause() throws {
         #expect(try tool.run("add", "--", "echo", "hi").status == 0)

@@ -97,14 +97,20 @@ struct QueueCounters: Equatable {
     }
     var unfinished: UInt64 { accepted &- ended }
 
-    mutating func count(_ state: OutcomeBlock.State) {
+    mutating func count(_ state: OutcomeBlock.State) { change(state, by: 1) }
+
+    /// Takes an outcome back.
+    mutating func uncount(_ state: OutcomeBlock.State) { change(state, by: .max) }
+
+    /// - Parameter step: 1, or what is one less when it wraps.
+    private mutating func change(_ state: OutcomeBlock.State, by step: UInt64) {
         switch state {
-        case .succeeded: succeeded += 1
-        case .failed: failed += 1
-        case .cancelled: cancelled += 1
-        case .deadLetter: deadLetters += 1
-        case .expired: expired += 1
-        case .discarded: discarded += 1
+        case .succeeded: succeeded &+= step
+        case .failed: failed &+= step
+        case .cancelled: cancelled &+= step
+        case .deadLetter: deadLetters &+= step
+        case .expired: expired &+= step
+        case .discarded: discarded &+= step
         }
     }
 }

@@ -242,9 +242,6 @@ struct LogCommit {
                 if active.isSuspect {
                     try transaction.delete(tables.parked, RecordKey.suspect(active.queue, id))
                 }
-                if active.generation > 0 {
-                    throw .damaged("job \(id) of a later generation in a run of outcomes")
-                }
                 // After a delete the cursor stands on the entry that followed.
                 entry = try cursor.ceiling(Key(id + 1))
             }

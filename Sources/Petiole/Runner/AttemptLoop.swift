@@ -313,7 +313,7 @@ final class AttemptLoop: @unchecked Sendable {
         }
         context.root = options.root
         let time = store.clock.now
-        if options.expiry > 0, options.expiry <= time {
+        if options.expiry > 0, options.expiry <= time, !earlier.isRequeued {
             expire(id, earlier)
             return true
         }

@@ -3,6 +3,8 @@ struct EarlierAttempts {
     var count = 0
     var history: [UInt8] = []
     var isSuspect = false
+    /// Requeued after its end: its expiry does not count any more.
+    var isRequeued = false
     /// Whether there is a row about the job in `active`.
     var hasRow = false
 
@@ -12,6 +14,7 @@ struct EarlierAttempts {
         count = Int(active.attempts)
         history = active.history
         isSuspect = active.isSuspect
+        isRequeued = active.generation > 0
         hasRow = true
     }
 }

@@ -56,6 +56,8 @@ enum Timers {
         guard let block = try Lookup.block(id, transaction, tables) else { return false }
         var active =
             found ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+        // Somebody wanted it all the same.
+        if active.generation > 0 { return false }
         if active.state != .ready {
             try OutcomeRecording.record(id, .expired, nil, active, tables, &transaction, &state)
             return false

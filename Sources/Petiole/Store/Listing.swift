@@ -33,6 +33,8 @@ public struct JobFilter: Sendable, Hashable {
     public var queue: String?
     /// Only jobs with a greater id.
     public var after: JobID?
+    /// Only jobs that ended with a failure of this ``JobFailure/fingerprint``.
+    public var fingerprint: String?
 
     /// Makes a filter that lets every job pass.
     public init() {}
@@ -174,6 +176,11 @@ extension JobStore {
                         payloadBytes: item.bytes.count - item.extras, state: state)
                     if let name = filter.name, name != summary.name { continue }
                     guard filter.states.isEmpty || filter.accepts(state) else { continue }
+                    if let fingerprint = filter.fingerprint {
+                        guard case .ended(let outcome) = state,
+                            outcome.failure?.fingerprint == fingerprint
+                        else { continue }
+                    }
                     let goesOn = item.bytes.withUnsafeBytes { bytes in
                         visit(
                             summary, UnsafeRawBufferPointer(rebasing: bytes[..<item.extras]),

@@ -118,8 +118,9 @@ struct Audit {
     private mutating func readActive(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
         var audit = self
         var timers: Set<UInt64> = []
-        try forEach(tables.timers, reader) { (key, _) throws(StorageError) in
-            timers.insert(key.bigEndian(at: 12))
+        try forEach(tables.timers, reader) { (key, value) throws(StorageError) in
+            // The row of an expiry stays until its time.
+            if value.first == TimerReason.due.rawValue { timers.insert(key.bigEndian(at: 12)) }
         }
         var parkedRows = 0
         try forEach(tables.active, reader) { (key, value) throws(StorageError) in
