@@ -63,7 +63,7 @@ struct Failure: Error {
             self.init("no further job is taken: \(failure.message)", status: failure.status)
         case .invalidName, .invalidOption, .payloadTooLarge, .unencodable:
             self.init(error.description, status: 64)
-        case .bufferFull: self.init(error.description, status: 75)
+        case .bufferFull, .notUnique: self.init(error.description, status: 75)
         }
     }
 

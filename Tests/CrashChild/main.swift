@@ -9,6 +9,7 @@ import Petiole
 // What the kill tests start, and kill.
 //
 //     CrashChild produce STORE COUNT BATCH    enqueues, and prints each range of ids that was accepted
+//     CrashChild unique STORE COUNT           enqueues so many jobs, each with a key of its own, and prints their ids
 //     CrashChild stage STORE                  enqueues 24 MiB at once, and prints as above
 //     CrashChild run STORE EFFECTS WORKERS    runs what is there, then exits
 //     CrashChild serve STORE EFFECTS WORKERS  runs until it is killed; says `serving` when it owns the queue
@@ -98,6 +99,13 @@ case "produce":
             accepted(
                 try await store.enqueue(contentsOf: (0..<batch).map { _ in Work(kind: "plain") }))
         }
+    }
+case "unique":
+    for number in 0..<Int(arguments[3])! {
+        let rule = Uniqueness(key: "key-\(number)")
+        let job = try await store.enqueue(
+            Work(kind: "plain"), options: EnqueueOptions(unique: rule))
+        say("\(job.id) \(job.id)")
     }
 case "stage":
     let bytes = [UInt8](repeating: 7, count: 60_000)

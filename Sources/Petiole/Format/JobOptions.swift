@@ -18,12 +18,15 @@ struct JobOptions: Equatable, Sendable {
     var parent: UInt64 = 0
     /// The job at the beginning of that lineage; 0: none.
     var root: UInt64 = 0
+    /// The key that it holds alone.
+    var unique: UniqueHold?
 
     private enum Tag {
         static let due: UInt8 = 1
         static let expiry: UInt8 = 2
         static let parent: UInt8 = 3
         static let root: UInt8 = 4
+        static let unique: UInt8 = 5
     }
 
     init() {}
@@ -48,6 +51,7 @@ struct JobOptions: Equatable, Sendable {
             case Tag.expiry where length == 8: expiry = value.littleEndian(at: 0)
             case Tag.parent where length == 8: parent = value.littleEndian(at: 0)
             case Tag.root where length == 8: root = value.littleEndian(at: 0)
+            case Tag.unique: unique = UniqueHold(value)
             default: break
             }
             at += length
@@ -70,6 +74,12 @@ struct JobOptions: Equatable, Sendable {
         add(Tag.expiry, expiry, to: &fields)
         add(Tag.parent, parent, to: &fields)
         add(Tag.root, root, to: &fields)
+        if let unique {
+            let bytes = unique.bytes
+            fields.append(littleEndian: Tag.unique)
+            fields.append(littleEndian: UInt16(bytes.count))
+            bytes.withUnsafeBytes { fields.append(contentsOf: $0) }
+        }
         var all = ByteWriter(capacity: fields.count + 2)
         all.append(littleEndian: UInt16(fields.count))
         fields.withBytes { all.append(contentsOf: $0) }

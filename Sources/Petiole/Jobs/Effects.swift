@@ -148,6 +148,8 @@ extension JobContext {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) throws {
+        var options = options
+        if options.unique == nil { options.unique = job.uniqueness }
         let request = try EnqueueRequest(
             J.self, options, codec: J.codec, in: runner.store, by: self)
         let block = try request.block { (writer) throws(CodecError) in

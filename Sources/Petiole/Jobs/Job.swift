@@ -29,9 +29,13 @@ public protocol CodableJob: JobType, Codable {
     /// How payload and result become bytes: ``PayloadCodec/compact`` unless given. Payloads written in another form are read
     /// in theirs.
     static var codec: PayloadCodec { get }
+    /// A key of the payload's that one job of the type may hold; nil unless given.
+    var uniqueness: Uniqueness? { get }
 }
 
 extension CodableJob {
+    /// None.
+    public var uniqueness: Uniqueness? { nil }
     /// ``PayloadCodec/compact``.
     public static var codec: PayloadCodec { .compact }
 }

@@ -173,6 +173,21 @@ struct CommitState {
         }
         earliestTimer = min(earliestTimer ?? due, due)
     }
+
+    /// A timer that takes the row of a unique key away.
+    mutating func setUniqueTimer(
+        _ transaction: inout WriteTransaction, queue: UInt32, until: Int64, id: UInt64, row: [UInt8]
+    ) throws(StorageError) {
+        try transaction.put(
+            tables.timers, RecordKey.timer(queue, until, id), count: 1 + row.count
+        ) { target in
+            target.storeBytes(of: TimerReason.unique.rawValue, as: UInt8.self)
+            for (index, byte) in row.enumerated() {
+                target.storeBytes(of: byte, toByteOffset: 1 + index, as: UInt8.self)
+            }
+        }
+        earliestTimer = min(earliestTimer ?? until, until)
+    }
 }
 
 /// Turns a record that cannot be read into the storage's word for it.

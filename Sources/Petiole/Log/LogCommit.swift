@@ -5,17 +5,17 @@ struct LogCommit {
     let tables: StoreTables
     let now: Int64
     let ranges: ProgressTable
+    let slots: RunningSlots
 
     /// Applies submissions in the order in which they came.
     func apply(
         _ submissions: [Submission], _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {
-        var lanes = AcceptedLanes()
+        var lanes = AcceptedLanes(keys: UniqueKeys(slots))
         for submission in submissions {
             if let enqueue = submission as? EnqueueSubmission {
-                let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
-                lanes.add(enqueue, queue: queue, name: name, now: now)
+                try take(enqueue, &lanes, &transaction, &state)
             } else if let outcomes = submission as? OutcomeSubmission {
                 try record(outcomes, &lanes, &transaction, &state)
             } else if let operation = submission as? OperationSubmission {
@@ -30,6 +30,27 @@ struct LogCommit {
 
     // MARK: Accepting
 
+    /// Lets an enqueue join its lane, unless another job holds its unique key.
+    private func take(
+        _ enqueue: EnqueueSubmission, _ lanes: inout AcceptedLanes,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
+        if let hold = enqueue.options.unique {
+            // A commit that failed may have left its own answers.
+            enqueue.conflict = nil
+            enqueue.replaced = nil
+            var decision = try lanes.keys.decide(
+                enqueue, hold, name: name, &transaction, &state)
+            if case .acceptOthersFirst = decision {
+                try accept(&lanes, &transaction, &state)
+                decision = try lanes.keys.decide(enqueue, hold, name: name, &transaction, &state)
+            }
+            guard case .accept = decision else { return }
+        }
+        lanes.add(enqueue, queue: queue, name: name, now: now)
+    }
+
     /// What a commit accepts, by lane: so that it adds one range a lane, however the callers were mixed.
     private struct AcceptedLanes {
         struct Lane {
@@ -41,6 +62,7 @@ struct LogCommit {
             var submissions: [(EnqueueSubmission, name: UInt32)] = []
         }
         var lanes: [Lane] = []
+        var keys: UniqueKeys
 
         mutating func add(
             _ submission: EnqueueSubmission, queue: UInt32, name: UInt32, now: Int64
@@ -111,6 +133,7 @@ struct LogCommit {
             }
         }
         accepted.lanes = []
+        if !accepted.keys.isEmpty { try accepted.keys.settle(&transaction, state) }
     }
 
     /// A row in `timers` for the due time of each job, and one for its expiry.
@@ -166,6 +189,10 @@ struct LogCommit {
             if isFirst, let effects = submission.effects {
                 try apply(effects, &lanes, &transaction, &state)
             }
+            for release in submission.releases {
+                // One that was cancelled meanwhile has freed it already.
+                try release.apply(queue: queue.id, &transaction, &state)
+            }
         }
         for transition in submission.transitions {
             try apply(transition, queue, &transaction, &state)
@@ -198,8 +225,7 @@ struct LogCommit {
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         for enqueue in effects.spawned {
-            let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
-            lanes.add(enqueue, queue: queue, name: name, now: now)
+            try take(enqueue, &lanes, &transaction, &state)
         }
         for (row, value) in effects.writes {
             try withBytes(row) { (row) throws(StorageError) in

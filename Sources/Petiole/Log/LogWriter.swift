@@ -46,6 +46,7 @@ final class LogWriter: Sendable {
     let environment: Environment
     let tables: StoreTables
     let signals: StoreSignals
+    let slots: RunningSlots
     let waiters = WaiterTable()
     let observers = CommitObservers()
     let progress = ProgressTable()
@@ -84,12 +85,13 @@ final class LogWriter: Sendable {
     private let reserve: Mutex<DiskReserve>
 
     init(
-        environment: Environment, tables: StoreTables, signals: StoreSignals, clock: StoreClock,
-        byteLimit: Int
+        environment: Environment, tables: StoreTables, signals: StoreSignals, slots: RunningSlots,
+        clock: StoreClock, byteLimit: Int
     ) {
         self.environment = environment
         self.tables = tables
         self.signals = signals
+        self.slots = slots
         self.clock = clock
         self.byteLimit = Mutex(byteLimit)
         word = SharedWord()
@@ -438,7 +440,7 @@ final class LogWriter: Sendable {
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
                 var state = try CommitState(transaction, tables: tables, now: now)
-                try LogCommit(tables: tables, now: now, ranges: progress)
+                try LogCommit(tables: tables, now: now, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
                 CrashPoint.pass(.beforeCommit)
                 return state

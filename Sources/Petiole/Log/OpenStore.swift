@@ -68,7 +68,8 @@ final class OpenStore: Sendable {
             let settings = try Self.readSettings(environment, tables)
             settingsRecord = Mutex(settings)
             writer = LogWriter(
-                environment: environment, tables: tables, signals: signals, clock: clock,
+                environment: environment, tables: tables, signals: signals, slots: slots,
+                clock: clock,
                 byteLimit: Int(clamping: settings.byteLimit))
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
             opened = nil

@@ -56,16 +56,21 @@ final class EnqueueSubmission: Submission {
     var isBuffered = false
     /// Set for a part of what is larger than one transaction: see ``Staging``.
     var stage: UInt32?
-    var reply: (Result<UInt64, StorageError>) -> Void
+    let onConflict: Uniqueness.Conflict
+    /// The writer's, while it commits.
+    var conflict: UniqueConflict?
+    var replaced: UInt64?
+    var reply: (Result<Acceptance, StorageError>) -> Void
     /// The id of the first job; the writer's, while it commits.
     var first: UInt64 = 0
 
     init(
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder,
-        reply: @escaping (Result<UInt64, StorageError>) -> Void = { _ in }
+        reply: @escaping (Result<Acceptance, StorageError>) -> Void = { _ in }
     ) {
         target = request.target
         options = request.jobOptions
+        onConflict = request.onConflict
         self.block = block
         self.reply = reply
     }
@@ -75,14 +80,27 @@ final class EnqueueSubmission: Submission {
     var jobCount: UInt64 { more.reduce(UInt64(block.count)) { $0 + UInt64($1.block.count) } }
 
     override func finished(_ error: StorageError?) {
-        reply(error.map { .failure($0) } ?? .success(first))
+        if let error { return reply(.failure(error)) }
+        reply(.success(Acceptance(first: first, conflict: conflict, replaced: replaced)))
     }
+}
+
+/// What became of an enqueue.
+struct Acceptance: Sendable {
+    /// The id of the first job.
+    var first: UInt64
+    /// Nothing was accepted, since another job holds the unique key.
+    var conflict: UniqueConflict?
+    /// The job that was replaced; whoever enqueued sees to it that it ends.
+    var replaced: UInt64?
 }
 
 /// What attempts of a queue came to: outcomes of consecutive ids, or another attempt later, and what is settled thereby.
 final class OutcomeSubmission: Submission {
     let queue: OwnedQueue
     var outcomes: OutcomeBlockBuilder
+    /// Unique keys of jobs that have ended.
+    var releases: [UniqueRelease] = []
     /// Which of the lane's ranges are done with: what ended, and what turned out to have ended or moved before.
     var settled: [SettledRange] = []
     var transitions: [Transition] = []

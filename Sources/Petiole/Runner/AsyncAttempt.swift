@@ -19,6 +19,8 @@ struct AsyncAttempt: Sendable {
     let acceptedAt: Int64
     /// The job at the beginning of its lineage; 0: itself.
     let root: UInt64
+    /// What frees its unique key.
+    let unique: UniqueRelease?
 
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
@@ -113,6 +115,7 @@ struct AsyncAttempt: Sendable {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue, tag: tag)
         }
+        if let unique { submission.releases = [unique] }
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
             acceptedAt: acceptedAt, history: history, core.store)
@@ -132,6 +135,7 @@ struct AsyncAttempt: Sendable {
         let submission = OutcomeSubmission(queue, block)
         submission.settled = [SettledRange(tag: tag, first: id, count: 1)]
         if let transition { submission.transitions = [transition] }
+        if transition == nil, let unique { submission.releases = [unique] }
         core.store.writer.submit(submission)
     }
 }

@@ -48,6 +48,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// When the job that runs was accepted, microseconds since 1970; its block may be lent no more when it ends.
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
+    /// What frees the unique key of the job that runs.
+    @exclusivity(unchecked) private var unique: UniqueRelease?
     /// Real time in nanoseconds, read at the end of the last attempt.
     @exclusivity(unchecked) private var now: Int64 = 0
     /// How far the store's clock is ahead of it, in microseconds.
@@ -279,6 +281,7 @@ final class AttemptLoop: @unchecked Sendable {
         }
         acceptedAt = block.acceptedAt
         context.root = 0
+        if unique != nil { unique = nil }
         let job: JobBlockView.Entry
         do throws(FormatError) {
             job = try block.entry(id)
@@ -312,6 +315,7 @@ final class AttemptLoop: @unchecked Sendable {
             return true
         }
         context.root = options.root
+        unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
         let time = store.clock.now
         if options.expiry > 0, options.expiry <= time, !earlier.isRequeued {
             expire(id, earlier)
@@ -517,14 +521,16 @@ final class AttemptLoop: @unchecked Sendable {
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
             isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
-            root: context.root
+            root: context.root, unique: unique
         ).start(job.payload)
     }
 
     // MARK: What an attempt came to
 
     private func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
-        result.withBytes { gatherer.record(id, outcome, history: history, result: $0) }
+        result.withBytes {
+            gatherer.record(id, outcome, history: history, result: $0, release: unique)
+        }
     }
 
     /// The outcome of a job with effects goes by itself: when there is no room for them, that is this job's error alone.
@@ -538,6 +544,7 @@ final class AttemptLoop: @unchecked Sendable {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
         }
+        if let unique { submission.releases = [unique] }
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: maxAttempts,
             acceptedAt: acceptedAt, history: history, store)

@@ -11,6 +11,7 @@ final class OutcomeGatherer: @unchecked Sendable {
         var tag: UInt32 = 0
         var settled: [SettledRange] = []
         var transitions: [Transition] = []
+        var releases: [UniqueRelease] = []
         var isEmpty: Bool { outcomes.count == 0 && settled.isEmpty && transitions.isEmpty }
     }
 
@@ -30,8 +31,10 @@ final class OutcomeGatherer: @unchecked Sendable {
         self.priority = priority
     }
 
+    /// - Parameter release: what frees the job's unique key.
     func record(
-        _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer
+        _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer,
+        release: UniqueRelease?
     ) {
         lock.withLock { _ in
             let size = result.count + history.count + 4
@@ -42,6 +45,7 @@ final class OutcomeGatherer: @unchecked Sendable {
             }
             join()
             gathered.outcomes.append(id, outcome, history: history, result: result)
+            if let release { gathered.releases.append(release) }
         }
     }
 
@@ -88,6 +92,8 @@ final class OutcomeGatherer: @unchecked Sendable {
         let submission = OutcomeSubmission(queue, outcomes)
         submission.settled = settled
         submission.transitions = gathered.transitions
+        submission.releases = gathered.releases
+        gathered.releases = []
         gathered.settled = []
         gathered.transitions = []
         writer.submit(submission)

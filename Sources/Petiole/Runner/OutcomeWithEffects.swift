@@ -24,6 +24,7 @@ extension OutcomeSubmission {
         let id = effects.job
         let queue = queue
         let settled = settled
+        let releases = releases
         // On the writer's thread, which it never makes wait.
         whenRefused = { error in
             let failed = AttemptFollowUp.Failed(
@@ -46,6 +47,7 @@ extension OutcomeSubmission {
                 outcome.codec = 0
                 writer.withBytes { block.append(id, outcome, history: history, result: $0) }
                 submission = OutcomeSubmission(queue, block)
+                submission.releases = releases
             }
             submission.settled = settled
             store.writer.submit(submission)

@@ -6,6 +6,8 @@ enum TimerReason: UInt8 {
     case due = 1
     /// A job's expiry.
     case expiry = 2
+    /// The end of the time for which an ended job holds its unique key; the row of `unique` is behind it.
+    case unique = 3
 }
 
 /// What happens when a timer is due: a waiting job becomes ready at the end of its lane, one that was parked too long becomes
@@ -20,7 +22,7 @@ enum Timers {
         _ queue: UInt32, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) -> [UInt64] {
-        var due: [(due: Int64, id: UInt64, why: UInt8)] = []
+        var due: [(due: Int64, id: UInt64, value: [UInt8])] = []
         do {
             let cursor = try transaction.cursor(tables.timers)
             var entry = try cursor.ceiling(RecordKey.timer(queue, 0, 0))
@@ -29,17 +31,23 @@ enum Timers {
             {
                 let time = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
                 guard time <= state.now else { break }
-                due.append((time, key.bigEndian(at: 12), value.first ?? 0))
+                due.append((time, key.bigEndian(at: 12), Array(value)))
                 entry = try cursor.next()
             }
         }
         var expiring: [UInt64] = []
         for timer in due {
             try transaction.delete(tables.timers, RecordKey.timer(queue, timer.due, timer.id))
-            if timer.why == TimerReason.expiry.rawValue {
+            switch timer.value.first.flatMap({ TimerReason(rawValue: $0) }) {
+            case .expiry:
                 if try expire(timer.id, tables, &transaction, &state) { expiring.append(timer.id) }
-            } else {
-                try fire(timer.id, due: timer.due, tables, &transaction, &state)
+            case .unique:
+                try withBytes(timer.value) { (value) throws(StorageError) in
+                    try UniqueRelease.expire(
+                        UnsafeRawBufferPointer(rebasing: value[1...]), id: timer.id, &transaction,
+                        state)
+                }
+            case .due, nil: try fire(timer.id, due: timer.due, tables, &transaction, &state)
             }
         }
         return expiring
@@ -127,12 +135,26 @@ enum OutcomeRecording {
             block.write(to: try cursor.insert(Key(id), count: block.size), queue: active.queue)
         }
         try removeRows(id, active, tables, &transaction)
+        try release(id, tables, &transaction, &state)
         try state.count(transaction, active.queue) { counters in
             counters.count(kind)
             if active.state == .waiting { counters.waiting -= 1 }
             if active.state == .parked { counters.parked -= 1 }
         }
         state.ended.append((id, 1))
+    }
+
+    /// Frees the unique key of a job that ends without an attempt.
+    private static func release(
+        _ id: UInt64, _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        // What cannot be read holds no key: see `UniqueKeys`.
+        guard let block = try Lookup.block(id, transaction, tables),
+            let entry = try? block.entry(id), let hold = try? entry.options().unique
+        else { return }
+        try UniqueRelease(id: id, name: entry.meta.name, hold)
+            .apply(queue: block.queue, &transaction, &state)
     }
 
     /// Deletes what `active`, `timers`, `parked` and the suspects hold of a job.

@@ -15,7 +15,7 @@ extension JobStore {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<J.Output> {
-        let request = try open.request(J.self, options, codec: J.codec)
+        let request = try open.request(job, options)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -65,18 +65,29 @@ extension JobStore {
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
         let submission = Handover(EnqueueSubmission(request, block))
-        let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
+        let result: Result<Acceptance, StorageError> = await withUnsafeContinuation {
+            continuation in
             submission.value.reply = { continuation.resume(returning: $0) }
             open.writer.submit(submission.value)
+        }
+        if case .success(let acceptance) = result, let replaced = acceptance.replaced {
+            // It is marked: whoever meets it ends it, if this fails.
+            _ = try? await cancel(JobID(rawValue: replaced))
         }
         return JobID(rawValue: try unwrap(result, request))
     }
 
     func unwrap(
-        _ result: Result<UInt64, StorageError>, _ request: EnqueueRequest
+        _ result: Result<Acceptance, StorageError>, _ request: EnqueueRequest
     ) throws(EnqueueError) -> UInt64 {
         switch result {
-        case .success(let first): return first
+        case .success(let acceptance):
+            switch acceptance.conflict {
+            case .existing(let id): return id
+            case .refused(let id):
+                throw .notUnique(job: request.name, existing: JobID(rawValue: id))
+            case nil: return acceptance.first
+            }
         case .failure(let error):
             throw .refused(job: request.name, queue: request.queue, open.storeError(error))
         }
@@ -91,7 +102,7 @@ extension JobStore {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions(), durability: BufferedDurability
     ) throws(EnqueueError) -> PendingJob<J.Output> {
-        let request = try open.request(J.self, options, codec: J.codec)
+        let request = try open.request(job, options)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -171,11 +182,27 @@ extension JobStore {
         typealias Element = Jobs.Element
         let request = try open.request(Element.self, options, codec: Element.codec)
         var iterator = jobs.makeIterator()
-        return try await acceptMany(request) { (writer) throws(CodecError) in
-            guard let job = iterator.next() else { return nil }
-            try Element.codec.encode(job, into: &writer)
-            return 0
+        var hasKey = false
+        let accepted: EnqueuedJobs<Element.Output>
+        do throws(EnqueueError) {
+            accepted = try await acceptMany(request) { (writer) throws(CodecError) in
+                guard let job = iterator.next() else { return nil }
+                if job.uniqueness != nil {
+                    hasKey = true
+                    throw CodecError.refused(path: "", reason: "it has a unique key")
+                }
+                try Element.codec.encode(job, into: &writer)
+                return 0
+            }
+        } catch {
+            throw hasKey ? Self.manyUnique(request.name) : error
         }
+        return accepted
+    }
+
+    private static func manyUnique(_ name: String) -> EnqueueError {
+        .invalidOption(
+            job: name, "many at once have no unique keys; jobs with one are enqueued one by one")
     }
 
     /// Enqueues raw jobs all or nothing, whatever their number: when this returns, all are on the disk.
@@ -219,6 +246,7 @@ extension JobStore {
         _ request: EnqueueRequest, expecting: Int? = nil,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
+        if request.jobOptions.unique != nil { throw Self.manyUnique(request.name) }
         var head: EnqueueSubmission?
         var bytes = 0
         var stage: StageWriter?
@@ -258,7 +286,8 @@ extension JobStore {
         guard let head else { return EnqueuedJobs(store: self, ranges: [], codec: request.codec) }
         let count = head.jobCount
         let submission = Handover(head)
-        let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
+        let result: Result<Acceptance, StorageError> = await withUnsafeContinuation {
+            continuation in
             submission.value.reply = { continuation.resume(returning: $0) }
             open.writer.submit(submission.value)
         }
@@ -313,6 +342,7 @@ struct EnqueueRequest: Sendable {
     let codec: PayloadCodec
     let limit: Int
     let jobOptions: JobOptions
+    let onConflict: Uniqueness.Conflict
     private let optionBytes: [UInt8]
     private let meta: JobBlock.Meta
 
@@ -354,6 +384,7 @@ struct EnqueueRequest: Sendable {
             jobOptions.root = parent.root == 0 ? parent.id.rawValue : parent.root
         }
         self.jobOptions = jobOptions
+        onConflict = options.unique?.onConflict ?? .giveBack
         optionBytes = jobOptions.bytes
         meta = JobBlock.Meta(
             codec: codecID,
@@ -436,6 +467,15 @@ struct EnqueueRequest: Sendable {
 }
 
 extension OpenStore {
+    /// The request for a job, with the unique key that its value gives.
+    func request<J: CodableJob>(
+        _ job: J, _ options: EnqueueOptions
+    ) throws(EnqueueError) -> EnqueueRequest {
+        var options = options
+        if options.unique == nil, let rule = job.uniqueness { options.unique = rule }
+        return try request(J.self, options, codec: J.codec)
+    }
+
     /// The request for jobs of a type; made once when the options leave everything to the type, so that an enqueue neither
     /// checks nor hashes names.
     func request<J: JobType>(

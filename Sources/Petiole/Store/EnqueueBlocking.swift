@@ -14,7 +14,7 @@ extension JobStore {
     public func enqueueBlocking<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) throws(EnqueueError) -> JobHandle<J.Output> {
-        let request = try open.request(J.self, options, codec: J.codec)
+        let request = try open.request(job, options)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -74,7 +74,7 @@ extension JobStore {
     private func acceptBlocking(
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) throws(EnqueueError) -> JobID {
-        let promise = Promise<Result<UInt64, StorageError>>()
+        let promise = Promise<Result<Acceptance, StorageError>>()
         open.writer.submitBlocking(
             EnqueueSubmission(request, block) { promise.give($0) })
         return JobID(rawValue: try unwrap(promise.wait(), request))

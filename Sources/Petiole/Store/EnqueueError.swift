@@ -4,6 +4,8 @@ public enum EnqueueError: Error, Sendable, Equatable {
     case invalidName(String, what: String)
     /// An option is out of its bounds, or contradicts another: which, and what is allowed.
     case invalidOption(job: String, String)
+    /// Another job holds the unique key: which.
+    case notUnique(job: String, existing: JobID)
     /// The payload is larger than the store takes, in bytes.
     case payloadTooLarge(job: String, bytes: Int, limit: Int)
     /// The payload could not be written.
@@ -24,6 +26,8 @@ extension EnqueueError: CustomStringConvertible {
             names have 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit
             """
         case .invalidOption(let job, let problem): "cannot enqueue \"\(job)\": \(problem)"
+        case .notUnique(let job, let existing):
+            "cannot enqueue \"\(job)\": job \(existing) holds its unique key"
         case .payloadTooLarge(let job, let bytes, let limit):
             """
             cannot enqueue "\(job)": its payload has \(bytes) bytes, and this store takes \(limit)

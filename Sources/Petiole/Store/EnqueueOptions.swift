@@ -13,11 +13,13 @@ public struct EnqueueOptions: Sendable, Hashable {
     /// The expiry, later than the due time: after it the job does not start any more, and ends as ``Outcome/Kind/expired``. An
     /// attempt that runs by then goes on; no other follows it.
     public var expiry: JobTime?
+    /// A key that one job of the name may hold; nil: ``CodableJob/uniqueness``. Not for many at once, nor for what is staged.
+    public var unique: Uniqueness?
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
-        due: JobTime? = nil, expiry: JobTime? = nil
+        due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil
     ) {
         self.queue = queue
         self.priority = priority
@@ -25,6 +27,7 @@ public struct EnqueueOptions: Sendable, Hashable {
         self.keepsResult = keepsResult
         self.due = due
         self.expiry = expiry
+        self.unique = unique
     }
 }
 
@@ -39,7 +42,7 @@ public enum JobTime: Sendable, Hashable {
 extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
-            && expiry == nil
+            && expiry == nil && unique == nil
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -56,7 +59,7 @@ extension EnqueueOptions {
                 return "\(name) is an instant before 1970; later ones are allowed"
             }
         }
-        return nil
+        return unique?.problem
     }
 
     /// The instants, microseconds since 1970. A due time that has passed is none.
@@ -76,6 +79,7 @@ extension EnqueueOptions {
             if due > now { options.due = due }
         }
         if let expiry { options.expiry = instant(expiry) }
+        options.unique = unique.map { UniqueHold($0) }
         if options.expiry > 0, options.expiry <= options.due {
             throw .invalidOption(job: job, "expiry is not later than due; it would never start")
         }

@@ -12,7 +12,12 @@ public struct PendingJob<Output: Codable & Sendable>: Sendable {
     public var accepted: JobHandle<Output> {
         get async throws(EnqueueError) {
             switch await pending.value() {
-            case .success(let id):
+            case .success(let acceptance):
+                if case .refused(let id) = acceptance.conflict {
+                    throw .notUnique(job: pending.name, existing: JobID(rawValue: id))
+                }
+                var id = acceptance.first
+                if case .existing(let existing) = acceptance.conflict { id = existing }
                 return JobHandle(store: store, id: JobID(rawValue: id), codec: codec)
             case .failure(let error):
                 throw .refused(job: pending.name, queue: pending.queue, error)
@@ -23,7 +28,7 @@ public struct PendingJob<Output: Codable & Sendable>: Sendable {
 
 /// What becomes of one buffered enqueue, told to any number of waiters.
 final class PendingAcceptance: Sendable {
-    typealias Outcome = Result<UInt64, StoreError>
+    typealias Outcome = Result<Acceptance, StoreError>
     private enum State {
         case waiting([UnsafeContinuation<Outcome, Never>])
         case settled(Outcome)

@@ -56,7 +56,8 @@ struct StageWriter {
         part.stage = stage
         let submission = Handover(part)
         let writer = store.open.writer
-        let result: Result<UInt64, StorageError> = await withUnsafeContinuation { continuation in
+        let result: Result<Acceptance, StorageError> = await withUnsafeContinuation {
+            continuation in
             submission.value.reply = { continuation.resume(returning: $0) }
             writer.submit(submission.value)
         }

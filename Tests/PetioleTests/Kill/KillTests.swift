@@ -110,6 +110,37 @@ import Testing
         #expect(try store.counts().succeeded == 2 * amounts.count)
     }
 
+    @Test(
+        "of processes that enqueue the same keys, all are given the same jobs, and killed ones leave no key behind"
+    )
+    func uniqueKeys() async throws {
+        let directory = try await prepare()
+        defer { directory.remove() }
+        let children = try (0..<3).map { _ in try Child(["unique", directory.store, "200"]) }
+        var ids: [[ClosedRange<UInt64>]] = []
+        for child in children { ids.append(try await child.acceptedIDs()) }
+        for child in children { #expect(try await child.end() == .exit(0)) }
+        #expect(ids[0].count == 200 && ids[0] == ids[1] && ids[1] == ids[2])
+        try await finish(directory, ids[0])
+        var random = SeededRandom(7)
+        for _ in 0..<8 {
+            let producer = try Child(["unique", directory.store, "2000"])
+            let runner = try Child(["serve", directory.store, directory.path + "/effects", "2"])
+            #expect(try await runner.line() == "serving")
+            try await Task.sleep(for: .microseconds(Int.random(in: 100...20_000, using: &random)))
+            runner.kill()
+            producer.kill()
+            _ = try await (producer.end(), runner.end())
+        }
+        try await finish(directory, [])
+        let store = try directory.open()
+        defer { store.close() }
+        let rows = try store.open.read { (reader) throws(StorageError) in
+            try reader.count(store.open.tables.unique)
+        }
+        #expect(rows == 0)
+    }
+
     private struct Amount: Encodable {
         var amount: Int
         var isLeaf: Bool

@@ -1,0 +1,134 @@
+import PetioleStorage
+
+// Unique keys
+//
+// Decided where a job is accepted, in the writer's transaction: LMDB lets one process write at a time, so of two that enqueue
+// the same key one comes second and sees the other's row.
+//
+// A row is written with the job that takes the key, and goes with the outcome of that job, in the same transaction. Should it be
+// left behind all the same (its job could not be read when it ended), it holds nothing: that its job is still to end is looked
+// up anew each time. A key that is held beyond the end says until when, and a timer takes the row away.
+//
+// A replace marks the job that it replaces as one to be cancelled in the transaction that accepts its successor. A job that
+// waits is ended there; one that is ready may be claimed, and is met by the handshake of a cancel: see `AttemptLoop`.
+
+/// What came of an enqueue with a unique key that was held.
+enum UniqueConflict: Sendable, Equatable {
+    /// That job holds the key, and is given back.
+    case existing(UInt64)
+    /// That job holds the key, and the enqueue is refused.
+    case refused(UInt64)
+}
+
+struct UniqueKeys {
+    let slots: RunningSlots
+    /// Keys that jobs of this commit take, whose ids are not given yet.
+    private var taking: [[UInt8]: EnqueueSubmission] = [:]
+    /// Enqueues that met one of those.
+    private var meeting: [(EnqueueSubmission, holder: EnqueueSubmission)] = []
+
+    init(_ slots: RunningSlots) { self.slots = slots }
+
+    var isEmpty: Bool { taking.isEmpty }
+
+    enum Decision {
+        case accept
+        case conflict
+        /// What is to be accepted must have its ids first.
+        case acceptOthersFirst
+    }
+
+    /// Decides about a job whose options have a key.
+    mutating func decide(
+        _ submission: EnqueueSubmission, _ hold: UniqueHold, name: UInt32,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> Decision {
+        let row = UniqueRecord.row(name: name, key: hold.key)
+        if let holder = taking[row] {
+            if submission.onConflict == .replace { return .acceptOthersFirst }
+            meeting.append((submission, holder))
+            return .conflict
+        }
+        if let holder = try holder(of: row, transaction, state) {
+            switch submission.onConflict {
+            case .giveBack:
+                submission.conflict = .existing(holder)
+                return .conflict
+            case .refuse:
+                submission.conflict = .refused(holder)
+                return .conflict
+            case .replace:
+                guard try replace(holder, &transaction, &state) else {
+                    submission.conflict = .refused(holder)
+                    return .conflict
+                }
+                submission.replaced = holder
+            }
+        }
+        taking[row] = submission
+        return .accept
+    }
+
+    /// Behind the giving of ids: writes the rows.
+    mutating func settle(
+        _ transaction: inout WriteTransaction, _ state: CommitState
+    ) throws(StorageError) {
+        for (row, submission) in taking {
+            guard let hold = submission.options.unique else { continue }
+            try UniqueRecord(id: submission.first, hold: hold.kind)
+                .put(row, &transaction, state.tables.unique)
+        }
+        for (submission, holder) in meeting {
+            submission.conflict =
+                submission.onConflict == .refuse
+                ? .refused(holder.first) : .existing(holder.first)
+        }
+        taking = [:]
+        meeting = []
+    }
+
+    /// The job that holds a key now.
+    private func holder(
+        of row: [UInt8], _ transaction: borrowing WriteTransaction, _ state: CommitState
+    ) throws(StorageError) -> UInt64? {
+        let tables = state.tables
+        let found = try withBytes(row) { (row) throws(StorageError) in
+            try transaction.value(tables.unique, row)
+        }
+        guard let found else { return nil }
+        let record = try formatted { () throws(FormatError) in try UniqueRecord(found) }
+        if record.until > 0 { return record.until > state.now ? record.id : nil }
+        let active = try Lookup.active(record.id, transaction, tables)
+        if active == nil {
+            if try Lookup.outcomes(record.id, transaction, tables) != nil { return nil }
+            if try Lookup.block(record.id, transaction, tables) == nil { return nil }
+        }
+        if record.hold == .untilStarted {
+            if let active, active.attempts > 0 { return nil }
+            if slots.slot(of: record.id) != nil { return nil }
+        }
+        return record.id
+    }
+
+    /// Marks a job as one to be cancelled. False when it has started.
+    private func replace(
+        _ id: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> Bool {
+        let tables = state.tables
+        guard let block = try Lookup.block(id, transaction, tables) else { return true }
+        var active =
+            try Lookup.active(id, transaction, tables)
+            ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+        if active.attempts > 0 || slots.slot(of: id) != nil { return false }
+        // Held beyond its end: there is nothing to cancel.
+        if try Lookup.outcomes(id, transaction, tables) != nil { return true }
+        if active.state != .ready {
+            try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
+            return true
+        }
+        active.isCancelRequested = true
+        try active.put(&transaction, tables.active, id)
+        state.controlMoved = true
+        return true
+    }
+}
