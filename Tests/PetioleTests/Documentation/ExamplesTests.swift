@@ -9,12 +9,16 @@ import Testing
 
     @Test(
         "each example of a page stands, paragraph by paragraph, in a source that the tests run",
-        arguments: ["README.md", "Sources/Petiole/Petiole.docc/GettingStarted.md"])
-    func identical(page: String) throws {
+        arguments: [
+            ("README.md", "Examples.swift"),
+            ("Sources/Petiole/Petiole.docc/GettingStarted.md", "Examples.swift"),
+            ("Sources/Petiole/Petiole.docc/JobOptions.md", "OptionExamples.swift"),
+        ])
+    func identical(page: String, source: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)
         let sources = try String(
             contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
-                .appending(path: "Examples.swift"), encoding: .utf8)
+                .appending(path: source), encoding: .utf8)
         let compiled = Examples.lines(of: sources)
         let shown = Examples.swiftBlocks(of: text).flatMap(Examples.paragraphs)
         #expect(shown.count > 1)
@@ -106,6 +110,49 @@ import Testing
             try await Examples.cancelling(store, job)
             #expect(try Examples.looking(store).cancelled == 1)
             #expect(try Examples.serving(store).options.gracePeriod == .seconds(10))
+        }
+    }
+
+    @Test("jobs with options do what the page says")
+    func options() async throws {
+        try await withStore { store in
+            let report = try await OptionExamples.delayed(store)
+            guard case .waiting = try report.state else {
+                Issue.record("it does not wait")
+                return
+            }
+            try await OptionExamples.queued(store)
+            try await OptionExamples.withoutResult(store)
+            let last = try await OptionExamples.debounced(store)
+            guard case .waiting = try last.state else {
+                Issue.record("it does not wait")
+                return
+            }
+            #expect(try store.counts().cancelled == 1)
+            let first = try await store.enqueue(Reindex(tenant: "acme"))
+            try await #expect(store.enqueue(Reindex(tenant: "acme")).id == first.id)
+            var polls: [JobHandle<Int>] = []
+            for tries in 0...3 { polls.append(try await store.enqueue(Poll(tries: tries))) }
+            let lost = try await store.enqueue(Upload(file: ""))
+            for line in 1...3 {
+                try await store.enqueue(ImportLine(line: line, amount: line * 500))
+            }
+            for job in [report.id, last.id] { try await store.cancel(job) }
+            var running = JobRunner.Options()
+            running.queues = ["reports"]
+            let jobs: [any JobType.Type] = [
+                SendReport.self, Reindex.self, Poll.self, Upload.self, ImportLine.self,
+            ]
+            try await JobRunner(store, jobs: jobs, options: running).run {}
+            #expect(try OptionExamples.sums(store) == 3_000)
+            try await #expect(polls[1].result == 2)
+            let counts = try store.counts()
+            #expect(counts.discarded == 1 && counts.deadLetters == 2)
+            guard case .ended(let outcome) = try lost.state, let failure = outcome.failure else {
+                Issue.record("it has not failed")
+                return
+            }
+            try await #expect(OptionExamples.operations(store, failure) == 1)
         }
     }
 

@@ -1,0 +1,110 @@
+import Petiole
+
+// The examples of JobOptions.md: see `Examples.swift`.
+
+struct SendReport: Job {
+    var month: String
+    func run(_ context: JobContext) -> Int { month.count }
+}
+
+struct Upload: Job {
+    struct NoSuchBucket: Error {}
+    struct AlreadyThere: Error {}
+
+    static let retryPolicy = RetryPolicy(
+        maxAttempts: 8, backoff: .exponential(.milliseconds(500)), jitter: .equal,
+        maxDelay: .seconds(60), timeLimit: .seconds(3_600)
+    ) { error in
+        switch error {
+        case is NoSuchBucket: .deadLetter
+        case is AlreadyThere: .discard
+        default: .retry
+        }
+    }
+
+    var file: String
+
+    func run(_ context: JobContext) throws -> NoResult {
+        if file.isEmpty { throw NoSuchBucket() }
+        return NoResult()
+    }
+}
+
+struct Poll: Job {
+    var tries: Int
+
+    func run(_ context: JobContext) throws -> Int {
+        switch tries {
+        case 0: throw JobControl.discard("nothing to poll")
+        case 1 where context.attempt == 1: throw JobControl.retry(after: .milliseconds(1))
+        case 2: throw JobControl.deadLetter("the other side is gone for good")
+        default: return context.attempt
+        }
+    }
+}
+
+struct ImportLine: Job {
+    var line: Int
+    var amount: Int
+
+    func run(_ context: JobContext) throws -> Int {
+        let totals = try context.table("totals")
+        let before = try totals.value(for: "sum", as: Int.self) ?? 0
+        try totals.put(value: before + amount, for: "sum")
+        if amount > 1_000 { try context.enqueue(SendReport(month: "line \(line)")) }
+        return before + amount
+    }
+}
+
+struct Reindex: Job {
+    var tenant: String
+    var uniqueness: Uniqueness? { Uniqueness(key: tenant, hold: .untilStarted) }
+
+    func run(_ context: JobContext) -> String { tenant }
+}
+
+enum OptionExamples {
+    static func queued(_ store: JobStore) async throws {
+        try await store.enqueue(
+            SendReport(month: "2026-10"), options: EnqueueOptions(queue: "reports", priority: 1))
+    }
+
+    static func delayed(_ store: JobStore) async throws -> JobHandle<Int> {
+        let later = EnqueueOptions(due: .after(.seconds(3_600)), expiry: .after(.seconds(7_200)))
+        let report = try await store.enqueue(SendReport(month: "2026-10"), options: later)
+        return report
+    }
+
+    static func sums(_ store: JobStore) throws -> Int? {
+        let sum = try store.table("totals").value(for: "sum", as: Int.self)
+        try store.table("totals").forEach { key, value in
+            print(String(decoding: key, as: UTF8.self), value.count)
+            return true
+        }
+        return sum
+    }
+
+    static func debounced(_ store: JobStore) async throws -> JobHandle<Int> {
+        let calm = EnqueueOptions(
+            due: .after(.seconds(5)),
+            unique: Uniqueness(key: "site", hold: .untilStarted, onConflict: .replace))
+        try await store.enqueue(SendReport(month: "2026-09"), options: calm)
+        let last = try await store.enqueue(SendReport(month: "2026-10"), options: calm)
+        return last
+    }
+
+    static func withoutResult(_ store: JobStore) async throws {
+        try await store.enqueue(
+            SendReport(month: "2026-10"), options: EnqueueOptions(keepsResult: false))
+    }
+
+    static func operations(_ store: JobStore, _ failure: JobFailure) async throws -> Int {
+        try await store.pause(queue: "reports")
+        try await store.resume(queue: "reports")
+
+        var alike = JobFilter()
+        alike.fingerprint = failure.fingerprint
+        let count = try await store.requeue(matching: alike)
+        return count
+    }
+}
