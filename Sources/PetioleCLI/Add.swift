@@ -31,6 +31,11 @@ struct Add: AsyncParsableCommand {
     var retries = 0
 
     @Option(
+        help: ArgumentHelp(
+            "A word by which the job is found; may be given several times.", valueName: "tag"))
+    var tag: [String] = []
+
+    @Option(
         name: .customLong("env"),
         help: ArgumentHelp(
             "NAME keeps a variable, NAME=VALUE sets one; inherit keeps all, none drops all but those.",
@@ -82,6 +87,7 @@ struct Add: AsyncParsableCommand {
         let store = try location.openOrMake()
         var options = EnqueueOptions(queue: queue, priority: priority)
         options.maxAttempts = retries + 1
+        if !tag.isEmpty { options.metadata = JobMetadata(tags: tag) }
         let ids = try await store.enqueue(
             commands: [JobStore.CommandRequest(command: job)], options: options)
         guard let id = ids.first?.lowerBound else { return }

@@ -7,62 +7,49 @@ struct Cancel: AsyncParsableCommand {
         abstract: "Cancel jobs: one that waits will not start, one that runs is asked to stop.",
         discussion: """
             Says of each job what came of it: cancelled (it never starts, which is recorded), stopping (it runs and was \
-            asked to stop), ended (it had ended before). A command that is asked to stop gets SIGTERM, and SIGKILL \
-            after 10 s.
+            asked to stop), ended (it had ended before). With options instead of ids, all that have not ended and that \
+            they let pass are cancelled. A command that is asked to stop gets SIGTERM, and SIGKILL after 10 s.
 
             EXAMPLES
               petiole cancel 17 18
+              petiole cancel --tag import --dry-run
             """)
 
     @Flag(
-        help: "Print a JSON object for each: v, id, result (cancelled, stopping, ended, missing).")
+        help: """
+            Print JSON: for each id v, id, result (cancelled, stopping, ended, missing); else v, cancelled, stopping, \
+            or v, found.
+            """)
     var json = false
 
     @OptionGroup var location: StoreLocation
-
-    @Argument(help: ArgumentHelp("Ids of jobs.", valueName: "id"))
-    var ids: [JobNumber]
+    @OptionGroup var choice: JobChoice
 
     func run() async throws {
         let store = try location.openExisting()
-        var missing: [JobID] = []
-        for id in ids.map(\.id) {
-            let result = try await Self.cancel(id, store)
-            if result == "missing" { missing.append(id) }
-            if json {
-                var line = JSONLine()
-                line.add("id", Int(clamping: id.rawValue))
-                line.add("result", result)
-                Standard.output.line(line.line)
-            } else if result != "missing" {
-                Standard.output.line("\(id) \(result)")
+        guard choice.ids.isEmpty else {
+            return try await choice.answer(store, json: json) { id in
+                switch try await store.cancel(id) {
+                case .cancelled: "cancelled"
+                case .stopping: "stopping"
+                case .alreadyEnded: "ended"
+                }
             }
         }
-        if let first = missing.first { throw Failure(StoreError.noSuchJob(first)) }
-    }
-}
-
-extension Cancel {
-    private static func cancel(_ id: JobID, _ store: JobStore) async throws -> String {
-        do throws(StoreError) {
-            switch try await store.cancel(id) {
-            case .cancelled: return "cancelled"
-            case .stopping: return "stopping"
-            case .alreadyEnded: return "ended"
-            }
-        } catch {
-            if case .noSuchJob = error { return "missing" }
-            throw error
+        let filter = choice.filter(states: [])
+        var line = JSONLine()
+        if choice.dryRun {
+            let count = try JobChoice.count(filter, ended: false, store)
+            line.add("found", count)
+            return Standard.output.line(
+                json ? line.line : "\(counted(count, "job")) would be cancelled")
         }
-    }
-}
-
-/// An id in a command line.
-struct JobNumber: ExpressibleByArgument {
-    let id: JobID
-
-    init?(argument: String) {
-        guard let id = JobID(argument) else { return nil }
-        self.id = id
+        let counts = try await store.cancel(matching: filter)
+        line.add("cancelled", counts.cancelled)
+        line.add("stopping", counts.stopping)
+        let stopping =
+            counts.stopping > 0 ? ", \(grouped(counts.stopping)) that run were asked to stop" : ""
+        Standard.output.line(
+            json ? line.line : "\(counted(counts.cancelled, "job")) will not start\(stopping)")
     }
 }

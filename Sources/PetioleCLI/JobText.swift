@@ -53,6 +53,9 @@ enum JobText {
         line.add("priority", summary.priority)
         line.add("name", summary.name)
         line.add("accepted", TimeText.iso(summary.acceptedAt))
+        if !summary.metadata.tags.isEmpty {
+            line.add("tags", summary.metadata.tags.map { Array($0.utf8) })
+        }
         switch summary.state {
         case .ended(let outcome):
             line.add("attempt", outcome.attempt)

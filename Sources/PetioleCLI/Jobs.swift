@@ -9,7 +9,7 @@ struct Jobs: ParsableCommand {
             States: ready, running, waiting (for another attempt), parked (no runner knows the name), succeeded, failed, \
             dead (failed at all of several attempts), cancelled, expired, discarded.
 
-            With --json one object a job: v, id, state, queue, priority, name, accepted, and as the state has them \
+            With --json one object a job: v, id, state, queue, priority, name, accepted, tags, and as the state has them \
             attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due; of commands arguments and \
             directory, of those of `run` also input. Bytes that are not UTF-8 stand as {"base64": "..."}.
 
@@ -28,6 +28,9 @@ struct Jobs: ParsableCommand {
 
     @Option(help: ArgumentHelp("Only jobs of this queue.", valueName: "name"))
     var queue: String?
+
+    @Option(help: ArgumentHelp("Only jobs with this tag.", valueName: "tag"))
+    var tag: String?
 
     @Option(help: ArgumentHelp("Only jobs with a greater id.", valueName: "id"))
     var after: JobNumber?
@@ -53,6 +56,7 @@ struct Jobs: ParsableCommand {
         filter.states = Set(state)
         filter.name = name
         filter.queue = queue
+        filter.tag = tag
         filter.after = after?.id
         var table = TextTable([
             ("id", .right), ("state", .left), ("attempt", .right), ("time", .right),

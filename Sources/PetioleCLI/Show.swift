@@ -67,6 +67,11 @@ struct Show: ParsableCommand {
         line("state", state(summary.state, store.now))
         line("queue", "\(visible(summary.queue)), priority \(summary.priority)")
         line("accepted", TimeText.local(summary.acceptedAt))
+        let tags = summary.metadata.tags
+        if !tags.isEmpty { line("tags", tags.map { visible($0) }.joined(separator: ", ")) }
+        for (name, value) in summary.metadata.headers.sorted(by: { $0.key < $1.key }) {
+            line("header", "\(visible(name)): \(visible(value))")
+        }
         if let command = JobText.command(name: summary.name, payload: details.payload) {
             let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
             var lines = RunLine()

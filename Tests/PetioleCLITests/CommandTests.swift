@@ -257,6 +257,26 @@ import Testing
         #expect(try tool.run("requeue", "1", "--all").status == 64)
     }
 
+    @Test("jobs are found and cancelled by their tags")
+    func tags() throws {
+        for tag in ["import", "import", "mail"] {
+            #expect(try tool.run("add", "--tag", tag, "--tag", "eu", "--", "true").status == 0)
+        }
+        #expect(try tool.run("jobs", "--tag", "import").lines.count == 3)
+        #expect(try tool.run("show", "3").output.contains("tags       mail, eu"))
+        #expect(
+            try tool.run("jobs", "--json", "--tag", "mail").output.contains(
+                #""tags":["mail","eu"]"#))
+        #expect(
+            try tool.run("cancel", "--tag", "import", "--dry-run").output
+                == "2 jobs would be cancelled\n")
+        #expect(
+            try tool.run("cancel", "--tag", "import", "--json").output
+                == #"{"v":1,"cancelled":2,"stopping":0}"# + "\n")
+        #expect(try tool.run("jobs", "--state", "cancelled").lines.count == 3)
+        #expect(try tool.run("add", "--tag", "", "--", "true").status == 64)
+    }
+
     @Test("a paused queue runs nothing until it is resumed, and status says so")
     func pause() throws {
         #expect(try tool.run("add", "--", "echo", "hi").status == 0)

@@ -20,6 +20,7 @@ struct JobOptions: Equatable, Sendable {
     var root: UInt64 = 0
     /// The key that it holds alone.
     var unique: UniqueHold?
+    var metadata: JobMetadata?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -27,6 +28,8 @@ struct JobOptions: Equatable, Sendable {
         static let parent: UInt8 = 3
         static let root: UInt8 = 4
         static let unique: UInt8 = 5
+        static let tag: UInt8 = 6
+        static let header: UInt8 = 7
     }
 
     init() {}
@@ -52,6 +55,14 @@ struct JobOptions: Equatable, Sendable {
             case Tag.parent where length == 8: parent = value.littleEndian(at: 0)
             case Tag.root where length == 8: root = value.littleEndian(at: 0)
             case Tag.unique: unique = UniqueHold(value)
+            case Tag.tag:
+                metadata = metadata ?? JobMetadata()
+                metadata!.tags.append(String(decoding: value, as: UTF8.self))
+            case Tag.header where length >= 1 && length > Int(value[0]):
+                metadata = metadata ?? JobMetadata()
+                let name = String(decoding: value[1...Int(value[0])], as: UTF8.self)
+                metadata!.headers[name] = String(
+                    decoding: value[(1 + Int(value[0]))...], as: UTF8.self)
             default: break
             }
             at += length
@@ -79,6 +90,18 @@ struct JobOptions: Equatable, Sendable {
             fields.append(littleEndian: Tag.unique)
             fields.append(littleEndian: UInt16(bytes.count))
             bytes.withUnsafeBytes { fields.append(contentsOf: $0) }
+        }
+        for tag in metadata?.tags ?? [] {
+            fields.append(littleEndian: Tag.tag)
+            fields.append(littleEndian: UInt16(tag.utf8.count))
+            Array(tag.utf8).withUnsafeBytes { fields.append(contentsOf: $0) }
+        }
+        // In one order, so that equal options are equal bytes.
+        for (name, value) in (metadata?.headers ?? [:]).sorted(by: { $0.key < $1.key }) {
+            fields.append(littleEndian: Tag.header)
+            fields.append(littleEndian: UInt16(1 + name.utf8.count + value.utf8.count))
+            fields.append(littleEndian: UInt8(name.utf8.count))
+            Array((name + value).utf8).withUnsafeBytes { fields.append(contentsOf: $0) }
         }
         var all = ByteWriter(capacity: fields.count + 2)
         all.append(littleEndian: UInt16(fields.count))

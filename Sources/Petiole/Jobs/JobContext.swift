@@ -7,16 +7,21 @@ public struct JobContext: Sendable {
     /// Which attempt this is, from 1.
     public internal(set) var attempt: Int
     private let place: AttemptPlace
+    /// The job's tags and headers, nil when it has none.
+    public internal(set) var metadata: JobMetadata?
     /// The job at the beginning of its lineage; 0: itself.
     var root: UInt64
     var effects: EffectsBox { place.effects }
     var slot: AttemptSlot { place.slot }
     var runner: RunnerCore { place.runner }
 
-    init(id: JobID, attempt: Int, root: UInt64 = 0, place: AttemptPlace) {
+    init(
+        id: JobID, attempt: Int, root: UInt64 = 0, metadata: JobMetadata? = nil, place: AttemptPlace
+    ) {
         self.id = id
         self.attempt = attempt
         self.root = root
+        self.metadata = metadata
         self.place = place
     }
 

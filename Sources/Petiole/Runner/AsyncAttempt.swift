@@ -19,6 +19,7 @@ struct AsyncAttempt: Sendable {
     let acceptedAt: Int64
     /// The job at the beginning of its lineage; 0: itself.
     let root: UInt64
+    let metadata: JobMetadata?
     /// What frees its unique key.
     let unique: UniqueRelease?
 
@@ -26,7 +27,8 @@ struct AsyncAttempt: Sendable {
     func start(_ payload: UnsafeRawBufferPointer) {
         let attemptPlace = AttemptPlace(place, core)
         let context = JobContext(
-            id: JobID(rawValue: id), attempt: attempt, root: root, place: attemptPlace)
+            id: JobID(rawValue: id), attempt: attempt, root: root, metadata: metadata,
+            place: attemptPlace)
         let startedAt = petiole_real_time()
         let body: @Sendable () async throws -> (codec: UInt8, result: [UInt8])
         do {

@@ -282,6 +282,7 @@ final class AttemptLoop: @unchecked Sendable {
         acceptedAt = block.acceptedAt
         context.root = 0
         if unique != nil { unique = nil }
+        if context.metadata != nil { context.metadata = nil }
         let job: JobBlockView.Entry
         do throws(FormatError) {
             job = try block.entry(id)
@@ -315,6 +316,7 @@ final class AttemptLoop: @unchecked Sendable {
             return true
         }
         context.root = options.root
+        context.metadata = options.metadata
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
         let time = store.clock.now
         if options.expiry > 0, options.expiry <= time, !earlier.isRequeued {
@@ -521,7 +523,7 @@ final class AttemptLoop: @unchecked Sendable {
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
             isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
-            root: context.root, unique: unique
+            root: context.root, metadata: context.metadata, unique: unique
         ).start(job.payload)
     }
 

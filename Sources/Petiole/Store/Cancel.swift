@@ -82,7 +82,7 @@ extension OpenStore {
     /// It moves control once more: an answer to the request may have been given while the attempt was still in its slot, and
     /// says nothing of its end.
     /// - Returns: false when it did not within ten seconds.
-    fileprivate func hasRecordedWhatEnded(of queue: UInt32) async -> Bool {
+    func hasRecordedWhatEnded(of queue: UInt32) async -> Bool {
         guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return true }
         signals.control.ring()
         let control = signals.control.value

@@ -382,6 +382,9 @@ struct EnqueueRequest: Sendable {
         if let parent {
             jobOptions.parent = parent.id.rawValue
             jobOptions.root = parent.root == 0 ? parent.id.rawValue : parent.root
+            if let inherited = parent.metadata {
+                jobOptions.metadata = (jobOptions.metadata ?? JobMetadata()).inheriting(inherited)
+            }
         }
         self.jobOptions = jobOptions
         onConflict = options.unique?.onConflict ?? .giveBack

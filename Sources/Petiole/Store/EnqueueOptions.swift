@@ -15,11 +15,14 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var expiry: JobTime?
     /// A key that one job of the name may hold; nil: ``CodableJob/uniqueness``. Not for many at once, nor for what is staged.
     public var unique: Uniqueness?
+    /// Tags and headers.
+    public var metadata: JobMetadata?
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
-        due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil
+        due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
+        metadata: JobMetadata? = nil
     ) {
         self.queue = queue
         self.priority = priority
@@ -28,6 +31,7 @@ public struct EnqueueOptions: Sendable, Hashable {
         self.due = due
         self.expiry = expiry
         self.unique = unique
+        self.metadata = metadata
     }
 }
 
@@ -42,7 +46,7 @@ public enum JobTime: Sendable, Hashable {
 extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
-            && expiry == nil && unique == nil
+            && expiry == nil && unique == nil && metadata == nil
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -59,7 +63,7 @@ extension EnqueueOptions {
                 return "\(name) is an instant before 1970; later ones are allowed"
             }
         }
-        return unique?.problem
+        return unique?.problem ?? metadata?.problem
     }
 
     /// The instants, microseconds since 1970. A due time that has passed is none.
@@ -80,6 +84,7 @@ extension EnqueueOptions {
         }
         if let expiry { options.expiry = instant(expiry) }
         options.unique = unique.map { UniqueHold($0) }
+        options.metadata = metadata
         if options.expiry > 0, options.expiry <= options.due {
             throw .invalidOption(job: job, "expiry is not later than due; it would never start")
         }

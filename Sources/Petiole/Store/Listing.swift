@@ -33,6 +33,8 @@ public struct JobFilter: Sendable, Hashable {
     public var queue: String?
     /// Only jobs with a greater id.
     public var after: JobID?
+    /// Only jobs with this tag.
+    public var tag: String?
     /// Only jobs that ended with a failure of this ``JobFailure/fingerprint``.
     public var fingerprint: String?
 
@@ -54,6 +56,8 @@ public struct JobSummary: Sendable, Hashable {
     public let acceptedAt: WallTime
     /// Bytes of its payload.
     public let payloadBytes: Int
+    /// Its tags and headers.
+    public let metadata: JobMetadata
     /// Where it is in its life.
     public let state: JobState
 }
@@ -173,8 +177,10 @@ extension JobStore {
                         id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
                         queue: queueNames[item.queue] ?? "?", priority: Int(item.priority),
                         acceptedAt: WallTime(microseconds: item.acceptedAt),
-                        payloadBytes: item.bytes.count - item.extras, state: state)
+                        payloadBytes: item.bytes.count - item.extras,
+                        metadata: item.options.metadata ?? JobMetadata(), state: state)
                     if let name = filter.name, name != summary.name { continue }
+                    if let tag = filter.tag, !summary.metadata.tags.contains(tag) { continue }
                     guard filter.states.isEmpty || filter.accepts(state) else { continue }
                     if let fingerprint = filter.fingerprint {
                         guard case .ended(let outcome) = state,
@@ -278,6 +284,7 @@ extension JobStore {
             id: id, name: try jobName(item.name) ?? "?", queue: try queueName(item.queue) ?? "?",
             priority: Int(item.priority), acceptedAt: WallTime(microseconds: item.acceptedAt),
             payloadBytes: item.bytes.count - item.extras,
+            metadata: item.options.metadata ?? JobMetadata(),
             state: try state(item, inSlots: open.slots.jobs()))
         struct Rest {
             var codec: UInt8 = 0

@@ -129,6 +129,7 @@ import Testing
                 return
             }
             #expect(try store.counts().cancelled == 1)
+            try await #expect(OptionExamples.tagged(store, "00-1-2-01").cancelled == 1)
             let first = try await store.enqueue(Reindex(tenant: "acme"))
             try await #expect(store.enqueue(Reindex(tenant: "acme")).id == first.id)
             var polls: [JobHandle<Int>] = []

@@ -98,6 +98,17 @@ enum OptionExamples {
             SendReport(month: "2026-10"), options: EnqueueOptions(keepsResult: false))
     }
 
+    static func tagged(_ store: JobStore, _ trace: String) async throws -> CancelCounts {
+        let nightly = EnqueueOptions(
+            metadata: JobMetadata(tags: ["nightly"], headers: ["traceparent": trace]))
+        try await store.enqueue(SendReport(month: "2026-10"), options: nightly)
+
+        var tagged = JobFilter()
+        tagged.tag = "nightly"
+        let counts = try await store.cancel(matching: tagged)
+        return counts
+    }
+
     static func operations(_ store: JobStore, _ failure: JobFailure) async throws -> Int {
         try await store.pause(queue: "reports")
         try await store.resume(queue: "reports")

@@ -1,0 +1,100 @@
+import ArgumentParser
+import Petiole
+
+/// Which jobs a command is about: by their ids, or all that options let pass.
+struct JobChoice: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Only jobs in this state; may be given several times.", valueName: "state"))
+    var state: [JobFilter.State] = []
+
+    @Option(help: ArgumentHelp("Only jobs of this name.", valueName: "name"))
+    var name: String?
+
+    @Option(help: ArgumentHelp("Only jobs of this queue.", valueName: "name"))
+    var queue: String?
+
+    @Option(help: ArgumentHelp("Only jobs with this tag.", valueName: "tag"))
+    var tag: String?
+
+    @Option(help: ArgumentHelp("Only jobs that failed like this.", valueName: "digits"))
+    var fingerprint: String?
+
+    @Flag(help: "All of the store, whatever their queue.")
+    var all = false
+
+    @Flag(help: "Only say how many there are.")
+    var dryRun = false
+
+    @Argument(help: ArgumentHelp("Ids of jobs.", valueName: "id"))
+    var ids: [JobNumber] = []
+
+    private var hasFilter: Bool {
+        all || !state.isEmpty || name != nil || queue != nil || tag != nil || fingerprint != nil
+    }
+
+    func validate() throws {
+        guard ids.isEmpty || !hasFilter && !dryRun else {
+            throw ValidationError("give ids, or say which jobs by options; not both")
+        }
+        guard !ids.isEmpty || hasFilter else {
+            throw ValidationError(
+                "say which jobs: ids, --queue, --name, --tag, --state, --fingerprint, --all")
+        }
+    }
+
+    /// - Parameter states: without `--state`.
+    func filter(states: Set<JobFilter.State>) -> JobFilter {
+        var filter = JobFilter()
+        filter.states = state.isEmpty ? states : Set(state)
+        filter.name = name
+        filter.queue = queue
+        filter.tag = tag
+        filter.fingerprint = fingerprint
+        return filter
+    }
+
+    /// How many there are of a kind.
+    static func count(
+        _ filter: JobFilter, ended: Bool, _ store: JobStore
+    ) throws -> Int {
+        var count = 0
+        try store.forEachJob(filter) { summary in
+            if summary.state.isEnded == ended { count += 1 }
+            return true
+        }
+        return count
+    }
+
+    /// Answers for each id, a line each; the first that no job has ends the command with an error.
+    func answer(_ store: JobStore, json: Bool, _ body: (JobID) async throws -> String) async throws
+    {
+        var missing: [JobID] = []
+        for id in ids.map(\.id) {
+            var result: String
+            do { result = try await body(id) } catch StoreError.noSuchJob {
+                missing.append(id)
+                result = "missing"
+            }
+            if json {
+                var line = JSONLine()
+                line.add("id", Int(clamping: id.rawValue))
+                line.add("result", result)
+                Standard.output.line(line.line)
+            } else if result != "missing" {
+                Standard.output.line("\(id) \(result)")
+            }
+        }
+        if let first = missing.first { throw Failure(StoreError.noSuchJob(first)) }
+    }
+}
+
+/// An id in a command line.
+struct JobNumber: ExpressibleByArgument {
+    let id: JobID
+
+    init?(argument: String) {
+        guard let id = JobID(argument) else { return nil }
+        self.id = id
+    }
+}
