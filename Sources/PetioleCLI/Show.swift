@@ -65,6 +65,11 @@ struct Show: ParsableCommand {
         let summary = details.summary
         line("job", summary.id.description)
         line("state", state(summary.state, store.now))
+        if let progress = store.progress(of: summary.id) {
+            let total = progress.total.map { " of \(grouped($0))" } ?? ""
+            let note = progress.note.isEmpty ? "" : ", \(visible(progress.note))"
+            line("progress", "\(grouped(progress.done))\(total)\(note)")
+        }
         line("queue", "\(visible(summary.queue)), priority \(summary.priority)")
         line("accepted", TimeText.local(summary.acceptedAt))
         let tags = summary.metadata.tags

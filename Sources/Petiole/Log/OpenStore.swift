@@ -22,6 +22,7 @@ final class OpenStore: Sendable {
     let clock: StoreClock
     let names = NameCache()
     let buffered = BufferedFailures()
+    let progress = Mutex<ProgressFile?>(nil)
     private let settingsRecord: Mutex<SettingsRecord>
     private let bellFile: MappedFile
     private let identity: FileIdentity

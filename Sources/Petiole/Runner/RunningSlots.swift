@@ -46,6 +46,11 @@ final class RunningSlots: Sendable {
         return AttemptSlot(file.base + offset)
     }
 
+    /// The number of a slot among those of all seats.
+    func index(of slot: AttemptSlot) -> Int {
+        (slot.base - (file.base + Self.headerSize)) / Self.slotSize
+    }
+
     /// How many slots of a seat may ever have been used: the others need not be looked at.
     func used(seat: Int) -> Int {
         min(Int(petiole_load_sequential_u32(usedWord(seat))), Self.slotsPerSeat)
@@ -113,7 +118,7 @@ final class RunningSlots: Sendable {
 struct AttemptSlot: @unchecked Sendable {
     // What guards it: the mapping lives as long as the open store, and each field is read and written atomically or, for
     // those of the child and the start, before the job's word is published.
-    private let base: UnsafeMutableRawPointer
+    fileprivate let base: UnsafeMutableRawPointer
 
     static let guilty: UInt32 = 1
     static let alone: UInt32 = 2

@@ -134,6 +134,8 @@ import Testing
             try await #expect(store.enqueue(Reindex(tenant: "acme")).id == first.id)
             var polls: [JobHandle<Int>] = []
             for tries in 0...3 { polls.append(try await store.enqueue(Poll(tries: tries))) }
+            let scan = try await store.enqueue(Scan(rows: 1_000))
+            OptionExamples.progress(store, scan)
             let lost = try await store.enqueue(Upload(file: ""))
             for line in 1...3 {
                 try await store.enqueue(ImportLine(line: line, amount: line * 500))
@@ -142,7 +144,7 @@ import Testing
             var running = JobRunner.Options()
             running.queues = ["reports"]
             let jobs: [any JobType.Type] = [
-                SendReport.self, Reindex.self, Poll.self, Upload.self, ImportLine.self,
+                SendReport.self, Reindex.self, Poll.self, Scan.self, Upload.self, ImportLine.self,
             ]
             try await JobRunner(store, jobs: jobs, options: running).run {}
             #expect(try OptionExamples.sums(store) == 3_000)

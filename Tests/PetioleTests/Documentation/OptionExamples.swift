@@ -63,7 +63,22 @@ struct Reindex: Job {
     func run(_ context: JobContext) -> String { tenant }
 }
 
+struct Scan: Job {
+    var rows: Int
+
+    func run(_ context: JobContext) -> Int {
+        for row in 0..<rows { context.progress(done: row, of: rows, note: "scanning") }
+        return rows
+    }
+}
+
 enum OptionExamples {
+    static func progress(_ store: JobStore, _ job: JobHandle<Int>) {
+        if let progress = store.progress(of: job.id) {
+            print(progress.done, progress.total ?? 0, progress.note)
+        }
+    }
+
     static func queued(_ store: JobStore) async throws {
         try await store.enqueue(
             SendReport(month: "2026-10"), options: EnqueueOptions(queue: "reports", priority: 1))
