@@ -52,7 +52,8 @@ extension JobStore {
                 }
                 active.isCancelRequested = true
                 try active.put(&transaction, tables.active, id)
-                marked.append(MarkedJob(id: id, queue: active.queue))
+                marked.append(
+                    MarkedJob(id: id, queue: active.queue, attempts: Int(active.attempts)))
             }
             if !marked.isEmpty { state.controlMoved = true }
             return (ended, marked)
@@ -69,8 +70,10 @@ extension JobStore {
             rest.removeAll { $0.queue == queue }
         }
         let waiting = rest
-        counts.cancelled += try await open.perform { (transaction, state) throws(StorageError) in
+        let (cancelled, stopping) = try await open.perform {
+            (transaction, state) throws(StorageError) -> (Int, Int) in
             var cancelled = 0
+            var stopping = 0
             for job in waiting {
                 guard let active = try Lookup.active(job.id, transaction, tables) else {
                     // Somebody who met it was quicker, or it had ended.
@@ -78,7 +81,9 @@ extension JobStore {
                         let outcome = try formatted { () throws(FormatError) in
                             try block.entry(job.id)
                         }
-                        if outcome.state == .cancelled { cancelled += 1 }
+                        guard outcome.state == .cancelled else { continue }
+                        // An attempt that was under way has heeded the request already.
+                        if outcome.attempt > job.attempts { stopping += 1 } else { cancelled += 1 }
                     }
                     continue
                 }
@@ -90,12 +95,16 @@ extension JobStore {
                 try OutcomeRecording.cancel(job.id, active, tables, &transaction, &state)
                 cancelled += 1
             }
-            return cancelled
+            return (cancelled, stopping)
         }
+        counts.cancelled += cancelled
+        counts.stopping += stopping
     }
 
     private struct MarkedJob: Sendable {
         var id: UInt64
         var queue: UInt32
+        /// Those that had ended then.
+        var attempts: Int
     }
 }
