@@ -33,7 +33,7 @@ struct PetioleTool: ParsableCommand {
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Pause.self,
             Resume.self, Status.self,
             Jobs.self, Show.self,
-            Prune.self, Doctor.self,
+            Wait.self, Prune.self, Doctor.self,
         ])
 }
 

@@ -257,6 +257,21 @@ import Testing
         #expect(try tool.run("requeue", "1", "--all").status == 64)
     }
 
+    @Test("wait ends when the jobs have, whoever runs them, and its status tells how they did")
+    func wait() throws {
+        for status in [0, 3] {
+            _ = try tool.run("add", "--", "sh", "-c", "exit \(status)")
+        }
+        let waiting = try tool.start(["wait", "1", "2"])
+        #expect(try tool.run("worker", "--drain").status == 0)
+        let end = waiting.end()
+        #expect(end.status == 1)
+        #expect(end.output == "1 succeeded\n2 failed\n")
+        #expect(try tool.run("wait", "1").status == 0)
+        #expect(try tool.run("wait", "1", "--json").output.contains(#""state":"succeeded""#))
+        #expect(try tool.run("wait", "99").status == 66)
+    }
+
     @Test("jobs are found and cancelled by their tags")
     func tags() throws {
         for tag in ["import", "import", "mail"] {

@@ -170,12 +170,30 @@ extension JobStore {
         return found
     }
 
+    /// Waits for a job's end, in this process or another, whether it keeps a result or not.
+    /// - Returns: what it came to.
+    /// - Throws: ``JobError/noSuchJob(_:)`` when it was pruned or never was, ``JobError/store(_:)``; `CancellationError` when the
+    ///   waiting task is cancelled. Outside of jobs only: it gives up no place.
+    public func waitForEnd(of id: JobID) async throws -> Outcome {
+        while true {
+            try await awaitEnd(of: id, forResult: false)
+            let state: JobState
+            do throws(StoreError) { state = try self.state(of: id) } catch {
+                if case .noSuchJob = error { throw JobError.noSuchJob(id) }
+                throw JobError.store(error)
+            }
+            // Requeued in between: it is to end once more.
+            if case .ended(let outcome) = state { return outcome }
+        }
+    }
+
     /// Waits until an outcome is recorded. Throws at once when nobody will be able to read a result.
-    func awaitEnd(of id: JobID) async throws {
+    /// - Parameter forResult: false: an outcome is enough.
+    func awaitEnd(of id: JobID, forResult: Bool = true) async throws {
         let open = open
         while true {
             try Task.checkCancellation()
-            if let end = endIfThere(id) { return try end.get() }
+            if let end = endIfThere(id, forResult: forResult) { return try end.get() }
             startWatch()
             let waiting = TaskWaiter()
             await withTaskCancellationHandler {
@@ -185,7 +203,7 @@ extension JobStore {
                     waiting.setToken(token)
                     open.writer.hurry()
                     // Recorded between the look above and the entry: nobody else would tell.
-                    if endIfThere(id) != nil { waiting.wake() }
+                    if endIfThere(id, forResult: forResult) != nil { waiting.wake() }
                 }
             } onCancel: {
                 waiting.wake()
@@ -195,7 +213,7 @@ extension JobStore {
     }
 
     /// Success when an outcome is recorded, an error when there will be nothing to wait for, nil when it is yet to come.
-    func endIfThere(_ id: JobID) -> Result<Void, any Error>? {
+    func endIfThere(_ id: JobID, forResult: Bool = true) -> Result<Void, any Error>? {
         let open = open
         do throws(StoreError) {
             let found = try open.read { (reader) throws(StorageError) -> Result<Void, JobError>? in
@@ -207,6 +225,7 @@ extension JobStore {
                 guard let block = try Lookup.block(id.rawValue, reader, open.tables),
                     try !Self.isStaged(id.rawValue, reader, open.tables)
                 else { return .failure(.noSuchJob(id)) }
+                if !forResult { return nil }
                 let entry = try? block.entry(id.rawValue)  // A damaged job still gets its outcome.
                 if let entry, entry.meta.flags & JobBlock.discardsResult != 0 {
                     return .failure(.keepsNoResult(id))
@@ -221,7 +240,7 @@ extension JobStore {
 
     func startWatch() {
         let store = JobStore(open)
-        open.watch.start { id in store.endIfThere(JobID(rawValue: id)) != nil }
+        open.watch.start { id in store.endIfThere(JobID(rawValue: id), forResult: false) != nil }
     }
 }
 

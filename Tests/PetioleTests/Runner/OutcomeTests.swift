@@ -35,6 +35,23 @@ private struct Strict: Job {
 }
 
 @Suite("Outcomes") struct OutcomeTests {
+    @Test("the end of a job that keeps no result is awaited as well")
+    func withoutResult() async throws {
+        try await withStore { store in
+            let echo = JobClosure("echo") { (number: Int, _) in number }
+            let runner = try makeRunner(store, [echo])
+            try await runner.run {
+                let job = try await store.numbers(
+                    "echo", [1], options: EnqueueOptions(keepsResult: false))[0]
+                try await expectEqual(store.waitForEnd(of: job.id).kind, .succeeded)
+                let none = JobID(rawValue: 99)
+                await #expect(throws: JobError.noSuchJob(none)) {
+                    try await store.waitForEnd(of: none)
+                }
+            }
+        }
+    }
+
     @Test("each kind of job gives its result, typed", arguments: [1, 3])
     func kinds(workers: Int) async throws {
         try await withStore { store in
