@@ -31,6 +31,19 @@ struct Add: AsyncParsableCommand {
     var retries = 0
 
     @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Asked to stop by SIGTERM after this: 90s, 12h. It has failed then.", valueName: "time")
+    )
+    var timeout: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Ended by SIGKILL after this; 10 s after the SIGTERM unless given.", valueName: "time"))
+    var hardTimeout: String?
+
+    @Option(
         help: ArgumentHelp(
             "A word by which the job is found; may be given several times.", valueName: "tag"))
     var tag: [String] = []
@@ -61,6 +74,18 @@ struct Add: AsyncParsableCommand {
             throw ValidationError("Unknown option '\(visible(first))'")
         }
         try CommandQueue.check(queue)
+        for (name, text) in [("--timeout", timeout), ("--hard-timeout", hardTimeout)] {
+            if let text, TimeText.age(text) == nil {
+                throw ValidationError("\(name) takes a number and one of s, m, h, d, w: 90s, 12h")
+            }
+        }
+    }
+
+    private var timeLimit: TimeLimit? {
+        if timeout == nil, hardTimeout == nil { return nil }
+        return TimeLimit(
+            soft: timeout.flatMap { TimeText.age($0) },
+            hard: hardTimeout.flatMap { TimeText.age($0) })
     }
 
     func run() async throws {
@@ -87,6 +112,7 @@ struct Add: AsyncParsableCommand {
         let store = try location.openOrMake()
         var options = EnqueueOptions(queue: queue, priority: priority)
         options.maxAttempts = retries + 1
+        options.timeLimit = timeLimit
         if !tag.isEmpty { options.metadata = JobMetadata(tags: tag) }
         let ids = try await store.enqueue(
             commands: [JobStore.CommandRequest(command: job)], options: options)

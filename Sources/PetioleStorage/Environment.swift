@@ -31,9 +31,15 @@ import Synchronization
         /// Never synced: a power cut can damage it. For stores whose format says so.
         package var neverSyncs = false
         /// Address space to map, in bytes. Smaller powers of two are tried when the system refuses.
-        package var mapSize = 1 << 40
-        package init() {}
+        package var mapSize: Int
+        package init() {
+            // Relaxed: set before the first environment, or of no consequence.
+            mapSize = Environment.standardMapSize.load(ordering: .relaxed)
+        }
     }
+
+    /// 1 TiB; some 120 of them fit into a process. Tests, which have more stores open at once, take less.
+    package static let standardMapSize = Atomic<Int>(1 << 40)
 
     /// 1,024 views in all processes together; the size is fixed by whoever makes the lock file.
     package static let readerLimit: UInt32 = 1_024

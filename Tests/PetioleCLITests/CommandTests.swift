@@ -272,6 +272,18 @@ import Testing
         #expect(try tool.run("wait", "99").status == 66)
     }
 
+    @Test("a command that runs over its time limit is stopped, and has failed")
+    func timeout() throws {
+        _ = try tool.run("add", "--timeout", "1s", "--", "sh", "-c", "echo begun; sleep 600")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        let shown = try tool.run("show", "1").output
+        #expect(shown.contains("it ran for longer than 1.0 seconds and was stopped"))
+        #expect(shown.contains("begun"))
+        #expect(try tool.run("add", "--timeout", "soon", "--", "true").status == 64)
+        let wrong = try tool.run("add", "--timeout", "9s", "--hard-timeout", "5s", "--", "true")
+        #expect(wrong.status == 64 && wrong.errorOutput.contains("allowed"))
+    }
+
     @Test("jobs are found and cancelled by their tags")
     func tags() throws {
         for tag in ["import", "import", "mail"] {

@@ -22,6 +22,8 @@ package struct CommandEnd: Sendable, Equatable {
     /// A process that the command left behind held its output open beyond
     /// ``ChildProcess/pipeGrace``; what that one wrote later is not here.
     package let outputHeldOpen: Bool
+    /// The time limit after which it was stopped.
+    package var passedLimit: Duration?
 
     package init(
         cause: Cause, runTime: Duration, output: CapturedOutput, errorOutput: CapturedOutput,
@@ -89,7 +91,8 @@ extension CommandEnd {
             writer.write(number: UInt64(UInt32(bitPattern: code)))
         }
         writer.write(number: UInt64(max(0, runTime.wholeNanoseconds)))
-        writer.write(outputHeldOpen ? 1 : 0)
+        writer.write((outputHeldOpen ? 1 : 0) | (passedLimit == nil ? 0 : 2))
+        if let passedLimit { writer.write(number: UInt64(max(0, passedLimit.wholeNanoseconds))) }
         output.write(into: &writer)
         errorOutput.write(into: &writer)
         bytes.append(contentsOf: writer.bytes)
@@ -110,13 +113,20 @@ extension CommandEnd {
             }
         guard let nanoseconds = Int64(exactly: try reader.number()) else { throw .malformed }
         let held = try reader.byte()
-        guard held <= 1 else { throw .malformed }
+        guard held <= 3 else { throw .malformed }
+        var passedLimit: Duration?
+        if held & 2 != 0 {
+            guard let limit = Int64(exactly: try reader.number()) else { throw .malformed }
+            passedLimit = .nanoseconds(limit)
+        }
         let output = try CapturedOutput(from: &reader)
         let errorOutput = try CapturedOutput(from: &reader)
         try reader.finish()
-        return CommandEnd(
+        var end = CommandEnd(
             cause: cause, runTime: .nanoseconds(nanoseconds), output: output,
-            errorOutput: errorOutput, outputHeldOpen: held == 1)
+            errorOutput: errorOutput, outputHeldOpen: held & 1 != 0)
+        end.passedLimit = passedLimit
+        return end
     }
 }
 

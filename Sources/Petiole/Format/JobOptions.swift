@@ -21,6 +21,8 @@ struct JobOptions: Equatable, Sendable {
     /// The key that it holds alone.
     var unique: UniqueHold?
     var metadata: JobMetadata?
+    /// Its own time limit, in place of its type's.
+    var timeLimit: TimeLimit?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -30,6 +32,7 @@ struct JobOptions: Equatable, Sendable {
         static let unique: UInt8 = 5
         static let tag: UInt8 = 6
         static let header: UInt8 = 7
+        static let timeLimit: UInt8 = 8
     }
 
     init() {}
@@ -55,12 +58,18 @@ struct JobOptions: Equatable, Sendable {
             case Tag.parent where length == 8: parent = value.littleEndian(at: 0)
             case Tag.root where length == 8: root = value.littleEndian(at: 0)
             case Tag.unique: unique = UniqueHold(value)
+            case Tag.timeLimit where length == 16:
+                func duration(at offset: Int) -> Duration? {
+                    let microseconds: Int64 = value.littleEndian(at: offset)
+                    return microseconds > 0 ? .microseconds(microseconds) : nil
+                }
+                timeLimit = TimeLimit(soft: duration(at: 0), hard: duration(at: 8))
             case Tag.tag:
                 metadata = metadata ?? JobMetadata()
                 metadata!.tags.append(String(decoding: value, as: UTF8.self))
             case Tag.header where length >= 1 && length > Int(value[0]):
                 metadata = metadata ?? JobMetadata()
-                let name = String(decoding: value[1...Int(value[0])], as: UTF8.self)
+                let name = String(decoding: value[1..<1 + Int(value[0])], as: UTF8.self)
                 metadata!.headers[name] = String(
                     decoding: value[(1 + Int(value[0]))...], as: UTF8.self)
             default: break
@@ -90,6 +99,13 @@ struct JobOptions: Equatable, Sendable {
             fields.append(littleEndian: Tag.unique)
             fields.append(littleEndian: UInt16(bytes.count))
             bytes.withUnsafeBytes { fields.append(contentsOf: $0) }
+        }
+        if let timeLimit {
+            fields.append(littleEndian: Tag.timeLimit)
+            fields.append(littleEndian: UInt16(16))
+            for limit in [timeLimit.soft, timeLimit.hard] {
+                fields.append(littleEndian: limit.map { RetryPolicy.microseconds($0) } ?? 0)
+            }
         }
         for tag in metadata?.tags ?? [] {
             fields.append(littleEndian: Tag.tag)

@@ -48,9 +48,11 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         }
         if context.isCancelled { return .stopped }
         onStart?(context.id)
-        let end = try run(command, context)
+        var end = try run(command, context)
         onEnd?(context.id, end)
-        if context.isCancelled, !end.succeeded { return .stopped }
+        let passed = context.runner.deadlines.hasPassed(context.id.rawValue)
+        if context.isCancelled, !end.succeeded, passed == nil { return .stopped }
+        if !end.succeeded { end.passedLimit = passed?.limit }
         var encoded: [UInt8] = []
         end.encode(into: &encoded)
         encoded.withUnsafeBytes { result.append(contentsOf: $0) }
@@ -72,7 +74,11 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         return try ChildProcess.run(command, mark: mark, limits: limits) { child in
             slot.setChild(
                 pid: child.pid, group: child.processGroup, startTime: child.startTime)
-            stoppables.add(context.id.rawValue) { child.stop() }
+            stoppables.add(context.id.rawValue) {
+                child.stop()
+            } kill: {
+                child.stop(after: .zero)
+            }
             // Asked to stop before it could be found.
             if context.isCancelled { child.stop() }
         }
@@ -82,7 +88,8 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
 extension CommandEnd {
     /// The end in words: "it exited with status 3".
     package var reason: String {
-        switch cause {
+        if let passedLimit { return TimeLimitExceeded(limit: passedLimit).description }
+        return switch cause {
         case .exited(0): lossOfOutput ?? "it exited with status 0"
         case .exited(let code): "it exited with status \(code)"
         case .signalled(let signal, let dumped):

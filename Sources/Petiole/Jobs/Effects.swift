@@ -48,6 +48,8 @@ final class EffectsBox: Sendable {
 
     private let gathered = Mutex<Handover<AttemptEffects>?>(nil)
     private let hasAny = Atomic<Bool>(false)
+    /// Whose attempt runs: a context that is kept beyond its attempt adds nothing to another's.
+    private let owner = Atomic<UInt64>(0)
 
     /// Whether an attempt has gathered something: asked once an attempt.
     var isEmpty: Bool {
@@ -55,19 +57,33 @@ final class EffectsBox: Sendable {
         !hasAny.load(ordering: .relaxed)
     }
 
+    /// An attempt begins. What is left of one before it, perhaps of this very job, is forgotten.
+    func begin(job: UInt64) {
+        // Relaxed: whoever adds was started by the attempt, or is too late anyway.
+        owner.store(job, ordering: .relaxed)
+        if !isEmpty {
+            // Relaxed: as above.
+            hasAny.store(false, ordering: .relaxed)
+            gathered.withLock { $0 = nil }
+        }
+    }
+
+    /// - Parameter change: makes its change and returns how many bytes more that are.
     func add(
-        job: UInt64, attempt: Int, bytes: Int, _ change: (inout AttemptEffects) -> Void
+        job: UInt64, attempt: Int, bytes: Int, _ change: (inout AttemptEffects) -> Int
     ) throws(EffectError) {
+        // Relaxed: as above.
+        guard owner.load(ordering: .relaxed) == job else {
+            throw .attemptIsOver(JobID(rawValue: job))
+        }
         let isWithin = gathered.withLock { gathered -> Bool in
             var effects =
                 gathered.flatMap {
                     $0.value.job == job && $0.value.attempt == attempt ? $0.value : nil
-                }
-                ?? AttemptEffects(job: job, attempt: attempt)
+                } ?? AttemptEffects(job: job, attempt: attempt)
             guard effects.byteCount + bytes <= Self.byteLimit else { return false }
-            effects.byteCount += bytes
             gathered = nil
-            change(&effects)
+            effects.byteCount += change(&effects)
             gathered = Handover(effects)
             return true
         }
@@ -83,13 +99,6 @@ final class EffectsBox: Sendable {
             else { return nil }
             return effects.writes[key]
         }
-    }
-
-    /// Forgets what was gathered.
-    func clear() {
-        // Relaxed: as above.
-        hasAny.store(false, ordering: .relaxed)
-        gathered.withLock { $0 = nil }
     }
 
     /// Takes an attempt's effects out. Nil when there are none.
@@ -109,6 +118,8 @@ final class EffectsBox: Sendable {
 
 /// Why an effect was not taken up. The attempt has not failed by that alone: its job may let the error through or not.
 public enum EffectError: Error, Sendable, Equatable {
+    /// The attempt whose context this is has ended.
+    case attemptIsOver(JobID)
     /// An attempt's effects together have more bytes than fit.
     case tooMuch(limit: Int)
     /// The name of a table is not of the form `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`.
@@ -130,6 +141,8 @@ extension EffectError: CustomStringConvertible {
             the effects of one attempt have more than \(limit) bytes
             let several jobs do the work, each a part of it
             """
+        case .attemptIsOver(let id):
+            "the attempt of job \(id) has ended; what its context is asked for now belongs to nobody"
         case .invalidTable(let name): EnqueueError.invalidName(name, what: "table").description
         case .invalidKey(let table, let bytes):
             "a key of table \"\(table)\" has \(bytes) bytes; 1 to \(TableForm.keyLimit) are allowed"
@@ -142,7 +155,8 @@ extension EffectError: CustomStringConvertible {
 // MARK: New jobs
 
 extension JobContext {
-    /// Enqueues a job with this attempt's success: it exists if and only if the success is recorded. It has no id before.
+    /// Enqueues a job with this attempt's success: it exists if and only if the success is recorded, and no other job holds its
+    /// unique key by then. It has no id before.
     /// - Throws: ``EnqueueError`` for what can be told at once; ``EffectError/tooMuch(limit:)``.
     /// - Complexity: a copy of the payload in memory until the attempt ends.
     public func enqueue<J: CodableJob>(
@@ -188,6 +202,7 @@ extension JobContext {
         let submission = EnqueueSubmission(request, block)
         try effects.add(job: id.rawValue, attempt: attempt, bytes: submission.byteCount) {
             $0.spawned.append(submission)
+            return submission.byteCount
         }
     }
 }

@@ -9,6 +9,8 @@ public protocol JobType: Sendable {
     static var retryPolicy: RetryPolicy { get }
     /// Whether the result is recorded. True unless given; without one nobody can await it, and an outcome takes less room.
     static var keepsResult: Bool { get }
+    /// How long an attempt may take; nil unless given: as long as it does.
+    static var timeLimit: TimeLimit? { get }
 }
 
 extension JobType {
@@ -20,6 +22,8 @@ extension JobType {
     public static var retryPolicy: RetryPolicy { .standard }
     /// True.
     public static var keepsResult: Bool { true }
+    /// None.
+    public static var timeLimit: TimeLimit? { nil }
 }
 
 /// A job type whose value is its payload.

@@ -159,8 +159,9 @@ public struct RetryPolicy: Sendable {
     /// At least a millisecond, at most half of what there is room for.
     static func microseconds(_ duration: Duration) -> Int64 {
         let (seconds, attoseconds) = duration.components
+        if seconds < 0 { return 1_000 }
         let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
-        if overflow { return seconds < 0 ? 1_000 : .max >> 1 }
+        if overflow { return .max >> 1 }
         return max(1_000, min(.max >> 1, product) + attoseconds / 1_000_000_000_000)
     }
 }

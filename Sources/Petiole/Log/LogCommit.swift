@@ -186,12 +186,12 @@ struct LogCommit {
                 queue, &transaction, &state)
         } else if submission.outcomes.count > 0 {
             let isFirst = try put(submission, &transaction, &state)
-            if isFirst, let effects = submission.effects {
-                try apply(effects, &lanes, &transaction, &state)
-            }
             for release in submission.releases {
                 // One that was cancelled meanwhile has freed it already.
                 try release.apply(queue: queue.id, &transaction, &state)
+            }
+            if isFirst, let effects = submission.effects {
+                try apply(effects, &lanes, &transaction, &state)
             }
         }
         for transition in submission.transitions {
@@ -327,6 +327,13 @@ struct LogCommit {
             guard let active = try Lookup.active(id, transaction, tables) else { return }
             return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         }
+        if case .expire = transition.step {
+            guard let active = try Lookup.active(id, transaction, tables), active.isExpired else {
+                return
+            }
+            return try OutcomeRecording.record(
+                id, .expired, nil, active, tables, &transaction, &state)
+        }
         // Cancelled meanwhile by who took it for one that had not started: it stays so.
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
         var active: ActiveRecord
@@ -383,7 +390,7 @@ struct LogCommit {
             try state.setTimer(&transaction, queue: queue.id, due: deadline, id: id)
             try state.count(transaction, queue.id) { $0.parked += 1 }
             state.hasParked = true
-        case .cancel: break
+        case .cancel, .expire: break
         }
         try active.put(&transaction, tables.active, id)
     }

@@ -241,7 +241,8 @@ final class LogWriter: Sendable {
     /// otherwise, and each waits for two. Ends when they are there, or when nobody came during a nap.
     private func awaitReturn(of callers: Int) {
         var seen = 0
-        while seen < callers {
+        // Five at most: what comes need not be they.
+        for _ in 0..<5 where seen < callers {
             nap.wait(while: 0, until: petiole_real_time() + Self.napNanoseconds)
             let waiting = inbox.count
             if waiting <= seen { return }
@@ -326,7 +327,7 @@ final class LogWriter: Sendable {
 
     private func commit(_ batch: [Submission], _ reserve: inout DiskReserve) {
         if let error = broken.withLock({ $0 }) {
-            for submission in batch { submission.finished(error) }
+            for submission in batch { finish(submission, error) }
             return
         }
         let enqueues = batch.filter { $0.needsRoom }
@@ -339,8 +340,19 @@ final class LogWriter: Sendable {
             }
         }
         // In parts: what ends jobs first, alone if need be, then each enqueue by itself.
-        let rest = batch.filter { !$0.needsRoom }
-        if !rest.isEmpty, let error = attempt(rest) {
+        let rest = batch.filter { !($0 is EnqueueSubmission) }
+        if rest.contains(where: { $0.needsRoom }) {
+            // In their order: an operation may count on what came before it.
+            for submission in rest {
+                if let error = broken.withLock({ $0 }) {
+                    fail(submission, error)
+                } else if submission.needsRoom, !hasRoom(for: [submission], &reserve) {
+                    fail(submission, isPastLimit(submission.byteCount) ? .mapFull : .diskFull)
+                } else if let error = attempt([submission]) {
+                    fail(submission, error)
+                }
+            }
+        } else if !rest.isEmpty, let error = attempt(rest) {
             for submission in rest {
                 if Self.isOfTheDisk(error) {
                     fail(submission, error)
@@ -349,7 +361,7 @@ final class LogWriter: Sendable {
                 }
             }
         }
-        for submission in enqueues {
+        for submission in batch where submission is EnqueueSubmission {
             if let error = broken.withLock({ $0 }) {
                 fail(submission, error)
                 continue

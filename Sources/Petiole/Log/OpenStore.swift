@@ -130,13 +130,15 @@ final class OpenStore: Sendable {
     }
 
     /// Runs an operation in the writer's next transaction, and returns when it is durable.
+    /// - Parameter bytes: what it brings and a full store may refuse.
     func perform<Value: Sendable>(
+        bringing bytes: Int = 0,
         _ operation:
             @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value
     ) async throws(StoreError) -> Value {
         let result: Result<Value, StorageError> = await withUnsafeContinuation { continuation in
-            submit(operation) { continuation.resume(returning: $0) }
+            submit(operation, bringing: bytes) { continuation.resume(returning: $0) }
         }
         do throws(StorageError) { return try result.get() } catch { throw storeError(error) }
     }
@@ -158,12 +160,13 @@ final class OpenStore: Sendable {
         _ operation:
             @escaping @Sendable (inout WriteTransaction, inout CommitState)
             throws(StorageError) -> Value,
-        blocking: Bool = false,
+        bringing bytes: Int = 0, blocking: Bool = false,
         _ completion: @escaping @Sendable (Result<Value, StorageError>) -> Void
     ) {
         let box = Mutex<Value?>(nil)
         let holder = ValueHolder(box)
-        let submission = OperationSubmission { (transaction, state) throws(StorageError) in
+        let submission = OperationSubmission(bringing: bytes) {
+            (transaction, state) throws(StorageError) in
             let value = try operation(&transaction, &state)
             holder.box.withLock { $0 = value }
         } completion: { error in

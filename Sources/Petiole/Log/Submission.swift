@@ -75,7 +75,15 @@ final class EnqueueSubmission: Submission {
         self.reply = reply
     }
 
-    override var byteCount: Int { more.reduce(block.size) { $0 + $1.block.size } }
+    override var byteCount: Int {
+        let size = more.reduce(block.size) { $0 + $1.block.size }
+        return options.hasTimes || options.unique != nil ? size + rowBytes * Int(jobCount) : size
+    }
+    /// What a job's options write besides its block: rows, their keys, and what the pages need for both.
+    private var rowBytes: Int {
+        (options.due == 0 ? 0 : 200) + (options.expiry == 0 ? 0 : 100)
+            + (options.unique.map { 150 + $0.key.count } ?? 0)
+    }
     override var needsRoom: Bool { true }
     var jobCount: UInt64 { more.reduce(UInt64(block.count)) { $0 + UInt64($1.block.count) } }
 
@@ -152,6 +160,8 @@ struct Transition: Sendable {
         case park(name: UInt32, deadline: Int64)
         /// Met before it started, and to be cancelled: recorded unless whoever asked was quicker.
         case cancel
+        /// Met before it started, and its expiry has passed: likewise.
+        case expire
     }
     var id: UInt64
     var priority: UInt8
@@ -166,15 +176,20 @@ struct Transition: Sendable {
 final class OperationSubmission: Submission {
     let apply: (inout WriteTransaction, inout CommitState) throws(StorageError) -> Void
     private let completion: (StorageError?) -> Void
+    /// Bytes that it brings and that a full store may refuse.
+    private let brings: Int
 
     init(
+        bringing bytes: Int = 0,
         _ apply: @escaping (inout WriteTransaction, inout CommitState) throws(StorageError) -> Void,
         completion: @escaping (StorageError?) -> Void
     ) {
+        brings = bytes
         self.apply = apply
         self.completion = completion
     }
 
-    override var byteCount: Int { 4_096 }
+    override var byteCount: Int { 4_096 + brings }
+    override var needsRoom: Bool { brings > 0 }
     override func finished(_ error: StorageError?) { completion(error) }
 }

@@ -58,11 +58,13 @@ struct UniqueKeys {
                 submission.conflict = .refused(holder)
                 return .conflict
             case .replace:
-                guard try replace(holder, &transaction, &state) else {
+                switch try replace(holder, &transaction, &state) {
+                case .hasStarted:
                     submission.conflict = .refused(holder)
                     return .conflict
+                case .marked: submission.replaced = holder
+                case .done: break
                 }
-                submission.replaced = holder
             }
         }
         taking[row] = submission
@@ -110,25 +112,27 @@ struct UniqueKeys {
         return record.id
     }
 
-    /// Marks a job as one to be cancelled. False when it has started.
+    private enum Replacement { case done, marked, hasStarted }
+
+    /// Ends a job that waits, marks one that is ready as one to be cancelled.
     private func replace(
         _ id: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) -> Bool {
+    ) throws(StorageError) -> Replacement {
         let tables = state.tables
-        guard let block = try Lookup.block(id, transaction, tables) else { return true }
+        guard let block = try Lookup.block(id, transaction, tables) else { return .done }
         var active =
             try Lookup.active(id, transaction, tables)
             ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
-        if active.attempts > 0 || slots.slot(of: id) != nil { return false }
         // Held beyond its end: there is nothing to cancel.
-        if try Lookup.outcomes(id, transaction, tables) != nil { return true }
+        if try Lookup.outcomes(id, transaction, tables) != nil { return .done }
+        if active.attempts > 0 || slots.slot(of: id) != nil { return .hasStarted }
         if active.state != .ready {
             try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
-            return true
+            return .done
         }
         active.isCancelRequested = true
         try active.put(&transaction, tables.active, id)
         state.controlMoved = true
-        return true
+        return .marked
     }
 }

@@ -22,10 +22,12 @@ struct AsyncAttempt: Sendable {
     let metadata: JobMetadata?
     /// What frees its unique key.
     let unique: UniqueRelease?
+    let limit: TimeLimit?
 
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
         let attemptPlace = AttemptPlace(place, core)
+        attemptPlace.effects.begin(job: id)
         let context = JobContext(
             id: JobID(rawValue: id), attempt: attempt, root: root, metadata: metadata,
             place: attemptPlace)
@@ -36,6 +38,7 @@ struct AsyncAttempt: Sendable {
         } catch {
             return finish(.failure(error), startedAt, attemptPlace, wasStopped: false)
         }
+        if let limit { core.deadlines.begin(id, place, limit, core.stoppables) }
         let task = Task(executorPreference: core.pool.executor) {
             await AsyncPlace.$current.withValue(AsyncPlace(core: core)) {
                 do {
@@ -61,6 +64,12 @@ struct AsyncAttempt: Sendable {
         _ attemptPlace: AttemptPlace, wasStopped: Bool
     ) {
         core.stoppables.remove(id)
+        var end = end
+        var wasStopped = wasStopped
+        if limit != nil, let passed = core.deadlines.end(id), wasStopped {
+            wasStopped = false
+            end = .failure(passed)
+        }
         let now = petiole_real_time()
         var outcome = OutcomeEntry(
             state: .succeeded, codec: 0, attempt: UInt16(clamping: attempt),

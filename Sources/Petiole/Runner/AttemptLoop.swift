@@ -48,6 +48,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// When the job that runs was accepted, microseconds since 1970; its block may be lent no more when it ends.
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
+    /// The time limit of the job that runs, in place of its type's.
+    @exclusivity(unchecked) private var ownLimit: TimeLimit?
     /// What frees the unique key of the job that runs.
     @exclusivity(unchecked) private var unique: UniqueRelease?
     /// Real time in nanoseconds, read at the end of the last attempt.
@@ -217,8 +219,8 @@ final class AttemptLoop: @unchecked Sendable {
         /// It ended, or is elsewhere.
         case settle
         case cancel
-        /// Its expiry has passed; what attempts before have left.
-        case expire(ActiveRecord)
+        /// Its expiry has passed.
+        case expire
     }
 
     private func decide(_ id: UInt64) throws(StorageError) -> Decision {
@@ -227,7 +229,7 @@ final class AttemptLoop: @unchecked Sendable {
                 return .settle
             }
             if active.isCancelRequested { return .cancel }
-            return active.isExpired ? .expire(active) : .run(active)
+            return active.isExpired ? .expire : .run(active)
         }
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
     }
@@ -237,6 +239,7 @@ final class AttemptLoop: @unchecked Sendable {
     /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
     private func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
         slot.publish(id, startedAt: now / 1_000)
+        forgetOptions()
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
             try openView(at: id)
@@ -258,8 +261,9 @@ final class AttemptLoop: @unchecked Sendable {
                 gatherer.transition(id, .cancel)
                 passedOver(id)
                 return nil
-            case .expire(let active):
-                expire(id, EarlierAttempts(active))
+            case .expire:
+                gatherer.transition(id, .expire)
+                passedOver(id)
                 return nil
             }
         }
@@ -279,10 +283,8 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
-        acceptedAt = block.acceptedAt
-        context.root = 0
-        if unique != nil { unique = nil }
-        if context.metadata != nil { context.metadata = nil }
+        // A requeued job has its time anew.
+        acceptedAt = earlier.isRequeued ? .max : block.acceptedAt
         let job: JobBlockView.Entry
         do throws(FormatError) {
             job = try block.entry(id)
@@ -304,6 +306,14 @@ final class AttemptLoop: @unchecked Sendable {
         return isOnThisThread ? entry : nil
     }
 
+    /// What the job before was told is not this one's.
+    private func forgetOptions() {
+        context.root = 0
+        if unique != nil { unique = nil }
+        if context.metadata != nil { context.metadata = nil }
+        if ownLimit != nil { ownLimit = nil }
+    }
+
     /// Looks at a job's options. Returns whether it does not start now.
     private func isPutOff(
         _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
@@ -317,14 +327,14 @@ final class AttemptLoop: @unchecked Sendable {
         }
         context.root = options.root
         context.metadata = options.metadata
+        ownLimit = options.timeLimit
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
         let time = store.clock.now
         if options.expiry > 0, options.expiry <= time, !earlier.isRequeued {
             expire(id, earlier)
             return true
         }
-        // One that has waited, and whose timer has fired, has a row.
-        if options.due > time, !earlier.hasRow {
+        if options.due > time, !earlier.isRequeued {
             gatherer.transition(id, .postpone(due: options.due))
             passedOver(id)
             return true
@@ -382,14 +392,15 @@ final class AttemptLoop: @unchecked Sendable {
     ) {
         context.id = JobID(rawValue: id)
         context.attempt = attempt
-        // Of an attempt that failed before, perhaps of this very job.
-        if !context.effects.isEmpty { context.effects.clear() }
+        context.effects.begin(job: id)
         let keepsResult = job.meta.flags & JobBlock.discardsResult == 0
         let maxAttempts = job.meta.maxAttempts
         let startedAt = now
         result.removeAll()
         isLending = entry.lendsPayload
         defer { isLending = false }
+        let limit = ownLimit ?? entry.timeLimit
+        if let limit { core.deadlines.begin(id, slot, limit, core.stoppables) }
         let performance: JobEntry.Performance
         do {
             performance = try entry.perform(
@@ -397,9 +408,14 @@ final class AttemptLoop: @unchecked Sendable {
                 endView: { endView() })
         } catch {
             now = petiole_real_time()
-            return threw(error, id, entry, attempt, startedAt, earlier, maxAttempts)
+            let passed = limit == nil ? nil : core.deadlines.end(id)
+            let isStop = error is CancellationError && context.isCancelled
+            return threw(
+                isStop ? passed ?? error : error, id, entry, attempt, startedAt, earlier,
+                maxAttempts)
         }
         now = petiole_real_time()
+        if limit != nil { _ = core.deadlines.end(id) }
         switch performance {
         case .succeeded(let codec):
             if !keepsResult { result.removeAll() }
@@ -523,7 +539,8 @@ final class AttemptLoop: @unchecked Sendable {
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
             isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
-            root: context.root, metadata: context.metadata, unique: unique
+            root: context.root, metadata: context.metadata, unique: unique,
+            limit: ownLimit ?? entry.timeLimit
         ).start(job.payload)
     }
 

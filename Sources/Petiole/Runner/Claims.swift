@@ -55,6 +55,8 @@ final class Claims: Sendable {
         var loneJob: UInt64?
         var nextDue: Int64?
         var isFiring = false
+        /// When the timers were looked at last, nanoseconds of the steady clock.
+        var timersSeen: Int64 = 0
         /// After a firing that failed: not before this, microseconds since 1970.
         var firesFrom: Int64 = 0
     }
@@ -278,7 +280,20 @@ final class Claims: Sendable {
     /// When the next timer of our queues is due, microseconds since 1970.
     var nextDue: Int64? { state.withLock { $0.nextDue } }
 
-    /// Looks for timers; fires those that are due. Called by a worker that found nothing ready.
+    /// A tenth of a second: so much later than it is due a job may become ready while there is always something to run.
+    private static let timerInterval: Int64 = 100_000_000
+
+    /// Whether it is time to look at the timers although there is work: else what becomes due would wait until there is none.
+    func isTimeForTimers() -> Bool {
+        let now = petiole_steady_time()
+        return state.withLock { state in
+            guard now - state.timersSeen >= Self.timerInterval else { return false }
+            state.timersSeen = now
+            return true
+        }
+    }
+
+    /// Looks for timers; fires those that are due. Called by a worker that found nothing ready, and by others now and then.
     func lookAtTimers(
         _ reader: Reader, now: Int64, _ core: RunnerCore
     ) throws(StorageError) {

@@ -6,6 +6,7 @@ class JobEntry: @unchecked Sendable {
     final let name: String
     final let queue: String
     final let retryPolicy: RetryPolicy
+    final let timeLimit: TimeLimit?
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
     private let averageNanoseconds = Atomic<Int64>(0)
 
@@ -26,7 +27,11 @@ class JobEntry: @unchecked Sendable {
     final var isCommand: Bool { kind == .command }
     final var lendsPayload: Bool { kind == .lent }
 
-    init(name: String, queue: String, retryPolicy: RetryPolicy, kind: Kind = .decoded) {
+    init(
+        name: String, queue: String, retryPolicy: RetryPolicy, timeLimit: TimeLimit? = nil,
+        kind: Kind = .decoded
+    ) {
+        self.timeLimit = timeLimit
         self.name = name
         self.queue = queue
         self.retryPolicy = retryPolicy
@@ -101,7 +106,8 @@ class JobEntry: @unchecked Sendable {
 // What guards it: as its superclass; what it adds never changes.
 final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
-        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy)
+        super.init(
+            name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit)
     }
 
     override func perform(
@@ -119,7 +125,9 @@ final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
 // What guards it: as its superclass; what it adds never changes.
 final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
-        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, kind: .async)
+        super.init(
+            name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
+            kind: .async)
     }
 
     override func prepare(
@@ -138,7 +146,9 @@ final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
 // What guards it: as its superclass; what it adds never changes.
 final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
-        super.init(name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, kind: .lent)
+        super.init(
+            name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
+            kind: .lent)
     }
 
     override func perform(
@@ -194,6 +204,9 @@ struct JobRegistry: Sendable {
         guard NameForm.isValid(entry.queue) else { throw .invalidName(entry.queue, what: "queue") }
         if let problem = entry.retryPolicy.problem {
             throw .invalidOption(job: entry.name, "in its retry policy " + problem)
+        }
+        if let problem = entry.timeLimit?.problem(isCommand: entry.isCommand) {
+            throw .invalidOption(job: entry.name, problem)
         }
         if entries.contains(where: { $0.name == entry.name }) { throw .registeredTwice(entry.name) }
         entries.append(entry)

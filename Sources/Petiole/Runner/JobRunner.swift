@@ -211,6 +211,7 @@ public final class JobRunner: Sendable {
             }
         }
         steward.stop()
+        core.deadlines.stop()
         core.flushAll()
         do throws(StoreError) {
             // Behind everything that was submitted: when this is durable, so is what the attempts came to.

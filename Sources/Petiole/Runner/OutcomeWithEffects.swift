@@ -22,13 +22,17 @@ extension OutcomeSubmission {
         guard let effects else { return }
         self.priority = priority
         let id = effects.job
+        let attempt = effects.attempt
         let queue = queue
         let settled = settled
         let releases = releases
-        // On the writer's thread, which it never makes wait.
+        // The policy is the user's code, which may call the writer: on a thread of its own.
         whenRefused = { error in
+            OSThread.start(named: "petiole-refused") { refuse(error) }
+        }
+        @Sendable func refuse(_ error: StorageError) {
             let failed = AttemptFollowUp.Failed(
-                store.storeError(error), attempt: effects.attempt,
+                store.storeError(error), attempt: attempt,
                 startedAt: outcome.startedAt, runMicroseconds: outcome.runMicroseconds,
                 acceptedAt: acceptedAt)
             let submission: OutcomeSubmission

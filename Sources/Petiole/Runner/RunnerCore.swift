@@ -19,6 +19,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let parkLimit: Duration
     /// Those that can be asked to stop: tasks and child processes, by job.
     let stoppables = Stoppables()
+    let deadlines = AttemptDeadlines()
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
@@ -131,6 +132,9 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             reader.end()
             let control = store.signals.control.value
             try reader.begin()
+            if claims.isTimeForTimers() {
+                try claims.lookAtTimers(reader, now: store.clock.now, self)
+            }
             if let ticket = try claims.claim(
                 reader, control: control, self, offer: { pool.offer($0) })
             {
@@ -181,14 +185,23 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
 /// Who can be asked to stop, by job: Swift tasks and child processes. Jobs on threads look at their context.
 final class Stoppables: Sendable {
-    private let stops = Mutex<[UInt64: @Sendable () -> Void]>([:])
-
-    func add(_ id: UInt64, _ stop: @escaping @Sendable () -> Void) {
-        stops.withLock { $0[id] = stop }
+    private struct Ways {
+        let stop: @Sendable () -> Void
+        let kill: (@Sendable () -> Void)?
     }
-    func remove(_ id: UInt64) { stops.withLock { _ = $0.removeValue(forKey: id) } }
-    func stop(_ id: UInt64) { stops.withLock { $0[id] }?() }
+    private let ways = Mutex<[UInt64: Ways]>([:])
+
+    /// - Parameter kill: ends it at once, where that can be done.
+    func add(
+        _ id: UInt64, _ stop: @escaping @Sendable () -> Void,
+        kill: (@Sendable () -> Void)? = nil
+    ) {
+        ways.withLock { $0[id] = Ways(stop: stop, kill: kill) }
+    }
+    func remove(_ id: UInt64) { ways.withLock { _ = $0.removeValue(forKey: id) } }
+    func stop(_ id: UInt64) { ways.withLock { $0[id] }?.stop() }
+    func kill(_ id: UInt64) { ways.withLock { $0[id] }?.kill?() }
     func stopAll() {
-        for stop in stops.withLock({ Array($0.values) }) { stop() }
+        for way in ways.withLock({ Array($0.values) }) { way.stop() }
     }
 }

@@ -130,6 +130,8 @@ struct AttemptSlot: @unchecked Sendable {
     @inline(__always)
     func publish(_ job: UInt64, startedAt: Int64) {
         petiole_store_u64(base + 32, UInt64(bitPattern: startedAt))
+        // The same job may have been asked to stop here before, and run once more.
+        petiole_store_u64(base + 56, 0)
         petiole_publish_u64(base, job)
     }
 

@@ -197,7 +197,7 @@ enum Takeover {
             active.position = try state.makeReady(
                 &transaction, queue: queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
-            try state.count(transaction, queue) { $0.parked -= 1 }
+            try state.count(transaction, queue) { $0.parked &-= 1 }
         }
         return found.count < 10_000
     }

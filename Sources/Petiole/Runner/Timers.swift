@@ -89,7 +89,7 @@ enum Timers {
             active.position = try state.makeReady(
                 &transaction, queue: active.queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
-            return try state.count(transaction, active.queue) { $0.waiting -= 1 }
+            return try state.count(transaction, active.queue) { $0.waiting &-= 1 }
         }
         if active.isCancelRequested {
             return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
@@ -138,8 +138,8 @@ enum OutcomeRecording {
         try release(id, tables, &transaction, &state)
         try state.count(transaction, active.queue) { counters in
             counters.count(kind)
-            if active.state == .waiting { counters.waiting -= 1 }
-            if active.state == .parked { counters.parked -= 1 }
+            if active.state == .waiting { counters.waiting &-= 1 }
+            if active.state == .parked { counters.parked &-= 1 }
         }
         state.ended.append((id, 1))
     }

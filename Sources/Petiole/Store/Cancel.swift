@@ -65,6 +65,8 @@ extension JobStore {
                     return outcome.attempt > attempts ? .stopping : .cancelled
                 }
             }
+            // Recorded by who met it, and requeued since.
+            guard active.isCancelRequested else { return .cancelled }
             if active.state == .ready, active.position != 0 {
                 try transaction.delete(
                     tables.lanes,
@@ -83,26 +85,32 @@ extension OpenStore {
     /// says nothing of its end.
     /// - Returns: false when it did not within ten seconds.
     func hasRecordedWhatEnded(of queue: UInt32) async -> Bool {
+        guard locks.holder(of: StoreFormat.queueLock(queue)) != nil else { return true }
+        return await withUnsafeContinuation { continuation in
+            OSThread.start(named: "petiole-cancel") { [self] in
+                continuation.resume(returning: waitForWhatEnded(of: queue))
+            }
+        }
+    }
+
+    /// The same for a thread that waits.
+    func waitForWhatEnded(of queue: UInt32) -> Bool {
         guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return true }
         signals.control.ring()
         let control = signals.control.value
-        return await withUnsafeContinuation { continuation in
-            OSThread.start(named: "petiole-cancel") { [self] in
-                let end = petiole_real_time() + 10_000_000_000
-                for seat in 0..<RunningSlots.seatCount
-                where locks.holder(of: StoreFormat.seatLock(seat)) == owner {
-                    let answer = slots.answer(seat: seat)
-                    while !answer.isGiven(to: control) {
-                        let now = petiole_real_time()
-                        // Given up or dead: what it had not recorded never will be.
-                        if locks.holder(of: StoreFormat.queueLock(queue)) != owner { break }
-                        if now >= end { return continuation.resume(returning: false) }
-                        // A tenth of a second: the kernel tells nobody that a lock was dropped.
-                        answer.wait(for: control, until: min(end, now + 100_000_000))
-                    }
-                }
-                continuation.resume(returning: true)
+        let end = petiole_real_time() + 10_000_000_000
+        for seat in 0..<RunningSlots.seatCount
+        where locks.holder(of: StoreFormat.seatLock(seat)) == owner {
+            let answer = slots.answer(seat: seat)
+            while !answer.isGiven(to: control) {
+                let now = petiole_real_time()
+                // Given up or dead: what it had not recorded never will be.
+                if locks.holder(of: StoreFormat.queueLock(queue)) != owner { break }
+                if now >= end { return false }
+                // A tenth of a second: the kernel tells nobody that a lock was dropped.
+                answer.wait(for: control, until: min(end, now + 100_000_000))
             }
         }
+        return true
     }
 }

@@ -17,15 +17,25 @@ extension JobStore {
     @discardableResult
     public func cancel(matching filter: JobFilter) async throws(StoreError) -> CancelCounts {
         var found: [UInt64] = []
-        try forEachJob(filter) { summary in
-            if !summary.state.isEnded { found.append(summary.id.rawValue) }
-            return true
+        var damage: StoreError?
+        do throws(StoreError) {
+            try forEachJob(filter) { summary in
+                if !summary.state.isEnded { found.append(summary.id.rawValue) }
+                return true
+            }
+        } catch {
+            // Those that can be read are cancelled before this is said.
+            guard case .damaged = error else { throw error }
+            damage = error
         }
+        // One that pruning has moved meanwhile is found twice.
+        found = Set(found).sorted()
         var counts = CancelCounts()
         for start in stride(from: 0, to: found.count, by: Self.cancelLimit) {
             let some = Array(found[start..<min(found.count, start + Self.cancelLimit)])
             try await cancel(some, &counts)
         }
+        if let damage { throw damage }
         return counts
     }
 
@@ -87,13 +97,15 @@ extension JobStore {
                     }
                     continue
                 }
+                cancelled += 1
+                // Else recorded by who met it, and requeued since.
+                guard active.isCancelRequested else { continue }
                 if active.state == .ready, active.position != 0 {
                     try transaction.delete(
                         tables.lanes,
                         RecordKey.lane(active.queue, active.priority, active.position))
                 }
                 try OutcomeRecording.cancel(job.id, active, tables, &transaction, &state)
-                cancelled += 1
             }
             return (cancelled, stopping)
         }

@@ -65,16 +65,25 @@ extension JobStore {
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
         let submission = Handover(EnqueueSubmission(request, block))
-        let result: Result<Acceptance, StorageError> = await withUnsafeContinuation {
-            continuation in
-            submission.value.reply = { continuation.resume(returning: $0) }
-            open.writer.submit(submission.value)
+        var result = await submitted(submission)
+        if let queue = open.queueToAsk(result, request) {
+            _ = await open.hasRecordedWhatEnded(of: queue)
+            result = await submitted(submission)
         }
         if case .success(let acceptance) = result, let replaced = acceptance.replaced {
             // It is marked: whoever meets it ends it, if this fails.
             _ = try? await cancel(JobID(rawValue: replaced))
         }
         return JobID(rawValue: try unwrap(result, request))
+    }
+
+    private func submitted(
+        _ submission: Handover<EnqueueSubmission>
+    ) async -> Result<Acceptance, StorageError> {
+        await withUnsafeContinuation { continuation in
+            submission.value.reply = { continuation.resume(returning: $0) }
+            open.writer.submit(submission.value)
+        }
     }
 
     func unwrap(
@@ -375,6 +384,9 @@ struct EnqueueRequest: Sendable {
         try NameForm.check(name, "job")
         try NameForm.check(queue, "queue")
         if let problem = options.problem { throw .invalidOption(job: name, problem) }
+        if let problem = options.timeLimit?.problem(isCommand: codecID == CommandJob.codec) {
+            throw .invalidOption(job: name, problem)
+        }
         target = store.target(queue: queue, job: name, priority: UInt8(options.priority))
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
@@ -470,6 +482,25 @@ struct EnqueueRequest: Sendable {
 }
 
 extension OpenStore {
+    /// The queue of a job that holds a key until it has started and was not seen to have: it may have ended a moment ago, and
+    /// its owner is asked before that is believed.
+    func queueToAsk(
+        _ result: Result<Acceptance, StorageError>, _ request: EnqueueRequest
+    ) -> UInt32? {
+        guard request.jobOptions.unique?.kind == .untilStarted,
+            case .success(let acceptance) = result
+        else { return nil }
+        let holder: UInt64
+        switch acceptance.conflict {
+        case .existing(let id), .refused(let id): holder = id
+        case nil: return nil
+        }
+        // When it cannot be read, the answer stands as it is.
+        return try? read { (reader) throws(StorageError) in
+            try Lookup.block(holder, reader, tables)?.queue
+        }
+    }
+
     /// The request for a job, with the unique key that its value gives.
     func request<J: CodableJob>(
         _ job: J, _ options: EnqueueOptions

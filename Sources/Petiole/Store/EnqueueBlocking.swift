@@ -74,9 +74,18 @@ extension JobStore {
     private func acceptBlocking(
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) throws(EnqueueError) -> JobID {
+        let submission = EnqueueSubmission(request, block)
+        var result = submitted(submission)
+        if let queue = open.queueToAsk(result, request), open.waitForWhatEnded(of: queue) {
+            result = submitted(submission)
+        }
+        return JobID(rawValue: try unwrap(result, request))
+    }
+
+    private func submitted(_ submission: EnqueueSubmission) -> Result<Acceptance, StorageError> {
         let promise = Promise<Result<Acceptance, StorageError>>()
-        open.writer.submitBlocking(
-            EnqueueSubmission(request, block) { promise.give($0) })
-        return JobID(rawValue: try unwrap(promise.wait(), request))
+        submission.reply = { promise.give($0) }
+        open.writer.submitBlocking(submission)
+        return promise.wait()
     }
 }

@@ -17,12 +17,14 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var unique: Uniqueness?
     /// Tags and headers.
     public var metadata: JobMetadata?
+    /// How long an attempt may take, in place of the job type's; a hard limit for commands alone.
+    public var timeLimit: TimeLimit?
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
-        metadata: JobMetadata? = nil
+        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil
     ) {
         self.queue = queue
         self.priority = priority
@@ -32,6 +34,7 @@ public struct EnqueueOptions: Sendable, Hashable {
         self.expiry = expiry
         self.unique = unique
         self.metadata = metadata
+        self.timeLimit = timeLimit
     }
 }
 
@@ -46,7 +49,7 @@ public enum JobTime: Sendable, Hashable {
 extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
-            && expiry == nil && unique == nil && metadata == nil
+            && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -85,6 +88,7 @@ extension EnqueueOptions {
         if let expiry { options.expiry = instant(expiry) }
         options.unique = unique.map { UniqueHold($0) }
         options.metadata = metadata
+        options.timeLimit = timeLimit
         if options.expiry > 0, options.expiry <= options.due {
             throw .invalidOption(job: job, "expiry is not later than due; it would never start")
         }

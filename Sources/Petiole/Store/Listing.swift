@@ -145,8 +145,16 @@ extension JobStore {
                     if entry == nil, isFirst { entry = try cursor.ceiling(Key(next)) }
                     var blocks = 0
                     while let (key, value) = entry, blocks < 16 {
-                        let block = try formatted { () throws(FormatError) in
-                            try JobBlockView(first: key.bigEndian(at: 0), value: value)
+                        let first: UInt64 = key.bigEndian(at: 0)
+                        let block: JobBlockView
+                        do throws(FormatError) {
+                            block = try JobBlockView(first: first, value: value)
+                        } catch {
+                            // How many jobs it held is not known.
+                            damaged = (damaged?.first ?? first, (damaged?.count ?? 0) + 1)
+                            page.next = first + 1
+                            entry = try cursor.next()
+                            continue
                         }
                         page.next = block.end
                         if queue == nil || block.queue == queue {
@@ -232,13 +240,17 @@ extension JobStore {
         if try isStaged(id, reader, tables) { return nil }
         let active = try Lookup.active(id, reader, tables)
         var outcome: Outcome?
+        var isDamaged = false
         if active == nil, let outcomes = try Lookup.outcomes(id, reader, tables) {
-            outcome = try formatted { () throws(FormatError) in try Outcome(outcomes.entry(id)) }
+            do throws(FormatError) { outcome = try Outcome(outcomes.entry(id)) } catch {
+                isDamaged = true
+            }
         }
         var item = Item(
             id: id, queue: active?.queue ?? block.queue,
             priority: active?.priority ?? block.priority, acceptedAt: block.acceptedAt,
             active: active, outcome: outcome)
+        item.isDamaged = isDamaged
         do throws(FormatError) {
             let entry = try block.entry(id)
             let extras = try entry.extras()

@@ -5,7 +5,7 @@ import PetioleStorage
 // A job that has ended runs once more: its outcome is taken out of the log of outcomes, and a row of `active` says that it is
 // ready again, at the end of its lane, one generation later. From then on it is like any job that has a row; its next outcome
 // is the one that is recorded. What it came to before lies in its history. One transaction does all of it, with the counters,
-// so a requeue and a prune, or two requeues, meet in one order: the second finds no outcome.
+// so a requeue and a prune, or two requeues, meet in one order: the second finds no outcome, or another one than it has seen.
 //
 // The range in which the job was accepted may still be in its lane, because others of it have not ended. A job whose row names
 // another position is passed over there.
@@ -28,7 +28,8 @@ extension JobStore {
         let tables = open.tables
         let result = try await open.perform {
             (transaction, state) throws(StorageError) -> RequeueResult? in
-            if try Requeue.requeue([id.rawValue], tables, &transaction, &state) == 1 {
+            let one = Requeue.Listed(id: id.rawValue)
+            if try Requeue.requeue([one], tables, &transaction, &state).count == 1 {
                 return .requeued
             }
             guard try Lookup.block(id.rawValue, transaction, tables) != nil,
@@ -49,47 +50,79 @@ extension JobStore {
     public func requeue(matching filter: JobFilter) async throws(StoreError) -> Int {
         var filter = filter
         if filter.states.isEmpty { filter.states = [.failed, .deadLetter] }
-        var found: [UInt64] = []
-        try forEachJob(filter) { summary in
-            if summary.state.isEnded { found.append(summary.id.rawValue) }
-            return true
+        var found: [Requeue.Listed] = []
+        var damage: StoreError?
+        do throws(StoreError) {
+            try forEachJob(filter) { summary in
+                if case .ended(let outcome) = summary.state {
+                    found.append(
+                        Requeue.Listed(
+                            id: summary.id.rawValue, startedAt: outcome.startedAt.microseconds))
+                }
+                return true
+            }
+        } catch {
+            // Those that can be read are requeued before this is said.
+            guard case .damaged = error else { throw error }
+            damage = error
         }
         // Those that pruning kept apart come last.
-        found.sort()
+        found.sort { $0.id < $1.id }
         let tables = open.tables
         var count = 0
-        for start in stride(from: 0, to: found.count, by: Requeue.limit) {
-            let some = Array(found[start..<min(found.count, start + Requeue.limit)])
-            count += try await open.perform { (transaction, state) throws(StorageError) in
+        var next = 0
+        while next < found.count {
+            let some = Array(found[next..<min(found.count, next + Requeue.limit)])
+            let step = try await open.perform(bringing: Requeue.byteLimit) {
+                (transaction, state) throws(StorageError) in
                 try Requeue.requeue(some, tables, &transaction, &state)
             }
+            count += step.count
+            next += step.passed
         }
+        if let damage { throw damage }
         return count
     }
 }
 
 /// In the writer's transaction.
 enum Requeue {
-    /// 1,000 jobs a transaction: each may cost a block of outcomes to be written anew.
+    /// 1,000 jobs a transaction.
     static let limit = 1_000
+    /// 8 MiB of outcomes that are written anew, for each transaction.
+    static let byteLimit = 8 << 20
 
-    /// - Parameter ids: in ascending order.
-    /// - Returns: how many of them had ended and are ready now.
-    static func requeue(
-        _ ids: [UInt64], _ tables: StoreTables, _ transaction: inout WriteTransaction,
-        _ state: inout CommitState
-    ) throws(StorageError) -> Int {
+    /// A job as it was found.
+    struct Listed: Sendable {
+        var id: UInt64
+        /// When the attempt began that ended it, so that another end than the one that was found is left alone; nil: any.
+        var startedAt: Int64?
+    }
+
+    struct Step: Sendable {
+        /// How many are ready now.
         var count = 0
-        var index = 0
-        while index < ids.count {
-            let taken = try takeOut(ids[index...], tables, &transaction)
+        /// How many were looked at; fewer than all when the outcomes to be written anew are too many.
+        var passed = 0
+    }
+
+    /// - Parameter listed: in the order of their ids.
+    static func requeue(
+        _ listed: [Listed], _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) -> Step {
+        var step = Step()
+        var bytes = 0
+        while step.passed < listed.count, bytes < byteLimit {
+            let taken = try takeOut(listed[step.passed...], tables, &transaction)
             for outcome in taken.outcomes {
                 try makeReady(outcome, tables, &transaction, &state)
-                count += 1
+                step.count += 1
             }
-            index += taken.passed
+            step.passed += taken.passed
+            bytes += taken.bytes
         }
-        return count
+        return step
     }
 
     /// What a job came to, copied out of the store.
@@ -102,27 +135,31 @@ enum Requeue {
     }
 
     /// Takes the outcomes of the first of the ids, and of those that were recorded together with it, out of the store.
-    /// - Returns: them, and how many ids they answer.
+    /// - Returns: them, how many of those listed they answer, and the bytes that were written anew.
     private static func takeOut(
-        _ ids: ArraySlice<UInt64>, _ tables: StoreTables, _ transaction: inout WriteTransaction
-    ) throws(StorageError) -> (outcomes: [Ended], passed: Int) {
-        let first = ids[ids.startIndex]
+        _ listed: ArraySlice<Listed>, _ tables: StoreTables, _ transaction: inout WriteTransaction
+    ) throws(StorageError) -> (outcomes: [Ended], passed: Int, bytes: Int) {
+        let first = listed[listed.startIndex].id
         // Not ended, or requeued already: what it came to before is not there any more.
         guard try Lookup.active(first, transaction, tables) == nil,
             let block = try Lookup.outcomes(first, transaction, tables)
-        else { return ([], 1) }
-        let wanted = Set(ids.prefix { $0 < block.end })
+        else { return ([], 1, 0) }
+        let some = listed.prefix { $0.id < block.end }
+        let wanted = Dictionary(some.map { ($0.id, $0.startedAt) }) { one, _ in one }
         var ended: [Ended] = []
         var rest: [(UInt64, OutcomeEntry, history: [UInt8], result: [UInt8])] = []
+        var bytes = 0
         for id in block.first..<block.end {
-            let entry = try formatted { () throws(FormatError) in try block.entry(id) }
+            // Beside an outcome that cannot be read the block cannot be written anew.
+            guard let entry = try? block.entry(id) else { return ([], some.count, 0) }
             let outcome = OutcomeEntry(
                 state: entry.state,
                 codec: entry.codec | (entry.isResultDiscarded ? OutcomeBlock.discardedFlag : 0),
                 attempt: UInt16(clamping: entry.attempt), startedAt: entry.startedAt,
                 runMicroseconds: entry.runMicroseconds)
             let history = entry.history.map { Array($0) } ?? []
-            if wanted.contains(id) {
+            bytes += entry.result.count + history.count + JobBlock.entrySize
+            if let startedAt = wanted[id], startedAt ?? entry.startedAt == entry.startedAt {
                 let failure = try formatted { () throws(FormatError) in try Outcome(entry).failure }
                 ended.append(
                     Ended(
@@ -133,6 +170,7 @@ enum Requeue {
                 rest.append((id, outcome, history, Array(entry.result)))
             }
         }
+        if ended.isEmpty { return ([], some.count, 0) }
         let queue = block.queue
         // From here on the block is not read any more. A dead letter whose block was pruned has a row of its own.
         if try !transaction.delete(tables.revised, Key(first)) {
@@ -150,7 +188,7 @@ enum Requeue {
             result.withUnsafeBytes { builder.append(id, outcome, history: history, result: $0) }
         }
         if builder.count > 0 { try put(builder, queue, tables, &transaction) }
-        return (ended, wanted.count)
+        return (ended, some.count, bytes)
     }
 
     private static func put(

@@ -176,9 +176,9 @@ public struct JobTable: Sendable {
             job: context.id.rawValue, attempt: context.attempt, bytes: row.count
         ) { effects in
             // The first look counts: what was made of it may have gone into the effects.
-            if effects.reads[row] == nil {
-                effects.reads.updateValue(bytes.map { AttemptEffects.hash($0) }, forKey: row)
-            }
+            guard effects.reads[row] == nil else { return 0 }
+            effects.reads.updateValue(bytes.map { AttemptEffects.hash($0) }, forKey: row)
+            return row.count
         }
         return bytes
     }
@@ -203,7 +203,11 @@ public struct JobTable: Sendable {
         try context.effects.add(
             job: context.id.rawValue, attempt: context.attempt,
             bytes: row.count + (value?.count ?? 0)
-        ) { $0.writes.updateValue(value, forKey: row) }
+        ) { effects in
+            let size = row.count + (value?.count ?? 0)
+            guard let before = effects.writes.updateValue(value, forKey: row) else { return size }
+            return size - row.count - (before?.count ?? 0)
+        }
     }
 }
 

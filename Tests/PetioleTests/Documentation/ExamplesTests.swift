@@ -136,6 +136,7 @@ import Testing
             for tries in 0...3 { polls.append(try await store.enqueue(Poll(tries: tries))) }
             let scan = try await store.enqueue(Scan(rows: 1_000))
             OptionExamples.progress(store, scan)
+            let fetch = try await store.enqueue(Fetch())
             let lost = try await store.enqueue(Upload(file: ""))
             for line in 1...3 {
                 try await store.enqueue(ImportLine(line: line, amount: line * 500))
@@ -144,13 +145,15 @@ import Testing
             var running = JobRunner.Options()
             running.queues = ["reports"]
             let jobs: [any JobType.Type] = [
-                SendReport.self, Reindex.self, Poll.self, Scan.self, Upload.self, ImportLine.self,
+                SendReport.self, Reindex.self, Poll.self, Scan.self,
+                Fetch.self, Upload.self, ImportLine.self,
             ]
             try await JobRunner(store, jobs: jobs, options: running).run {}
             #expect(try OptionExamples.sums(store) == 3_000)
             try await #expect(polls[1].result == 2)
             let counts = try store.counts()
             #expect(counts.discarded == 1 && counts.deadLetters == 2)
+            await #expect(throws: JobError.self) { try await fetch.result }
             guard case .ended(let outcome) = try lost.state, let failure = outcome.failure else {
                 Issue.record("it has not failed")
                 return

@@ -63,6 +63,16 @@ struct Reindex: Job {
     func run(_ context: JobContext) -> String { tenant }
 }
 
+struct Fetch: AsyncJob {
+    static let retryPolicy = RetryPolicy.never
+    static let timeLimit: TimeLimit? = TimeLimit(soft: .milliseconds(50))
+
+    func run(_ context: JobContext) async throws -> Int {
+        try await Task.sleep(for: .seconds(60))
+        return 200
+    }
+}
+
 struct Scan: Job {
     var rows: Int
 

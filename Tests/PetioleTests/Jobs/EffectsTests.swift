@@ -126,12 +126,19 @@ import Testing
             let kept = Trace<JobContext>()
             let job = JobClosure("job") { (number: Int, context) -> Int in
                 kept.add(context)
-                if number == 2 { try kept.items[0].table("t").put([1], for: "stray") }
+                // What it has of its own stays.
+                try context.table("t").put([7], for: "own-\(number)")
+                if number == 2 {
+                    #expect(throws: EffectError.attemptIsOver(kept.items[0].id)) {
+                        try kept.items[0].table("t").put([1], for: "stray")
+                    }
+                }
                 return number
             }
             try await store.numbers("job", [1, 2])
             try await makeRunner(store, [job]).run {}
             #expect(try store.table("t").bytes(for: "stray") == nil)
+            #expect(try store.table("t").bytes(for: "own-2") == [7])
             #expect(try store.counts().succeeded == 2)
         }
     }

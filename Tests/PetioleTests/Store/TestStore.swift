@@ -47,6 +47,8 @@ final class TestDirectory: Sendable {
     var store: String { path + "/work.petiole" }
 
     init() throws {
+        // Relaxed: the same each time. Some hundred tests have a store open at once.
+        Environment.standardMapSize.store(1 << 36, ordering: .relaxed)
         path =
             FileManager.default.temporaryDirectory.path
             + "/petiole-\(getpid())-\(UInt64.random(in: 0 ... .max))"

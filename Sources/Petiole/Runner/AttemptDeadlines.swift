@@ -1,0 +1,106 @@
+import CPetiole
+import Synchronization
+
+/// Looks after attempts that have a time limit: asks them to stop when it passes, and ends commands. One thread, which sleeps
+/// until the next limit; started with the first attempt that has one, so that who uses none pays nothing.
+final class AttemptDeadlines: Sendable {
+    private struct Entry {
+        let slot: AttemptSlot
+        let limit: TimeLimit
+        /// Nanoseconds of the steady clock: a limit is a duration, and the system's clock may be set.
+        var softAt: Int64?
+        var hardAt: Int64?
+        var hasPassed = false
+        var next: Int64? { [softAt, hardAt].compactMap { $0 }.min() }
+    }
+
+    private struct State {
+        var entries: [UInt64: Entry] = [:]
+        var isStarted = false
+        var isStopped = false
+    }
+
+    private let state = Mutex(State())
+    /// Moved when there is something new to wait for.
+    private let word = SharedWord()
+    /// A second: waits are on the system's clock, which may be set.
+    private static let longestWait: Int64 = 1_000_000_000
+
+    /// An attempt begins. Its slot names it already.
+    func begin(_ id: UInt64, _ slot: AttemptSlot, _ limit: TimeLimit, _ stoppables: Stoppables) {
+        let now = petiole_steady_time()
+        func at(_ duration: Duration?) -> Int64? {
+            duration.map { now + min(RetryPolicy.microseconds($0), .max >> 11) * 1_000 }
+        }
+        let isFirst = state.withLock { state -> Bool in
+            state.entries[id] = Entry(
+                slot: slot, limit: limit, softAt: at(limit.soft), hardAt: at(limit.hard))
+            defer { state.isStarted = true }
+            return !state.isStarted
+        }
+        if isFirst {
+            OSThread.start(named: "petiole-limits") { [self] in work(stoppables) }
+        } else {
+            word.add(1)
+            word.wakeAll()
+        }
+    }
+
+    /// Whether the soft limit of an attempt that runs has passed.
+    func hasPassed(_ id: UInt64) -> TimeLimitExceeded? {
+        state.withLock { state in
+            guard let entry = state.entries[id], entry.hasPassed else { return nil }
+            return TimeLimitExceeded(limit: entry.limit.soft ?? entry.limit.hard ?? .zero)
+        }
+    }
+
+    /// An attempt has ended.
+    /// - Returns: the limit that had passed.
+    func end(_ id: UInt64) -> TimeLimitExceeded? {
+        let passed = hasPassed(id)
+        state.withLock { _ = $0.entries.removeValue(forKey: id) }
+        return passed
+    }
+
+    /// The thread ends. No attempt is left that it looks after.
+    func stop() {
+        state.withLock { $0.isStopped = true }
+        word.add(1)
+        word.wakeAll()
+    }
+
+    private func work(_ stoppables: Stoppables) {
+        while true {
+            // Read before looking: what comes in between makes the wait return at once.
+            let seen = word.value
+            let now = petiole_steady_time()
+            var stops: [UInt64] = []
+            var kills: [UInt64] = []
+            let next = state.withLock { state -> Int64?? in
+                if state.isStopped { return nil }
+                for (id, entry) in state.entries {
+                    if let softAt = entry.softAt, softAt <= now {
+                        state.entries[id]!.softAt = nil
+                        state.entries[id]!.hasPassed = true
+                        // The mark is the job's number: should the slot have gone on to another, it says nothing of that one.
+                        if entry.slot.job == id { entry.slot.stopping = id }
+                        stops.append(id)
+                    }
+                    if let hardAt = entry.hardAt, hardAt <= now {
+                        state.entries[id]!.hardAt = nil
+                        state.entries[id]!.hasPassed = true
+                        // For a command that has not been found yet.
+                        if entry.slot.job == id { entry.slot.stopping = id }
+                        kills.append(id)
+                    }
+                }
+                return .some(state.entries.values.compactMap { $0.next }.min())
+            }
+            for id in stops { stoppables.stop(id) }
+            for id in kills { stoppables.kill(id) }
+            guard let next else { return }
+            let wait = next.map { min($0 - now, Self.longestWait) }
+            word.wait(while: seen, until: wait.map { petiole_real_time() + $0 } ?? -1)
+        }
+    }
+}
