@@ -240,6 +240,53 @@ import Testing
         }
     }
 
+    @Test("a job that is met as expired frees its own key, and not that of the job before it")
+    func ownKey() async throws {
+        let clock = TestClock(isFrozen: true)
+        try await withStore(clock: clock) { store in
+            let fail = JobClosure(
+                "note", retryPolicy: RetryPolicy(maxAttempts: 2, backoff: .constant(.seconds(60)))
+            ) { (_: Int, _) -> Int in throw Refusal() }
+            let first = try await store.numbers("note", [1], options: options("first"))[0]
+            var soon = options("second")
+            soon.expiry = .after(.seconds(1))
+            let second = try await store.numbers("note", [2], options: soon)[0]
+            clock.advance(.seconds(2))
+            // As a runner leaves it that dies between the mark and the end.
+            let queue = try #require(try store.queueRows().first).record.id
+            let tables = store.open.tables
+            try await store.open.perform { (transaction, state) throws(StorageError) in
+                _ = try Timers.fire(queue, tables, &transaction, &state)
+            }
+            let runner = try makeRunner(store, [fail])
+            try await runner.run {
+                await #expect(throws: JobError.expired(second.id)) { try await second.result }
+                #expect(try rows(store) == 1)
+                let again = try await store.numbers("note", [3], options: options("first"))[0]
+                #expect(again.id == first.id)
+                try await store.cancel(first.id)
+            }
+        }
+    }
+
+    @Test("a key that is held until the start is free as soon as its job has run")
+    func freeWhenItHasRun() async throws {
+        try await withStore { store in
+            let rule = options("k", .untilStarted)
+            let runner = try makeRunner(store, [note])
+            try await runner.run {
+                // The outcome lies gathered when the next one asks, or is on its way.
+                for number in 1...200 {
+                    let job = try await store.numbers("note", [number], options: rule)[0]
+                    while !ran.items.contains(number) { await Task.yield() }
+                    let next = try await store.numbers("note", [1_000 + number], options: rule)[0]
+                    #expect(next.id != job.id)
+                    _ = try await next.result
+                }
+            }
+        }
+    }
+
     @Test("cancelled, expired and dead jobs free their keys")
     func freed() async throws {
         let clock = TestClock(isFrozen: true)

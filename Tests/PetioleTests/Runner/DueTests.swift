@@ -208,6 +208,61 @@ import Testing
         }
     }
 
+    @Test("what becomes due while there is always something to run does not wait for the end of it")
+    func underLoad() async throws {
+        try await withStore { store in
+            let stop = SharedFlag()
+            // Each enqueues the next: the lane never runs dry.
+            let busy = JobClosure("busy") { (number: Int, context) -> Int in
+                if !stop.isSet {
+                    let _: JobHandle<NoResult> = try context.store.enqueueBlocking(
+                        name: "busy", payload: number + 1)
+                }
+                return number
+            }
+            let runner = try makeRunner(store, [busy, Self.echo])
+            try await runner.run {
+                try await store.numbers("busy", Array(0..<64))
+                let late = try await store.numbers("echo", [7], options: after(.milliseconds(50)))[
+                    0]
+                try await expectEqual(late.result, 7)
+                stop.set()
+            }
+        }
+    }
+
+    @Test("a delayed job that was cut short while it was put off waits all the same")
+    func cutShort() async throws {
+        let clock = TestClock(isFrozen: true)
+        try await withStore(clock: clock) { store in
+            let job = try await store.numbers("echo", [1], options: after(.seconds(60)))[0]
+            // As takeover leaves one that a dead runner had in a slot just then: ready, alone, with an attempt.
+            let tables = store.open.tables
+            try await store.open.perform { (transaction, state) throws(StorageError) in
+                var active = try Lookup.active(job.id.rawValue, transaction, tables)!
+                try OutcomeRecording.removeRows(job.id.rawValue, active, tables, &transaction)
+                active.state = .ready
+                active.due = 0
+                active.attempts = 1
+                active.position = try state.makeReady(
+                    &transaction, queue: active.queue, priority: active.priority,
+                    first: job.id.rawValue, count: 1)
+                try active.put(&transaction, tables.active, job.id.rawValue)
+                try state.count(transaction, active.queue) { $0.waiting -= 1 }
+            }
+            let runner = try makeRunner(store, [Self.echo])
+            try await runner.run {
+                try await expectEqual(store.numbers("echo", [2])[0].result, 2)
+                guard case .waiting = try job.state else {
+                    Issue.record("it does not wait")
+                    return
+                }
+                clock.advance(.seconds(61), store)
+                try await expectEqual(job.result, 1)
+            }
+        }
+    }
+
     @Test(
         "options out of bounds are refused where they are written, with what is allowed",
         arguments: [

@@ -3,6 +3,12 @@ import Testing
 
 @testable import Petiole
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 @Suite("Requeue") struct RequeueTests {
     /// Fails, as long as `isBroken` says so; notes which ran.
     private let ran = Trace<Int>()
@@ -87,6 +93,50 @@ import Testing
             await #expect(throws: StoreError.noSuchJob(missing)) {
                 try await store.requeue(missing)
             }
+        }
+    }
+
+    @Test("a job that was asked to stop and is requeued runs to its end, in the same slot")
+    func stopped() async throws {
+        try await withStore { store in
+            let begun = Gate()
+            let job = JobClosure("job") { [mended] (number: Int, context) -> Int in
+                begun.open()
+                while !context.isCancelled, !mended.isSet { sched_yield() }
+                try context.checkCancellation()
+                return number
+            }
+            let handle = try await store.numbers("job", [5])[0]
+            let runner = try makeRunner(store, [job])
+            try await runner.run {
+                await begun.wait()
+                try await expectEqual(store.cancel(handle.id), .stopping)
+                await #expect(throws: JobError.cancelled(handle.id)) { try await handle.result }
+                mended.set()
+                try await store.requeue(handle.id)
+                try await expectEqual(handle.result, 5)
+            }
+        }
+    }
+
+    @Test("a job that has ended otherwise since it was found is left alone")
+    func changed() async throws {
+        try await withStore { store in
+            let jobs = try await store.numbers("flaky", [10])
+            try await makeRunner(store, [flaky]).run {}
+            let failed = try #require(try store.outcome(of: jobs[0].id))
+            mended.set()
+            try await store.requeue(jobs[0].id)
+            try await makeRunner(store, [flaky]).run {}
+            let tables = store.open.tables
+            // What another, who has found it failed, asks for now.
+            let listed = Petiole.Requeue.Listed(
+                id: jobs[0].id.rawValue, startedAt: failed.startedAt.microseconds)
+            let step = try await store.open.perform { (transaction, state) throws(StorageError) in
+                try Petiole.Requeue.requeue([listed], tables, &transaction, &state)
+            }
+            #expect(step.count == 0 && step.passed == 1)
+            try await expectEqual(jobs[0].result, 10)
         }
     }
 
