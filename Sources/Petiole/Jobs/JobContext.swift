@@ -8,7 +8,8 @@ public struct JobContext: Sendable {
     public internal(set) var attempt: Int
     private let place: AttemptPlace
     /// The job's tags and headers, nil when it has none.
-    public internal(set) var metadata: JobMetadata?
+    public var metadata: JobMetadata? { metadataBox?.value }
+    var metadataBox: MetadataBox?
     /// The job at the beginning of its lineage; 0: itself.
     var root: UInt64
     var effects: EffectsBox { place.effects }
@@ -21,7 +22,7 @@ public struct JobContext: Sendable {
         self.id = id
         self.attempt = attempt
         self.root = root
-        self.metadata = metadata
+        metadataBox = metadata.map { MetadataBox($0) }
         self.place = place
     }
 
@@ -62,6 +63,12 @@ public struct JobContext: Sendable {
         }
         return try result.get()
     }
+}
+
+/// One word in a context, so that those of jobs without metadata are cheap to hand on.
+final class MetadataBox: Sendable {
+    let value: JobMetadata
+    init(_ value: JobMetadata) { self.value = value }
 }
 
 /// Where attempts are made: on a worker's thread, or in a place for asynchronous ones. Contexts refer to it rather than to

@@ -50,6 +50,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
     /// The time limit of the job that runs, in place of its type's.
     @exclusivity(unchecked) private var ownLimit: TimeLimit?
+    /// Whether the job that ran last had options.
+    @exclusivity(unchecked) private var hadOptions = false
     /// What frees the unique key of the job that runs.
     @exclusivity(unchecked) private var unique: UniqueRelease?
     /// Real time in nanoseconds, read at the end of the last attempt.
@@ -58,6 +60,7 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var shift: Int64 = 0
 
     let gatherer: OutcomeGatherer
+    private let effects: EffectsBox
 
     init(core: RunnerCore, worker: Worker, reader: Reader, slot: AttemptSlot) {
         self.core = core
@@ -68,8 +71,9 @@ final class AttemptLoop: @unchecked Sendable {
         gatherer = OutcomeGatherer(core.store.writer)
         pool = core.pool
         registry = core.registry
-        context = JobContext(
-            id: JobID(rawValue: 0), attempt: 0, place: AttemptPlace(slot, core))
+        let place = AttemptPlace(slot, core)
+        effects = place.effects
+        context = JobContext(id: JobID(rawValue: 0), attempt: 0, place: place)
         controlWord = core.store.signals.controlWord
         core.add(self, index: worker.index)
     }
@@ -208,10 +212,10 @@ final class AttemptLoop: @unchecked Sendable {
     }
     @exclusivity(unchecked) private var isPlain = false
     /// Whether the ticket's queue was paused when it was looked at: at that value of control.
-    private var isPaused = false
-    private var pauseSeen: (control: UInt32, queue: UInt32)?
+    @exclusivity(unchecked) private var isPaused = false
+    @exclusivity(unchecked) private var pauseSeen: (control: UInt32, queue: UInt32)?
     /// Whether the job that runs reads its payload in the view.
-    private var isLending = false
+    @exclusivity(unchecked) private var isLending = false
 
     /// What is to be done with a job of which more is known than the log tells.
     private enum Decision {
@@ -239,7 +243,7 @@ final class AttemptLoop: @unchecked Sendable {
     /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
     private func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
         slot.publish(id, startedAt: now / 1_000)
-        forgetOptions()
+        if hadOptions { forgetOptions() }
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
             try openView(at: id)
@@ -308,10 +312,11 @@ final class AttemptLoop: @unchecked Sendable {
 
     /// What the job before was told is not this one's.
     private func forgetOptions() {
+        hadOptions = false
         context.root = 0
-        if unique != nil { unique = nil }
-        if context.metadata != nil { context.metadata = nil }
-        if ownLimit != nil { ownLimit = nil }
+        context.metadataBox = nil
+        unique = nil
+        ownLimit = nil
     }
 
     /// Looks at a job's options. Returns whether it does not start now.
@@ -325,8 +330,9 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return true
         }
+        hadOptions = true
         context.root = options.root
-        context.metadata = options.metadata
+        context.metadataBox = options.metadata.map { MetadataBox($0) }
         ownLimit = options.timeLimit
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
         let time = store.clock.now
@@ -392,7 +398,7 @@ final class AttemptLoop: @unchecked Sendable {
     ) {
         context.id = JobID(rawValue: id)
         context.attempt = attempt
-        context.effects.begin(job: id)
+        effects.begin(job: id)
         let keepsResult = job.meta.flags & JobBlock.discardsResult == 0
         let maxAttempts = job.meta.maxAttempts
         let startedAt = now
@@ -423,9 +429,7 @@ final class AttemptLoop: @unchecked Sendable {
                 state: .succeeded, codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
                 attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,
                 runMicroseconds: (now - startedAt) / 1_000)
-            if !context.effects.isEmpty,
-                let effects = context.effects.take(job: id, attempt: attempt)
-            {
+            if !effects.isEmpty, let effects = effects.take(job: id, attempt: attempt) {
                 record(id, outcome, effects, entry, maxAttempts, history: earlier.history)
             } else {
                 record(id, outcome, history: earlier.history)
