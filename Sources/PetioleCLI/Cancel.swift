@@ -36,7 +36,7 @@ struct Cancel: AsyncParsableCommand {
                 }
             }
         }
-        let filter = choice.filter(states: [])
+        let filter = choice.passing.filter()
         var line = JSONLine()
         if choice.dryRun {
             let count = try JobChoice.count(filter, ended: false, store)

@@ -3,22 +3,7 @@ import Petiole
 
 /// Which jobs a command is about: by their ids, or all that options let pass.
 struct JobChoice: ParsableArguments {
-    @Option(
-        help: ArgumentHelp(
-            "Only jobs in this state; may be given several times.", valueName: "state"))
-    var state: [JobFilter.State] = []
-
-    @Option(help: ArgumentHelp("Only jobs of this name.", valueName: "name"))
-    var name: String?
-
-    @Option(help: ArgumentHelp("Only jobs of this queue.", valueName: "name"))
-    var queue: String?
-
-    @Option(help: ArgumentHelp("Only jobs with this tag.", valueName: "tag"))
-    var tag: String?
-
-    @Option(help: ArgumentHelp("Only jobs that failed like this.", valueName: "digits"))
-    var fingerprint: String?
+    @OptionGroup var passing: JobFilterOptions
 
     @Flag(help: "All of the store, whatever their queue.")
     var all = false
@@ -29,9 +14,7 @@ struct JobChoice: ParsableArguments {
     @Argument(help: ArgumentHelp("Ids of jobs.", valueName: "id"))
     var ids: [JobNumber] = []
 
-    private var hasFilter: Bool {
-        all || !state.isEmpty || name != nil || queue != nil || tag != nil || fingerprint != nil
-    }
+    private var hasFilter: Bool { all || !passing.isEmpty }
 
     func validate() throws {
         guard ids.isEmpty || !hasFilter && !dryRun else {
@@ -41,17 +24,6 @@ struct JobChoice: ParsableArguments {
             throw ValidationError(
                 "say which jobs: ids, --queue, --name, --tag, --state, --fingerprint, --all")
         }
-    }
-
-    /// - Parameter states: without `--state`.
-    func filter(states: Set<JobFilter.State>) -> JobFilter {
-        var filter = JobFilter()
-        filter.states = state.isEmpty ? states : Set(state)
-        filter.name = name
-        filter.queue = queue
-        filter.tag = tag
-        filter.fingerprint = fingerprint
-        return filter
     }
 
     /// How many there are of a kind.

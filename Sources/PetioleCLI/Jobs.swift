@@ -18,19 +18,7 @@ struct Jobs: ParsableCommand {
               petiole jobs --queue commands --limit 20 --after 1000
             """)
 
-    @Option(
-        help: ArgumentHelp(
-            "Only jobs in this state; may be given several times.", valueName: "state"))
-    var state: [JobFilter.State] = []
-
-    @Option(help: ArgumentHelp("Only jobs of this name.", valueName: "name"))
-    var name: String?
-
-    @Option(help: ArgumentHelp("Only jobs of this queue.", valueName: "name"))
-    var queue: String?
-
-    @Option(help: ArgumentHelp("Only jobs with this tag.", valueName: "tag"))
-    var tag: String?
+    @OptionGroup var passing: JobFilterOptions
 
     @Option(help: ArgumentHelp("Only jobs with a greater id.", valueName: "id"))
     var after: JobNumber?
@@ -52,11 +40,7 @@ struct Jobs: ParsableCommand {
 
     func run() throws {
         let store = try location.openExisting()
-        var filter = JobFilter()
-        filter.states = Set(state)
-        filter.name = name
-        filter.queue = queue
-        filter.tag = tag
+        var filter = passing.filter()
         filter.after = after?.id
         var table = TextTable([
             ("id", .right), ("state", .left), ("attempt", .right), ("time", .right),
