@@ -467,10 +467,11 @@ import Testing
                     } completion: { _ in
                     })
                 begun.wait()
-                let pipe = open(go, O_WRONLY | O_CLOEXEC)
+                // Opening both ends does not wait for a reader, who may be gone.
+                let pipe = open(go, O_RDWR | O_CLOEXEC)
                 _ = write(pipe, "\n", 1)
-                close(pipe)
                 while store.open.slots.slot(of: 1) != nil { sched_yield() }
+                close(pipe)
                 kill(runner.pid, SIGSTOP)
                 while !isStopped(runner.pid) { sched_yield() }
                 over.signal()
