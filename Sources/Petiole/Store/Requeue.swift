@@ -21,7 +21,8 @@ public enum RequeueResult: Sendable, Hashable {
 extension JobStore {
     /// Lets a job that has ended run once more, however it ended: at the end of its lane, with all its attempts, whatever its
     /// expiry was. What it came to before stays in its history.
-    /// - Throws: ``StoreError/noSuchJob(_:)``; other errors when it could not be recorded, and then nothing has changed.
+    /// - Throws: ``StoreError/noSuchJob(_:)``; ``StoreError/damaged(path:reason:)`` when its outcome cannot be read, or one that
+    /// was recorded together with it; other errors when it could not be recorded. Then nothing has changed.
     /// - Complexity: O(log *n*), and a copy of the outcomes that were recorded together with its own.
     @discardableResult
     public func requeue(_ id: JobID) async throws(StoreError) -> RequeueResult {
@@ -35,6 +36,7 @@ extension JobStore {
             guard try Lookup.block(id.rawValue, transaction, tables) != nil,
                 try !Self.isStaged(id.rawValue, transaction, tables)
             else { return nil }
+            try Requeue.readOutcomes(id.rawValue, transaction, tables)
             return .notEnded
         }
         guard let result else { throw .noSuchJob(id) }
@@ -191,6 +193,19 @@ enum Requeue {
         return (ended, some.count, bytes)
     }
 
+    /// Reads the outcomes among which a job's is, which nothing was taken out of.
+    /// - Throws: `damaged` when one of them cannot be read: the job has ended then, but cannot be requeued.
+    static func readOutcomes(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) {
+        guard try Lookup.active(id, transaction, tables) == nil,
+            let block = try Lookup.outcomes(id, transaction, tables)
+        else { return }
+        for id in block.first..<block.end {
+            _ = try formatted { () throws(FormatError) in try block.entry(id) }
+        }
+    }
+
     private static func put(
         _ builder: borrowing OutcomeBlockBuilder, _ queue: UInt32, _ tables: StoreTables,
         _ transaction: inout WriteTransaction
@@ -204,7 +219,10 @@ enum Requeue {
         _ ended: Ended, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {
-        guard let block = try Lookup.block(ended.id, transaction, tables) else { return }
+        // Its outcome was taken out already: thrown, that is undone.
+        guard let block = try Lookup.block(ended.id, transaction, tables) else {
+            throw .damaged("job \(ended.id) has ended, but the log does not hold it")
+        }
         var active = ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
         active.generation = 1
         active.history = ended.history

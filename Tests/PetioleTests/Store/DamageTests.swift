@@ -13,6 +13,14 @@ private enum Seen: RawJob {
     }
 }
 
+/// Leaves its payload twice as its result.
+private enum Twice: RawJob {
+    static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {
+        result.append(payload)
+        result.append(payload)
+    }
+}
+
 @Suite("Damaged records", .serialized) struct DamageTests {
     enum Place: CaseIterable {
         case payloadBegin, payloadEnd, checksum, name, codec
@@ -111,5 +119,29 @@ private enum Seen: RawJob {
         }
         #expect(try store.counts().succeeded == 1)
         #expect(try store.counts().deadLetters == 3)
+    }
+
+    @Test("a job whose outcome cannot be read is not requeued, which is said, and nothing changes")
+    func outcome() async throws {
+        let directory = try TestDirectory()
+        defer { directory.remove() }
+        let store = try directory.open()
+        try await store.enqueue(Twice.self, payload: Self.payload(2, 24))
+        try await makeRunner(store, jobs: [Twice.self]).run {}
+        store.close()
+        let file = URL(fileURLWithPath: directory.store + "/data.mdb")
+        var bytes = try Data(contentsOf: file)
+        let result = Data(Self.payload(2, 24) + Self.payload(2, 24))
+        let place = try #require(bytes.range(of: result))
+        #expect(bytes[place.upperBound...].range(of: result) == nil)
+        bytes[place.lowerBound] ^= 0x10
+        let handle = try FileHandle(forUpdating: file)
+        try handle.write(contentsOf: bytes)
+        try handle.close()
+        let damaged = try directory.open()
+        defer { damaged.close() }
+        let before = try damaged.counts()
+        await #expect(throws: StoreError.self) { try await damaged.requeue(JobID(rawValue: 1)) }
+        #expect(try damaged.counts() == before)
     }
 }
