@@ -81,11 +81,14 @@ import Testing
         try await withStore(clock: clock) { store in
             let ran = Trace<Int>()
             let begun = Gate()
+            // It runs until the others are cancelled: else its thread would take the next of them up in between.
+            let allAsked = Gate()
             let work = JobClosure("work") { (number: Int, context) -> Int in
                 ran.add(number)
                 if number == 0 {
                     begun.open()
-                    while !context.isCancelled { sched_yield() }
+                    allAsked.block()
+                    if !context.isCancelled { return number }
                     throw CancellationError()
                 }
                 return number
@@ -105,6 +108,7 @@ import Testing
                 filter.tag = "doomed"
                 let counts = try await store.cancel(matching: filter)
                 #expect(counts == CancelCounts(cancelled: 3_001, stopping: 1))
+                allAsked.open()
                 await #expect(throws: JobError.cancelled(running.id)) { try await running.result }
                 try await expectEqual(other.result, 7_777)
                 expectEqual(try ready[17].state.isEnded, true)
