@@ -43,7 +43,8 @@ struct Failure: Error {
                 wait until that process has ended, or stop it: kill \(pid)
                 """, status: 75)
         case .noSeat, .tooManyWaiting, .fenced: self.init(error.description, status: 75)
-        case .invalidName, .invalidOption, .registeredTwice, .notAJob, .startedTwice:
+        case .invalidName, .invalidOption, .invalidQueueOption, .registeredTwice, .notAJob,
+            .startedTwice:
             self.init(error.description, status: 64)
         }
     }

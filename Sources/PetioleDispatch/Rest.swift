@@ -122,6 +122,9 @@ package struct Rest: ~Copyable, Sendable {
             // Acquire, both: pair with the releasing stores in `load`; point 2.
             let first = first.load(ordering: .acquiring)
             let label = label.load(ordering: .acquiring)
+            // Of a whole ticket nothing is for others: a thief that parks now has missed nothing. Should the label be that
+            // of a ticket which came after `span` was read, that one is whole, and what `span` said is gone.
+            if Rest.next(label) & Ticket.wholeBit != 0 { return nil }
             let middle = end &- (left - left / 2)
             // Sequentially consistent: succeeds only if first and label were this ticket's; point 2.
             let (won, _) = span.compareExchange(

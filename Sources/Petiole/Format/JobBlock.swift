@@ -28,7 +28,7 @@ import PetioleStorage
 /// | 8 | 4 | CRC-32C of extras and payload, then of bytes 12…23 as 8 + 8 (16 twice), then of the id |
 /// | 12 | 4 | name |
 /// | 16 | 1 | codec |
-/// | 17 | 1 | flags: 1 = the result is not kept, 2 = the extras begin with ``JobOptions`` |
+/// | 17 | 1 | flags: 1 = the result is not kept, 2 = the extras begin with ``JobOptions``, 64 = a limit key is among them |
 /// | 18 | 2 | length of the extras, which lie before the payload |
 /// | 20 | 1 | attempts at most, 0 = the job type's own |
 /// | 21 | 3 | 0 |
@@ -40,6 +40,8 @@ enum JobBlock {
 
     static let discardsResult: UInt8 = 1
     static let hasOptions: UInt8 = 2
+    /// Among the options is a limit key.
+    static let hasLimitKey: UInt8 = 0x40
 
     /// What an entry says beside where its bytes are.
     struct Meta: Sendable {
@@ -268,6 +270,11 @@ struct JobBlockView {
         /// What was kept beside the payload, without the options.
         func extras() throws(FormatError) -> UnsafeRawBufferPointer { try parts().extras }
 
+        /// The bytes of its limit key.
+        func limitKey() throws(FormatError) -> UnsafeRawBufferPointer? {
+            try JobOptions.limitKey(in: try parts().options)
+        }
+
         func options() throws(FormatError) -> JobOptions { try JobOptions(parts().options) }
     }
 
@@ -304,6 +311,11 @@ struct JobBlockView {
         return Entry(
             meta: meta, content: UnsafeRawBufferPointer(start: bytes, count: extras + length),
             payload: UnsafeRawBufferPointer(start: bytes + extras, count: length))
+    }
+
+    /// The flags of a job without looking at its bytes.
+    func flagsHint(_ id: UInt64) -> UInt8 {
+        value[JobBlock.headerSize + Int(id - first) * JobBlock.entrySize + 17]
     }
 
     /// The name of a job without looking at its bytes: a hint for how much to hand out at once.

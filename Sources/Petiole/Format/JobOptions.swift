@@ -23,6 +23,8 @@ struct JobOptions: Equatable, Sendable {
     var metadata: JobMetadata?
     /// Its own time limit, in place of its type's.
     var timeLimit: TimeLimit?
+    /// The key that its type's limits per key are about.
+    var limitKey: String?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -33,6 +35,7 @@ struct JobOptions: Equatable, Sendable {
         static let tag: UInt8 = 6
         static let header: UInt8 = 7
         static let timeLimit: UInt8 = 8
+        static let limitKey: UInt8 = 20
     }
 
     init() {}
@@ -64,6 +67,7 @@ struct JobOptions: Equatable, Sendable {
                     return microseconds > 0 ? .microseconds(microseconds) : nil
                 }
                 timeLimit = TimeLimit(soft: duration(at: 0), hard: duration(at: 8))
+            case Tag.limitKey: limitKey = String(decoding: value, as: UTF8.self)
             case Tag.tag:
                 metadata = metadata ?? JobMetadata()
                 metadata!.tags.append(String(decoding: value, as: UTF8.self))
@@ -76,6 +80,24 @@ struct JobOptions: Equatable, Sendable {
             }
             at += length
         }
+    }
+
+    /// The limit key alone, for who looks at many jobs.
+    static func limitKey(
+        in fields: UnsafeRawBufferPointer
+    ) throws(FormatError) -> UnsafeRawBufferPointer? {
+        var at = 0
+        while fields.count - at >= 3 {
+            let length = Int(fields.littleEndian(at: at + 1, as: UInt16.self))
+            guard fields.count - at - 3 >= length else {
+                throw FormatError("a job's options are cut short")
+            }
+            if fields[at] == Tag.limitKey {
+                return UnsafeRawBufferPointer(rebasing: fields[at + 3..<at + 3 + length])
+            }
+            at += 3 + length
+        }
+        return nil
     }
 
     /// The fields with their length; nothing at all when there are none.
@@ -106,6 +128,12 @@ struct JobOptions: Equatable, Sendable {
             for limit in [timeLimit.soft, timeLimit.hard] {
                 fields.append(littleEndian: limit.map { RetryPolicy.microseconds($0) } ?? 0)
             }
+        }
+        if let limitKey {
+            let bytes = Array(limitKey.utf8)
+            fields.append(littleEndian: Tag.limitKey)
+            fields.append(littleEndian: UInt16(bytes.count))
+            bytes.withUnsafeBytes { fields.append(contentsOf: $0) }
         }
         for tag in metadata?.tags ?? [] {
             fields.append(littleEndian: Tag.tag)

@@ -25,51 +25,28 @@ enum RecordKey {
     static func suspect(_ queue: UInt32, _ id: UInt64) -> Key {
         Key().appending(queue).appending(UInt8(ascii: "s")).appending(id)
     }
+    /// The jobs of a gate's that wait for a place, at one priority, in their order.
+    static func sublane(
+        _ queue: UInt32, _ priority: UInt8, _ gate: GateKey, _ position: UInt64
+    ) -> Key {
+        Key().appending(queue).appending(UInt8(ascii: "g")).appending(priority)
+            .appending(gate.kind.rawValue).appending(gate.hash).appending(position)
+    }
+    /// Before all sublanes of a queue.
+    static func sublanes(_ queue: UInt32) -> Key {
+        Key().appending(queue).appending(UInt8(ascii: "g"))
+    }
+    /// Behind all rows of a sublane.
+    static func sublaneEnd(_ queue: UInt32, _ priority: UInt8, _ gate: GateKey) -> Key {
+        sublane(queue, priority, gate, .max)
+    }
+    /// The job that holds an ordered key while it waits for another attempt.
+    static func holder(_ queue: UInt32, _ gate: GateKey) -> Key {
+        Key().appending(queue).appending(UInt8(ascii: "o")).appending(gate.hash)
+    }
     static func parked(_ queue: UInt32, _ name: UInt32, _ position: UInt64) -> Key {
         Key().appending(queue).appending(UInt8(ascii: "n")).appending(UInt64(name))
             .appending(position)
-    }
-}
-
-/// A row of `lanes`: what is ready there, {first, count}.
-struct LaneRow: Equatable {
-    var queue: UInt32
-    var priority: UInt8
-    var position: UInt64
-    var first: UInt64
-    var count: UInt64
-
-    static let size = 16
-    var end: UInt64 { first + count }
-    var key: Key { RecordKey.lane(queue, priority, position) }
-
-    init(queue: UInt32, priority: UInt8, position: UInt64, first: UInt64, count: UInt64) {
-        self.queue = queue
-        self.priority = priority
-        self.position = position
-        self.first = first
-        self.count = count
-    }
-
-    init(_ entry: Cursor.Entry) throws(FormatError) {
-        guard entry.key.count == 13, entry.value.count >= Self.size else {
-            throw FormatError("a row of the lanes is cut short")
-        }
-        queue = entry.key.bigEndian(at: 0)
-        priority = entry.key[4]
-        position = entry.key.bigEndian(at: 5)
-        first = entry.value.littleEndian(at: 0)
-        count = entry.value.littleEndian(at: 8)
-        guard count > 0, first > 0, first <= UInt64.max - count else {
-            throw FormatError("a row of the lanes names no job")
-        }
-    }
-
-    func put(_ transaction: inout WriteTransaction, _ table: Table) throws(StorageError) {
-        try transaction.put(table, key, count: Self.size) { target in
-            target.storeLittleEndian(first, at: 0)
-            target.storeLittleEndian(count, at: 8)
-        }
     }
 }
 
@@ -117,6 +94,8 @@ struct ActiveRecord: Equatable {
     var isCancelRequested = false
     /// It may have ended the process that ran it: it runs alone.
     var isSuspect = false
+    /// It waits for its next attempt, or for the start of that, and the jobs behind it at its ordered key wait for it.
+    var holdsKey = false
     /// Its expiry passed before it had started, as far as could be told: whoever meets it next records that.
     var isExpired = false
     var queue: UInt32
@@ -151,6 +130,7 @@ struct ActiveRecord: Equatable {
         isCancelRequested = bytes[1] & 1 != 0
         isSuspect = bytes[1] & 2 != 0
         isExpired = bytes[1] & 4 != 0
+        holdsKey = bytes[1] & 0x40 != 0
         priority = bytes[2]
         guiltyCrashes = bytes[3]
         queue = bytes.littleEndian(at: 4)
@@ -170,6 +150,7 @@ struct ActiveRecord: Equatable {
             target.storeBytes(of: state.rawValue, as: UInt8.self)
             let flags: UInt8 =
                 (isCancelRequested ? 1 : 0) | (isSuspect ? 2 : 0) | (isExpired ? 4 : 0)
+                | (holdsKey ? 0x40 : 0)
             target.storeBytes(of: flags, toByteOffset: 1, as: UInt8.self)
             target.storeBytes(of: priority, toByteOffset: 2, as: UInt8.self)
             target.storeBytes(of: guiltyCrashes, toByteOffset: 3, as: UInt8.self)

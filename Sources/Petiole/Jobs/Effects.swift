@@ -164,6 +164,7 @@ extension JobContext {
     ) throws {
         var options = options
         if options.unique == nil { options.unique = job.uniqueness }
+        if options.limitKey == nil { options.limitKey = job.limitKey }
         let request = try EnqueueRequest(
             J.self, options, codec: J.codec, in: runner.store, by: self)
         let block = try request.block { (writer) throws(CodecError) in

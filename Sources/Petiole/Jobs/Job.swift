@@ -11,6 +11,10 @@ public protocol JobType: Sendable {
     static var keepsResult: Bool { get }
     /// How long an attempt may take; nil unless given: as long as it does.
     static var timeLimit: TimeLimit? { get }
+    /// How many attempts run at once and start in a time, and in which order; nil unless given.
+    static var limits: JobLimits? { get }
+    /// When an attempt counts as made: ``Acknowledgement/afterRun`` unless given.
+    static var acknowledgement: Acknowledgement { get }
 }
 
 extension JobType {
@@ -24,6 +28,21 @@ extension JobType {
     public static var keepsResult: Bool { true }
     /// None.
     public static var timeLimit: TimeLimit? { nil }
+    /// None.
+    public static var limits: JobLimits? { nil }
+    /// After its run.
+    public static var acknowledgement: Acknowledgement { .afterRun }
+}
+
+/// When an attempt counts as made, should the process or the machine die while it runs.
+public enum Acknowledgement: Sendable, Hashable {
+    /// When its outcome is on the disk: an attempt that is cut short is made again. At least once.
+    case afterRun
+    /// Before it starts: that it starts is on the disk first, one commit for each ticket. An attempt that is cut short is not made
+    /// again: the job becomes a dead letter of the type `Interrupted`, which a person may requeue. At most once for each
+    /// attempt; what the job throws is followed by its ``RetryPolicy`` as ever, so with ``RetryPolicy/never`` it runs once or
+    /// not at all.
+    case beforeRun
 }
 
 /// A job type whose value is its payload.
@@ -35,11 +54,15 @@ public protocol CodableJob: JobType, Codable {
     static var codec: PayloadCodec { get }
     /// A key of the payload's that one job of the type may hold; nil unless given.
     var uniqueness: Uniqueness? { get }
+    /// The key that ``JobType/limits`` per key are about: a tenant, a host, a file; 1 to 256 bytes of UTF-8. Nil unless given.
+    var limitKey: String? { get }
 }
 
 extension CodableJob {
     /// None.
     public var uniqueness: Uniqueness? { nil }
+    /// None.
+    public var limitKey: String? { nil }
     /// ``PayloadCodec/compact``.
     public static var codec: PayloadCodec { .compact }
 }
@@ -115,6 +138,7 @@ public struct JobClosure: Sendable {
     let name: String
     let queue: String
     let retryPolicy: RetryPolicy
+    let limits: JobLimits?
     /// From the payload in the map to a closure that needs the map no more, and gives the codec of the result.
     let prepare:
         @Sendable (UnsafeRawBufferPointer, UInt8) throws -> (JobContext, inout ByteWriter) throws ->
@@ -124,13 +148,16 @@ public struct JobClosure: Sendable {
     /// - Parameters:
     ///   - name: as ``JobType/jobName``.
     ///   - queue: the queue that it is run from.
+    ///   - limits: as ``JobType/limits``.
     public init<Payload: Codable & Sendable, Output: Codable & Sendable>(
         _ name: String, queue: String = "default", retryPolicy: RetryPolicy = .standard,
+        limits: JobLimits? = nil,
         run: @escaping @Sendable (Payload, JobContext) throws -> Output
     ) {
         self.name = name
         self.queue = queue
         self.retryPolicy = retryPolicy
+        self.limits = limits
         prepare = { bytes, codec in
             guard let form = PayloadCodec(storedID: codec) else {
                 throw UndecodablePayload("its codec \(codec) is unknown here")

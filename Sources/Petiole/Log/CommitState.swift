@@ -56,7 +56,7 @@ struct CommitState {
             ) { value.write(to: $0) }
         }
         for change in progress.values {
-            try change.write(&transaction, tables.lanes)
+            try change.write(&transaction, tables)
         }
     }
 
@@ -159,7 +159,7 @@ struct CommitState {
         let position = sequences.takePosition()
         let row = LaneRow(
             queue: queue, priority: priority, position: position, first: first, count: count)
-        try row.put(&transaction, tables.lanes)
+        try row.put(&transaction, tables)
         hasNewWork = true
         return position
     }

@@ -179,10 +179,13 @@ struct LogCommit {
         let row = try state.queue(named: queue.name, &transaction)
         // Fencing: somebody else owns the queue now, and what we ran may run there again.
         guard row.epoch == queue.epoch else { return queue.noteFenced() }
+        submission.isPostponed = submission.transitions.contains { $0.orderedKey != nil }
         if let effects = submission.effects, try hasChanged(effects.reads, transaction) {
+            submission.isPostponed = submission.orderedKey != nil
             try apply(
                 Transition(
-                    id: effects.job, priority: submission.priority, step: .postpone(due: now)),
+                    id: effects.job, priority: submission.priority, step: .postpone(due: now),
+                    orderedKey: submission.orderedKey),
                 queue, &transaction, &state)
         } else if submission.outcomes.count > 0 {
             let isFirst = try put(submission, &transaction, &state)
@@ -197,6 +200,7 @@ struct LogCommit {
         for transition in submission.transitions {
             try apply(transition, queue, &transaction, &state)
         }
+        for move in submission.moves { try apply(move, queue, &transaction, &state) }
         for settled in submission.settled {
             guard
                 var progress = state.progress[settled.tag] ?? ranges[settled.tag]
@@ -267,6 +271,9 @@ struct LogCommit {
                 try cursor.delete()
                 if active.isSuspect {
                     try transaction.delete(tables.parked, RecordKey.suspect(active.queue, id))
+                }
+                if active.holdsKey {
+                    try OrderedKeys.release(id, active.queue, tables, &transaction, &state)
                 }
                 // After a delete the cursor stands on the entry that followed.
                 entry = try cursor.ceiling(Key(id + 1))
@@ -391,6 +398,10 @@ struct LogCommit {
             try state.count(transaction, queue.id) { $0.parked += 1 }
             state.hasParked = true
         case .cancel, .expire: break
+        }
+        if let key = transition.orderedKey {
+            active.holdsKey = true
+            try OrderedKeys.hold(key, id, queue.id, tables, &transaction)
         }
         try active.put(&transaction, tables.active, id)
     }

@@ -1,3 +1,4 @@
+import PetioleDispatch
 import Synchronization
 
 /// The ranges that this process has claimed from, by tag. Claims add to it, the writer brings it up to date.
@@ -8,11 +9,11 @@ final class ProgressTable: Sendable {
     }
     private let state = Mutex(State())
 
-    /// Begins to follow a range. Tags are not used again before 2^32 others.
+    /// Begins to follow a range. Tags have 31 bits, and are not used again before all others.
     func add(_ progress: RangeProgress) -> UInt32 {
         state.withLock { state in
             let tag = state.nextTag
-            state.nextTag = state.nextTag == .max ? 1 : state.nextTag + 1
+            state.nextTag = state.nextTag == Ticket.wholeBit - 1 ? 1 : state.nextTag + 1
             state.ranges[tag] = progress
             return tag
         }

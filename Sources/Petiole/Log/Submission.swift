@@ -112,6 +112,14 @@ final class OutcomeSubmission: Submission {
     /// Which of the lane's ranges are done with: what ended, and what turned out to have ended or moved before.
     var settled: [SettledRange] = []
     var transitions: [Transition] = []
+    /// Jobs that cannot start now, and wait at a gate.
+    var moves: [GateMove] = []
+    /// The ordered key that the job with the effects holds.
+    var orderedKey: GateKey?
+    /// The writer's, while it commits: a job that keeps its ordered key runs again.
+    var isPostponed = false
+    /// Told on the writer's thread, with that.
+    var whenDurable: (@Sendable (Bool) -> Void)?
     /// What the one job whose outcome this is wants done with it.
     var effects: AttemptEffects?
     /// That job's priority.
@@ -136,7 +144,10 @@ final class OutcomeSubmission: Submission {
     override var isUrgent: Bool { urgent || effects?.reads.isEmpty == false }
 
     override func finished(_ error: StorageError?) {
-        guard let error else { return }
+        guard let error else {
+            whenDurable?(isPostponed)
+            return
+        }
         if let whenRefused, error == .mapFull || error == .diskFull { return whenRefused(error) }
         queue.failed(error)
     }
@@ -166,6 +177,8 @@ struct Transition: Sendable {
     var id: UInt64
     var priority: UInt8
     var step: Step
+    /// The ordered key that it keeps until then.
+    var orderedKey: GateKey?
 
     /// For how long a job is postponed that found no place to wait in, in microseconds: about a second, so that those that
     /// were refused together do not come back together.

@@ -23,6 +23,8 @@ struct AsyncAttempt: Sendable {
     /// What frees its unique key.
     let unique: UniqueRelease?
     let limit: TimeLimit?
+    /// What its ticket holds at gates.
+    let hold: TicketHold?
 
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
@@ -78,6 +80,7 @@ struct AsyncAttempt: Sendable {
         var result: [UInt8] = []
         var transition: Transition?
         var isLeft = false
+        var hold = hold
         switch end {
         case .success(let value):
             if meta.flags & JobBlock.discardsResult == 0 {
@@ -100,6 +103,10 @@ struct AsyncAttempt: Sendable {
             switch followUp {
             case .transition(let step):
                 transition = Transition(id: id, priority: priority, step: step)
+                if hold != nil, let key = core.claims.orderedKey(of: id, queue: queue.id) {
+                    transition!.orderedKey = key
+                    hold!.isWaiting = true
+                }
             case .end(let state, let failure):
                 outcome.state = state
                 var writer = ByteWriter(capacity: 256)
@@ -109,28 +116,32 @@ struct AsyncAttempt: Sendable {
         }
         let effects = attemptPlace.effects.take(job: id, attempt: attempt)
         if outcome.state == .succeeded, transition == nil, let effects {
-            submit(outcome, result, effects)
+            if submit(outcome, result, effects) { hold = nil }
         } else if !isLeft {
             submit(outcome, result, transition)
         }
         place.clear()
         core.places.give(place)
         if isSuspect { _ = core.claims.ended(id) }
+        if let hold { core.end(hold, queue) }
         core.pool.lookAgain()
     }
 
+    /// - Returns: whether the submission gives back what the ticket holds.
     private func submit(
         _ outcome: OutcomeEntry, _ result: [UInt8], _ effects: AttemptEffects
-    ) {
+    ) -> Bool {
         let submission = result.withUnsafeBytes {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue, tag: tag)
         }
         if let unique { submission.releases = [unique] }
+        let isHandedOn = hold.map { core.end($0, queue, with: submission) } ?? false
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
             acceptedAt: acceptedAt, history: history, core.store)
         core.store.writer.submit(submission)
+        return isHandedOn
     }
 
     private func submit(_ outcome: OutcomeEntry, _ result: [UInt8], _ transition: Transition?) {

@@ -45,6 +45,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var position: UInt64 = 0
     @exclusivity(unchecked) private var priority: UInt8 = 0
     @exclusivity(unchecked) private var tag: UInt32 = 0
+    /// What the ticket holds at gates; nil: nothing.
+    @exclusivity(unchecked) private var hold: TicketHold?
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// When the job that runs was accepted, microseconds since 1970; its block may be lent no more when it ends.
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
@@ -100,7 +102,8 @@ final class AttemptLoop: @unchecked Sendable {
 
     /// Runs what is in the worker's rest.
     func runTicket() {
-        let ticketTag = worker.rest.tag
+        let label = worker.rest.tag
+        let ticketTag = label & ~Ticket.wholeBit
         guard let progress = store.writer.progress[ticketTag],
             let queue = core.claims.queue(progress.queue)
         else {
@@ -126,6 +129,7 @@ final class AttemptLoop: @unchecked Sendable {
         var entry: Unmanaged<JobEntry>?
         do throws(StorageError) {
             while !pool.isStopping, let (id, _) = worker.rest.take(upTo: 1) {
+                if label != ticketTag, hold == nil { hold = TicketHold(first: id) }
                 try openView(at: id)
                 if isPaused {
                     giveBack(id)
@@ -148,6 +152,10 @@ final class AttemptLoop: @unchecked Sendable {
         gatherer.flush()
         petiole_set_crash_word(nil)
         slot.clear()
+        if let hold {
+            self.hold = nil
+            if !hold.isHandedOn { core.end(hold, queue) }
+        }
     }
 
     /// Runs the Swift tasks that wait. The job that ended last is not to blame for what they do.
@@ -179,6 +187,14 @@ final class AttemptLoop: @unchecked Sendable {
 
     /// The queue is paused: the job, and what is left of the ticket, wait with the claims.
     private func giveBack(_ id: UInt64) {
+        if let hold {
+            // A whole ticket stays one, with what it holds.
+            let left = worker.rest.take(upTo: .max)?.count ?? 0
+            core.claims.rename(hold.first, to: id, queue: queue!.id)
+            core.claims.giveBack(Ticket(first: id, count: 1 + left, tag: tag | Ticket.wholeBit))
+            self.hold!.isHandedOn = true
+            return pool.lookAgain()
+        }
         core.claims.giveBack(Ticket(first: id, count: 1, tag: tag))
         if let (first, count) = worker.rest.take(upTo: .max) {
             core.claims.giveBack(Ticket(first: first, count: count, tag: tag))
@@ -469,7 +485,8 @@ final class AttemptLoop: @unchecked Sendable {
         switch AttemptFollowUp.of(
             failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.now)
         {
-        case .transition(let step): gatherer.transition(id, step)
+        case .transition(let step):
+            gatherer.transition(id, step, orderedKey: keepsKey(id))
         case .end(let state, let failure):
             if resultCodec == nil {
                 result.removeAll()
@@ -483,6 +500,14 @@ final class AttemptLoop: @unchecked Sendable {
                     runMicroseconds: failed.runMicroseconds),
                 history: earlier.history)
         }
+    }
+
+    /// The ordered key that a job keeps while it waits for its next attempt.
+    private func keepsKey(_ id: UInt64) -> GateKey? {
+        guard hold != nil, let queue else { return nil }
+        let key = core.claims.orderedKey(of: id, queue: queue.id)
+        if key != nil { hold!.isWaiting = true }
+        return key
     }
 
     /// A job that cannot be run at all: a dead letter with the evidence.
@@ -529,12 +554,18 @@ final class AttemptLoop: @unchecked Sendable {
     ) {
         guard !core.claims.isDeferred(before: id, tag: tag), let place = core.places.take() else {
             // No place: this one and what is left of the ticket wait for one, in order.
+            if hold != nil {
+                hold!.isHandedOn = true
+                return core.claims.deferTicket(
+                    Ticket(first: id, count: 1, tag: tag | Ticket.wholeBit))
+            }
             core.claims.deferTicket(Ticket(first: id, count: 1, tag: tag))
             if let (first, count) = worker.rest.take(upTo: .max) {
                 core.claims.deferTicket(Ticket(first: first, count: count, tag: tag))
             }
             return
         }
+        hold?.isHandedOn = true
         let flags = earlier.isSuspect ? AttemptSlot.alone : 0
         place.prepare(
             queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
@@ -544,7 +575,7 @@ final class AttemptLoop: @unchecked Sendable {
             place: place, core: core, history: earlier.history,
             isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
             root: context.root, metadata: context.metadata, unique: unique,
-            limit: ownLimit ?? entry.timeLimit
+            limit: ownLimit ?? entry.timeLimit, hold: hold
         ).start(job.payload)
     }
 
@@ -568,6 +599,7 @@ final class AttemptLoop: @unchecked Sendable {
                 id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
         }
         if let unique { submission.releases = [unique] }
+        if let hold { self.hold!.isHandedOn = core.end(hold, queue!, with: submission) }
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: maxAttempts,
             acceptedAt: acceptedAt, history: history, store)

@@ -17,27 +17,50 @@ import Synchronization
 
 /// What a runner has claimed, and from where it goes on.
 final class Claims: Sendable {
-    private struct Lane {
+    /// What is left of the row that was read last.
+    struct Current {
+        let tag: UInt32
+        var next: UInt64
+        let end: UInt64
+        /// Whether some of it is done already.
+        var hasDone = false
+    }
+
+    struct Lane {
         /// The position of the row read last.
         var position: UInt64 = 0
         var current: Current?
         var hasCurrent: Bool { current.map { $0.next < $0.end } ?? false }
-
-        struct Current {
-            let tag: UInt32
-            var next: UInt64
-            let end: UInt64
-        }
+        /// Since when something has been ready here and nothing was taken, as far as ageing has looked.
+        var waitsSince: Int64?
+        /// Whether what comes next is written to the lists of its keys, so that they can take turns.
+        var isFair = false
     }
 
-    private struct Queue {
+    struct Queue {
         let owned: OwnedQueue
+        let options: JobRunner.QueueOptions
         /// By priority.
         var lanes = [Lane](repeating: Lane(), count: Int(StoreFormat.lowestPriority) + 1)
         var isPaused = false
+        /// Tickets that it may still have before it is another queue's turn.
+        var credit = 0
+        /// When ageing looks again.
+        var agesAt: Int64 = 0
+        var gates: Gates
+        /// The limits that hold here, by the number of the job's name.
+        var rules: [UInt32: (type: GateRules, key: GateRules)] = [:]
+        /// Where the search for what waits at gates since before our time goes on; nil: it has ended.
+        var search: Key?
+
+        /// Whether what is claimed has to be asked about.
+        var isGated: Bool { !rules.isEmpty || !gates.isEmpty || search != nil }
+        func hasWork(_ priority: Int) -> Bool {
+            lanes[priority].hasCurrent || !gates.candidates[priority].isEmpty
+        }
     }
 
-    private struct State {
+    struct State {
         var queues: [Queue] = []
         /// The queue to begin with, so that none waits for the others.
         var turn = 0
@@ -59,18 +82,34 @@ final class Claims: Sendable {
         var timersSeen: Int64 = 0
         /// After a firing that failed: not before this, microseconds since 1970.
         var firesFrom: Int64 = 0
+        /// The commit of the newest view that was looked at. An older one lacks what was moved since, and shows what has gone.
+        var newestView = 0
+        /// What this claim may still move to gates.
+        var budget = MoveBudget()
+        /// A claim has come to the end of its budget, and there is more to look at.
+        var isUnfinished = false
     }
 
-    private let state = Mutex(State())
-    private let store: OpenStore
+    let state = Mutex(State())
+    let store: OpenStore
     /// 1,024 tickets of 16 bytes: so far may jobs that need no place overtake those that wait for one.
     private static let deferredLimit = 1_024
 
     init(_ store: OpenStore) { self.store = store }
 
-    func begin(_ queues: [OwnedQueue], suspects: [LaneRow]) {
+    func begin(
+        _ queues: [OwnedQueue], suspects: [LaneRow],
+        options: [String: JobRunner.QueueOptions] = [:]
+    ) {
+        let now = petiole_steady_time()
         state.withLock { state in
-            state.queues = queues.map { Queue(owned: $0) }
+            state.controlSeen = nil
+            state.queues = queues.map { owned in
+                Queue(
+                    owned: owned, options: options[owned.name] ?? JobRunner.QueueOptions(),
+                    gates: Gates(startedAt: now),
+                    search: RecordKey.sublanes(owned.id))
+            }
             state.suspects = suspects
             state.suspectPositions = Set(suspects.map { $0.position })
         }
@@ -97,11 +136,27 @@ final class Claims: Sendable {
         var result: Result<Ticket?, StorageError> = .success(nil)
         state.withLock { state in
             do throws(StorageError) {
-                try lookAtPauses(&state, reader, control)
-                result = .success(try claim(&state, reader, core, offer))
+                if reader.commit < state.newestView {
+                    reader.end()
+                    try reader.begin()
+                }
+                state.newestView = reader.commit
+                try lookAtQueues(&state, reader, control, core)
+                state.budget = MoveBudget()
+                let ticket = try claim(&state, reader, core, offer)
+                submitMoves(&state, core)
+                result = .success(ticket)
             } catch { result = .failure(error) }
         }
         return try result.get()
+    }
+
+    /// Whether there is more to look at than the last claim did, although it found nothing.
+    func isUnfinished() -> Bool {
+        state.withLock { state in
+            defer { state.isUnfinished = false }
+            return state.isUnfinished
+        }
     }
 
     private func claim(
@@ -148,26 +203,51 @@ final class Claims: Sendable {
         for step in 0..<count {
             var index = state.turn + step
             if index >= count { index -= count }
-            guard !state.queues[index].isPaused,
-                let priority = try advance(
-                    &state.queues[index], &state.suspectPositions, reader)
-            else { continue }
-            state.turn = index + 1 == count ? 0 : index + 1
-            return try cut(&state.queues[index].lanes[priority], reader, core)
+            guard let ticket = try next(&state, index, reader, core) else {
+                state.queues[index].credit = 0
+                continue
+            }
+            if state.queues[index].credit == 0 {
+                state.queues[index].credit = state.queues[index].options.weight
+            }
+            state.queues[index].credit -= 1
+            let isOver = state.queues[index].credit == 0
+            state.turn = isOver ? (index + 1 == count ? 0 : index + 1) : index
+            return ticket
         }
         return nil
     }
 
-    /// Sees that the first lane of a queue which has something ready has a current range, and returns its priority. Nil when
-    /// nothing is ready. Cost: one search where there are no rows, one more for each lane that has some.
-    private func advance(
-        _ queue: inout Queue, _ suspects: inout Set<UInt64>, _ reader: Reader
+    private func next(
+        _ state: inout State, _ index: Int, _ reader: Reader, _ core: RunnerCore
+    ) throws(StorageError) -> Ticket? {
+        if state.queues[index].isPaused { return nil }
+        if state.queues[index].isGated {
+            return try nextThroughGates(&state, index, reader, core)
+        }
+        if state.queues[index].options.ageing != nil,
+            let priority = try aged(&state.queues[index], &state.suspectPositions, reader)
+        {
+            return try cut(&state.queues[index].lanes[priority], reader, core)
+        }
+        guard
+            let priority = try advance(&state.queues[index], &state.suspectPositions, reader)
+        else { return nil }
+        state.queues[index].lanes[priority].waitsSince = nil
+        return try cut(&state.queues[index].lanes[priority], reader, core)
+    }
+
+    /// Sees that the first lane of a queue which has something to look at has a current range or a candidate, and returns its
+    /// priority. Nil when there is none. Cost: one search where there are no rows, one more for each lane that has some.
+    /// - Parameter first: the priority to begin with.
+    func advance(
+        _ queue: inout Queue, _ suspects: inout Set<UInt64>, _ reader: Reader, from first: Int = 0
     ) throws(StorageError) -> Int? {
         let id = queue.owned.id
-        var priority = 0
+        var priority = first
         var rows: Cursor?
-        while true {
-            if queue.lanes[priority].hasCurrent { return priority }
+        while priority < queue.lanes.count {
+            if queue.hasWork(priority) { return priority }
             if rows == nil { rows = try reader.cursor(store.tables.lanes) }
             let position = queue.lanes[priority].position
             let found = try rows!.ceiling(RecordKey.lane(id, UInt8(priority), position + 1))
@@ -177,32 +257,45 @@ final class Claims: Sendable {
             }
             guard let row, row.queue == id, Int(row.priority) < queue.lanes.count else {
                 // No rows from here on: what is left is what was claimed before.
-                return queue.lanes.indices.first { $0 > priority && queue.lanes[$0].hasCurrent }
+                return queue.lanes.indices.first { $0 > priority && queue.hasWork($0) }
             }
             if row.priority > priority {
                 // None between; that lane may have been read beyond this row.
                 let next = Int(row.priority)
                 priority =
                     queue.lanes.indices.first {
-                        $0 > priority && $0 < next && queue.lanes[$0].hasCurrent
+                        $0 > priority && $0 < next && queue.hasWork($0)
                     } ?? next
                 continue
             }
             queue.lanes[priority].position = row.position
             if suspects.isEmpty || suspects.remove(row.position) == nil {
-                let tag = store.writer.progress.add(RangeProgress(row, after: position))
-                queue.lanes[priority].current = Lane.Current(
-                    tag: tag, next: row.first, end: row.end)
+                queue.lanes[priority].current = follow(row, after: position)
                 return priority
             }
         }
+        return nil
+    }
+
+    /// Begins to follow a row of a lane or a sublane.
+    func follow(_ row: LaneRow, after position: UInt64) -> Current {
+        let progress = RangeProgress(row, after: position)
+        return Current(
+            tag: store.writer.progress.add(progress), next: progress.low, end: row.end,
+            hasDone: !row.done.isEmpty)
     }
 
     /// Cuts a ticket off a lane's current range: a millisecond of work of the type that comes first, within its block.
     private func cut(
         _ lane: inout Lane, _ reader: Reader, _ core: RunnerCore
     ) throws(StorageError) -> Ticket {
-        let current = lane.current!
+        var current = lane.current!
+        var end = current.end
+        if current.hasDone {
+            // Where nothing is left behind what is done, the last one is looked at once more, and settled.
+            let left = store.writer.progress[current.tag]?.undone(from: current.next)
+            if let left, left.next < left.end { (current.next, end) = left }
+        }
         var count: UInt64 = 1
         if current.end - current.next > 1,
             // A hint: a block that is damaged is the attempt's matter, job by job.
@@ -211,23 +304,59 @@ final class Claims: Sendable {
             let size =
                 core.registry.entry(block.nameHint(current.next))?
                 .takeUnretainedValue().ticketSize ?? 1
-            count = min(UInt64(size), block.end - current.next, current.end - current.next)
+            count = min(UInt64(size), block.end - current.next, end - current.next)
         }
-        lane.current!.next += count
+        lane.current!.next = current.next + count
         return Ticket(first: current.next, count: UInt32(count), tag: current.tag)
+    }
+
+    // MARK: Ageing
+
+    /// The priority whose turn it is since nothing was taken of it for as long as the queue's ageing says.
+    func aged(
+        _ queue: inout Queue, _ suspects: inout Set<UInt64>, _ reader: Reader
+    ) throws(StorageError) -> Int? {
+        let now = petiole_steady_time()
+        guard let ageing = queue.options.ageing, now >= queue.agesAt else { return nil }
+        let bound = TokenBucket.nanoseconds(ageing)
+        var due: Int?
+        queue.agesAt = now + bound
+        var next = 0
+        while next < queue.lanes.count {
+            let found = try advance(&queue, &suspects, reader, from: next)
+            // Nothing waits in those between.
+            for priority in next..<(found ?? queue.lanes.count) {
+                queue.lanes[priority].waitsSince = nil
+            }
+            guard let found else { break }
+            let since = queue.lanes[found].waitsSince ?? now
+            queue.lanes[found].waitsSince = since
+            if since + bound > now {
+                queue.agesAt = min(queue.agesAt, since + bound)
+            } else if due == nil {
+                due = found
+            } else {
+                // Another one: at the next claim.
+                queue.agesAt = now
+            }
+            next = found + 1
+        }
+        if let due { queue.lanes[due].waitsSince = now }
+        return due
     }
 
     // MARK: Pauses
 
     /// Reads the queues' rows when control has moved. A worker whose view is older than what was looked at changes nothing.
-    private func lookAtPauses(
-        _ state: inout State, _ reader: Reader, _ control: UInt32
+    private func lookAtQueues(
+        _ state: inout State, _ reader: Reader, _ control: UInt32, _ core: RunnerCore
     ) throws(StorageError) {
         if let seen = state.controlSeen, Int32(bitPattern: control &- seen) <= 0 { return }
         state.controlSeen = control
         for index in state.queues.indices {
             state.queues[index].isPaused = try state.queues[index].owned.isPaused(
                 reader, store.tables)
+            try lookAtLimits(&state.queues[index], reader, core)
         }
     }
 
@@ -236,7 +365,7 @@ final class Claims: Sendable {
     }
 
     private func isPaused(_ ticket: Ticket, _ state: borrowing State) -> Bool {
-        guard let progress = store.writer.progress[ticket.tag] else { return false }
+        guard let progress = store.writer.progress[ticket.rangeTag] else { return false }
         return isPaused(progress.queue, state)
     }
 
@@ -245,7 +374,7 @@ final class Claims: Sendable {
         state.withLock { state in
             guard state.loneJob == ticket.first else { return state.returned.append(ticket) }
             state.loneJob = nil
-            guard let row = store.writer.progress[ticket.tag] else { return }
+            guard let row = store.writer.progress[ticket.rangeTag] else { return }
             state.suspects.append(
                 LaneRow(
                     queue: row.queue, priority: row.priority, position: row.position,
@@ -260,7 +389,7 @@ final class Claims: Sendable {
 
     /// Whether a job of the same range that comes before this one waits for a place: it goes first.
     func isDeferred(before id: UInt64, tag: UInt32) -> Bool {
-        state.withLock { $0.deferred.contains { $0.tag == tag && $0.first < id } }
+        state.withLock { $0.deferred.contains { $0.rangeTag == tag && $0.first < id } }
     }
 
     /// Whether a job runs alone now, because it may have ended the process before.
@@ -273,84 +402,5 @@ final class Claims: Sendable {
             state.loneJob = nil
             return true
         }
-    }
-
-    // MARK: Timers
-
-    /// When the next timer of our queues is due, microseconds since 1970.
-    var nextDue: Int64? { state.withLock { $0.nextDue } }
-
-    /// A tenth of a second: so much later than it is due a job may become ready while there is always something to run.
-    private static let timerInterval: Int64 = 100_000_000
-
-    /// Whether it is time to look at the timers although there is work: else what becomes due would wait until there is none.
-    func isTimeForTimers() -> Bool {
-        let now = petiole_steady_time()
-        return state.withLock { state in
-            guard now - state.timersSeen >= Self.timerInterval else { return false }
-            state.timersSeen = now
-            return true
-        }
-    }
-
-    /// Looks for timers; fires those that are due. Called by a worker that found nothing ready, and by others now and then.
-    func lookAtTimers(
-        _ reader: Reader, now: Int64, _ core: RunnerCore
-    ) throws(StorageError) {
-        let queues = ownedQueues
-        var earliest: Int64?
-        for queue in queues {
-            let cursor = try reader.cursor(store.tables.timers)
-            guard let (key, _) = try cursor.ceiling(RecordKey.timer(queue.id, 0, 0)),
-                key.count == 20, key.bigEndian(at: 0, as: UInt32.self) == queue.id
-            else { continue }
-            let due = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
-            earliest = min(earliest ?? due, due)
-        }
-        let fires = state.withLock { state -> Bool in
-            guard let earliest else {
-                state.nextDue = nil
-                return false
-            }
-            if earliest > now || state.firesFrom > now {
-                state.nextDue = max(earliest, state.firesFrom)
-                return false
-            }
-            // While the firing is under way, its end makes somebody look again.
-            state.nextDue = nil
-            if state.isFiring { return false }
-            state.isFiring = true
-            return true
-        }
-        guard fires else { return }
-        let tables = store.tables
-        let marked = Expiry.Marked()
-        store.writer.submit(
-            OperationSubmission { (transaction, state) throws(StorageError) in
-                var expired: [UInt64] = []
-                for queue in queues {
-                    expired += try Timers.fire(queue.id, tables, &transaction, &state)
-                }
-                marked.jobs.withLock { $0 = expired }
-            } completion: { [self] error in
-                if error == nil { Expiry.settle(marked, core) }
-                state.withLock { state in
-                    state.isFiring = false
-                    // A second: a full disk is not asked again and again.
-                    state.firesFrom = error == nil ? 0 : now + 1_000_000
-                }
-                switch error {
-                case nil:
-                    // Others may have become due; while this one was under way, nobody set a deadline for them.
-                    core.pool.lookAgain()
-                case .diskFull, .mapFull:
-                    // The bell wakes the sentinel, who alone waits until a deadline; another one's look would set it and
-                    // nobody keep it.
-                    core.store.signals.work.ring()
-                case let error?:
-                    // What waits for its time would wait for ever.
-                    core.fail(.store(core.store.storeError(error)))
-                }
-            })
     }
 }

@@ -7,6 +7,9 @@ class JobEntry: @unchecked Sendable {
     final let queue: String
     final let retryPolicy: RetryPolicy
     final let timeLimit: TimeLimit?
+    /// What its jobs are bound by unless the store says otherwise.
+    final let limits: JobLimits?
+    final let acknowledgement: Acknowledgement
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
     private let averageNanoseconds = Atomic<Int64>(0)
 
@@ -29,8 +32,11 @@ class JobEntry: @unchecked Sendable {
 
     init(
         name: String, queue: String, retryPolicy: RetryPolicy, timeLimit: TimeLimit? = nil,
+        limits: JobLimits? = nil, acknowledgement: Acknowledgement = .afterRun,
         kind: Kind = .decoded
     ) {
+        self.limits = limits
+        self.acknowledgement = acknowledgement
         self.timeLimit = timeLimit
         self.name = name
         self.queue = queue
@@ -107,7 +113,8 @@ class JobEntry: @unchecked Sendable {
 final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
-            name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit)
+            name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
+            limits: J.limits, acknowledgement: J.acknowledgement)
     }
 
     override func perform(
@@ -127,7 +134,7 @@ final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
             name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
-            kind: .async)
+            limits: J.limits, acknowledgement: J.acknowledgement, kind: .async)
     }
 
     override func prepare(
@@ -148,7 +155,7 @@ final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
             name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
-            kind: .lent)
+            limits: J.limits, acknowledgement: J.acknowledgement, kind: .lent)
     }
 
     override func perform(
@@ -174,7 +181,8 @@ final class ClosureEntry: JobEntry, @unchecked Sendable {
     init(_ closure: JobClosure) {
         self.closure = closure
         super.init(
-            name: closure.name, queue: closure.queue, retryPolicy: closure.retryPolicy)
+            name: closure.name, queue: closure.queue, retryPolicy: closure.retryPolicy,
+            limits: closure.limits)
     }
 
     override func perform(
@@ -190,6 +198,8 @@ final class ClosureEntry: JobEntry, @unchecked Sendable {
 /// The entries of a runner: checked when they are registered, found by the store's number of their name.
 struct JobRegistry: Sendable {
     private(set) var entries: [JobEntry] = []
+    /// What limits the program sets, by the number of the name.
+    private(set) var limits: [UInt32: (type: GateRules, key: GateRules)] = [:]
     /// Held by `entries`.
     private var byNumber: [Unmanaged<JobEntry>?] = []
 
@@ -207,6 +217,9 @@ struct JobRegistry: Sendable {
         }
         if let problem = entry.timeLimit?.problem(isCommand: entry.isCommand) {
             throw .invalidOption(job: entry.name, problem)
+        }
+        if let problem = entry.limits?.problem {
+            throw .invalidOption(job: entry.name, "in its limits " + problem)
         }
         if entries.contains(where: { $0.name == entry.name }) { throw .registeredTwice(entry.name) }
         entries.append(entry)
@@ -227,6 +240,7 @@ struct JobRegistry: Sendable {
         byNumber = [Unmanaged<JobEntry>?](repeating: nil, count: Int(highest) + 1)
         for entry in entries {
             if let number = numbers[entry.name] {
+                if let limits = entry.limits { self.limits[number] = limits.rules }
                 byNumber[Int(number)] = Unmanaged.passUnretained(entry)
             }
         }

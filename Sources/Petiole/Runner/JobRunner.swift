@@ -34,6 +34,8 @@ public final class JobRunner: Sendable {
         public var marksCrashes = true
         /// Queues besides those of the job types.
         public var queues: [String] = []
+        /// How some of the queues are run, by name; they are run even if no job type names them.
+        public var queueOptions: [String: QueueOptions] = [:]
 
         /// Makes the options described at each.
         public init() {}
@@ -67,13 +69,17 @@ public final class JobRunner: Sendable {
     ) throws(RunnerError) {
         self.store = store
         self.options = options
-        for queue in options.queues where !NameForm.isValid(queue) {
+        let named = options.queues + options.queueOptions.keys
+        for queue in named where !NameForm.isValid(queue) {
             throw .invalidName(queue, what: "queue")
+        }
+        for (queue, options) in options.queueOptions {
+            if let problem = options.problem { throw .invalidQueueOption(queue: queue, problem) }
         }
         core = RunnerCore(
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
-            parkLimit: options.parkLimit)
-        queueNames = Set(registry.entries.map { $0.queue } + options.queues).sorted()
+            parkLimit: options.parkLimit, queueOptions: options.queueOptions)
+        queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
     }
 
     // MARK: Running

@@ -57,10 +57,12 @@ final class OutcomeGatherer: @unchecked Sendable {
         }
     }
 
-    func transition(_ id: UInt64, _ step: Transition.Step) {
+    /// - Parameter orderedKey: the key that the job keeps until it goes on.
+    func transition(_ id: UInt64, _ step: Transition.Step, orderedKey: GateKey? = nil) {
         lock.withLock { _ in
             join()
-            gathered.transitions.append(Transition(id: id, priority: priority, step: step))
+            gathered.transitions.append(
+                Transition(id: id, priority: priority, step: step, orderedKey: orderedKey))
             gathered.settled.append(SettledRange(tag: tag, first: id, count: 1))
         }
     }

@@ -26,6 +26,8 @@ extension OutcomeSubmission {
         let queue = queue
         let settled = settled
         let releases = releases
+        let orderedKey = orderedKey
+        let whenDurable = whenDurable
         // The policy is the user's code, which may call the writer: on a thread of its own.
         whenRefused = { error in
             OSThread.start(named: "petiole-refused") { refuse(error) }
@@ -41,7 +43,9 @@ extension OutcomeSubmission {
             {
             case .transition(let step):
                 submission = OutcomeSubmission(queue, OutcomeBlockBuilder())
-                submission.transitions = [Transition(id: id, priority: priority, step: step)]
+                submission.transitions = [
+                    Transition(id: id, priority: priority, step: step, orderedKey: orderedKey)
+                ]
             case .end(let state, let failure):
                 var writer = ByteWriter(capacity: 256)
                 failure.write(to: &writer)
@@ -54,6 +58,7 @@ extension OutcomeSubmission {
                 submission.releases = releases
             }
             submission.settled = settled
+            submission.whenDurable = whenDurable
             store.writer.submit(submission)
         }
     }

@@ -52,7 +52,8 @@ final class Ownership: Sendable {
                     for number in numbers.values { try await unpark(id, number, open) }
                 }
                 let suspects = try Takeover.suspects(ids, open)
-                core.claims.begin(core.claims.ownedQueues, suspects: suspects)
+                core.claims.begin(
+                    core.claims.ownedQueues, suspects: suspects, options: core.queueOptions)
                 do throws(ThreadError) { try core.pool.start() } catch {
                     throw RunnerError.store(
                         .failed(path: open.path, reason: "no thread could be started: \(error)"))
@@ -156,7 +157,7 @@ final class Ownership: Sendable {
                 core.fail($0)
             }
         }
-        core.claims.begin(queues, suspects: [])
+        core.claims.begin(queues, suspects: [], options: core.queueOptions)
         return epochs.1
     }
 

@@ -9,12 +9,16 @@ struct RangeProgress: Equatable, Sendable {
     let queue: UInt32
     let priority: UInt8
     let position: UInt64
+    /// In a sublane: whose.
+    let gate: GateKey?
     private(set) var low: UInt64
     let end: UInt64
     private(set) var done: [Interval] = []
     /// Rows split off, in the order in which they were.
     private(set) var stragglers: [Straggler] = []
     private var isChanged = false
+    /// Whether jobs were moved out of it that say nowhere else that they were: what is done is then part of the row.
+    private var keepsDone = false
     /// Rows that are to go.
     private var deleted: [UInt64] = []
     /// Where the next straggler's row goes. Only ever goes up: a row that went must not come back under another's delete.
@@ -45,15 +49,34 @@ struct RangeProgress: Equatable, Sendable {
         queue = row.queue
         priority = row.priority
         position = row.position
+        gate = row.gate
         low = row.first
         end = row.end
+        done = row.done
+        keepsDone = !row.done.isEmpty
+        while let next = done.first, next.first <= low {
+            low = max(low, next.end)
+            done.removeFirst()
+        }
     }
 
     /// Whether nothing is left, in the row or in what was split off.
     var isSettled: Bool { low == end && stragglers.isEmpty }
 
+    /// Where reading goes on from an id that may be done: the first that is not, and up to where no other one is.
+    func undone(from id: UInt64) -> (next: UInt64, end: UInt64) {
+        var next = max(id, low)
+        for interval in done where interval.end > next {
+            if interval.first > next { return (next, interval.first) }
+            next = interval.end
+        }
+        return (next, end)
+    }
+
     /// Marks ids as settled. Those that were already are left alone.
-    mutating func settle(first: UInt64, count: UInt64) {
+    /// - Parameter isMove: they lie elsewhere from now on, without a row of their own that says so.
+    mutating func settle(first: UInt64, count: UInt64, isMove: Bool = false) {
+        if isMove { keepsDone = true }
         let interval = Interval(first: first, end: first + count)
         for index in stragglers.indices.reversed() {
             let straggler = stragglers[index]
@@ -115,23 +138,32 @@ struct RangeProgress: Equatable, Sendable {
     }
 
     /// Brings the rows up to date.
-    func write(_ transaction: inout WriteTransaction, _ table: Table) throws(StorageError) {
+    func write(_ transaction: inout WriteTransaction, _ tables: StoreTables) throws(StorageError) {
         for straggler in stragglers where straggler.isChanged {
-            try row(straggler.position, straggler.low, straggler.end).put(&transaction, table)
+            try row(straggler.position, straggler.low, straggler.end).put(&transaction, tables)
         }
-        for position in deleted {
-            try transaction.delete(table, RecordKey.lane(queue, priority, position))
-        }
+        for position in deleted { try delete(position, &transaction, tables) }
         guard isChanged else { return }
         if low == end {
-            try transaction.delete(table, RecordKey.lane(queue, priority, position))
+            try delete(position, &transaction, tables)
         } else {
-            try row(position, low, end).put(&transaction, table)
+            var row = row(position, low, end)
+            if keepsDone { row.done = done }
+            try row.put(&transaction, tables)
         }
     }
 
+    private func delete(
+        _ position: UInt64, _ transaction: inout WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) {
+        let table = gate == nil ? tables.lanes : tables.parked
+        try transaction.delete(table, row(position, low, end).key)
+    }
+
     private func row(_ position: UInt64, _ low: UInt64, _ end: UInt64) -> LaneRow {
-        LaneRow(queue: queue, priority: priority, position: position, first: low, count: end - low)
+        LaneRow(
+            queue: queue, priority: priority, position: position, first: low, count: end - low,
+            gate: gate)
     }
 
     /// The same when its rows are written.

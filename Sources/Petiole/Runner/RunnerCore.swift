@@ -17,6 +17,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     private(set) var seat = 0
     let logger: Logger
     let parkLimit: Duration
+    /// By the queue's name.
+    let queueOptions: [String: JobRunner.QueueOptions]
     /// Those that can be asked to stop: tasks and child processes, by job.
     let stoppables = Stoppables()
     let deadlines = AttemptDeadlines()
@@ -28,8 +30,9 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     init(
         _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
-        parkLimit: Duration
+        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions]
     ) {
+        self.queueOptions = queueOptions
         jobStore = store
         self.store = store.open
         self.registry = registry
@@ -135,11 +138,13 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             if claims.isTimeForTimers() {
                 try claims.lookAtTimers(reader, now: store.clock.now, self)
             }
-            if let ticket = try claims.claim(
-                reader, control: control, self, offer: { pool.offer($0) })
-            {
-                return ticket
-            }
+            repeat {
+                if let ticket = try claims.claim(
+                    reader, control: control, self, offer: { pool.offer($0) })
+                {
+                    return ticket
+                }
+            } while claims.isUnfinished()
             try claims.lookAtTimers(reader, now: store.clock.now, self)
         } catch {
             fail(.store(store.storeError(error)))
@@ -164,7 +169,9 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     }
 
     func nextDeadline() -> Int64? {
-        claims.nextDue.map { $0 > Int64.max / 1_000 ? .max : $0 * 1_000 }
+        let timer = claims.nextDue.map { $0 > Int64.max / 1_000 ? .max : $0 * 1_000 }
+        guard let token = claims.nextToken else { return timer }
+        return min(timer ?? .max, petiole_real_time() + max(0, token - petiole_steady_time()))
     }
 
     private let loops = Mutex<[Int: AttemptLoop]>([:])

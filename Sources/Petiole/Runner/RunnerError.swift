@@ -4,6 +4,8 @@ public enum RunnerError: Error, Sendable, Equatable {
     case invalidName(String, what: String)
     /// An option of a job type is out of its bounds: which, and what is allowed.
     case invalidOption(job: String, String)
+    /// An option of a queue is out of its bounds: which, and what is allowed.
+    case invalidQueueOption(queue: String, String)
     /// Two job types have the same name.
     case registeredTwice(String)
     /// The type is neither a ``Job`` nor an ``AsyncJob`` nor a ``RawJob``.
@@ -34,6 +36,8 @@ extension RunnerError: CustomStringConvertible {
             """
         case .invalidOption(let job, let problem):
             "the job type \"\(job)\" cannot be registered: \(problem)"
+        case .invalidQueueOption(let queue, let problem):
+            "the queue \"\(queue)\" cannot be run like that: \(problem)"
         case .registeredTwice(let name):
             """
             two job types are named "\(name)"

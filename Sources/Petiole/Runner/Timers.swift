@@ -135,6 +135,9 @@ enum OutcomeRecording {
             block.write(to: try cursor.insert(Key(id), count: block.size), queue: active.queue)
         }
         try removeRows(id, active, tables, &transaction)
+        if active.holdsKey {
+            try OrderedKeys.release(id, active.queue, tables, &transaction, &state)
+        }
         try release(id, tables, &transaction, &state)
         try state.count(transaction, active.queue) { counters in
             counters.count(kind)

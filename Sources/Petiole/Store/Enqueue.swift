@@ -192,10 +192,16 @@ extension JobStore {
         let request = try open.request(Element.self, options, codec: Element.codec)
         var iterator = jobs.makeIterator()
         var hasKey = false
+        var next: Element?
+        let keyOfNext: () throws(EnqueueError) -> String? = { () throws(EnqueueError) in
+            next = iterator.next()
+            return options.limitKey == nil ? next?.limitKey : nil
+        }
         let accepted: EnqueuedJobs<Element.Output>
         do throws(EnqueueError) {
-            accepted = try await acceptMany(request) { (writer) throws(CodecError) in
-                guard let job = iterator.next() else { return nil }
+            accepted = try await acceptMany(request, keyOfNext: keyOfNext) {
+                (writer) throws(CodecError) in
+                guard let job = next else { return nil }
                 if job.uniqueness != nil {
                     hasKey = true
                     throw CodecError.refused(path: "", reason: "it has a unique key")
@@ -251,8 +257,10 @@ extension JobStore {
 
     /// Accepts what `next` writes, job by job: the extras of each, then its payload. It returns the length of the extras, nil
     /// after the last job.
+    /// - Parameter keyOfNext: the limit key of the job that comes next, where it has one of its own. Asked before it is written.
     func acceptMany<Output>(
         _ request: EnqueueRequest, expecting: Int? = nil,
+        keyOfNext: () throws(EnqueueError) -> String? = { () throws(EnqueueError) in nil },
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
         if request.jobOptions.unique != nil { throw Self.manyUnique(request.name) }
@@ -264,7 +272,7 @@ extension JobStore {
                 jobs: min(expecting ?? 512, 2_048), bytes: StoreFormat.blockLimit)
             let isLast: Bool
             do throws(EnqueueError) {
-                isLast = try request.fill(&block, next)
+                isLast = try request.fill(&block, keyOfNext, next)
             } catch {
                 // What was written before goes with it.
                 await stage?.giveUp()
@@ -404,7 +412,8 @@ struct EnqueueRequest: Sendable {
         meta = JobBlock.Meta(
             codec: codecID,
             flags: (keepsResult ? 0 : JobBlock.discardsResult)
-                | (optionBytes.isEmpty ? 0 : JobBlock.hasOptions),
+                | (optionBytes.isEmpty ? 0 : JobBlock.hasOptions)
+                | (jobOptions.limitKey == nil ? 0 : JobBlock.hasLimitKey),
             maxAttempts: UInt8(options.maxAttempts ?? 0))
     }
 
@@ -436,12 +445,14 @@ struct EnqueueRequest: Sendable {
 
     /// Fills a block. Returns whether there are no more jobs.
     func fill(
-        _ block: inout JobBlockBuilder, _ next: (inout ByteWriter) throws(CodecError) -> Int?
+        _ block: inout JobBlockBuilder, _ keyOfNext: () throws(EnqueueError) -> String?,
+        _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) throws(EnqueueError) -> Bool {
         while true {
             var isLast = false
             let before = block.count
-            try add(to: &block) { (writer) throws(CodecError) in
+            let key = try keyOfNext()
+            try add(to: &block, key: key) { (writer) throws(CodecError) in
                 guard let extras = try next(&writer) else {
                     isLast = true
                     return 0
@@ -461,9 +472,21 @@ struct EnqueueRequest: Sendable {
     }
 
     private func add(
-        to block: inout JobBlockBuilder, _ write: (inout ByteWriter) throws(CodecError) -> Int
+        to block: inout JobBlockBuilder, key: String? = nil,
+        _ write: (inout ByteWriter) throws(CodecError) -> Int
     ) throws(EnqueueError) {
         let before = block.size
+        var optionBytes = optionBytes
+        var meta = meta
+        if let key {
+            if let problem = JobLimits.problem(ofKey: key) {
+                throw .invalidOption(job: name, problem)
+            }
+            var options = jobOptions
+            options.limitKey = key
+            optionBytes = options.bytes
+            meta.flags |= JobBlock.hasOptions | JobBlock.hasLimitKey
+        }
         do throws(CodecError) {
             if optionBytes.isEmpty {
                 try block.append(meta: meta, write)
@@ -507,6 +530,7 @@ extension OpenStore {
     ) throws(EnqueueError) -> EnqueueRequest {
         var options = options
         if options.unique == nil, let rule = job.uniqueness { options.unique = rule }
+        if options.limitKey == nil, let key = job.limitKey { options.limitKey = key }
         return try request(J.self, options, codec: J.codec)
     }
 

@@ -19,12 +19,14 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var metadata: JobMetadata?
     /// How long an attempt may take, in place of the job type's; a hard limit for commands alone.
     public var timeLimit: TimeLimit?
+    /// The key that the type's ``JobLimits`` per key are about, 1 to 256 bytes of UTF-8; nil: ``CodableJob/limitKey``.
+    public var limitKey: String?
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
-        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil
+        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil
     ) {
         self.queue = queue
         self.priority = priority
@@ -35,6 +37,7 @@ public struct EnqueueOptions: Sendable, Hashable {
         self.unique = unique
         self.metadata = metadata
         self.timeLimit = timeLimit
+        self.limitKey = limitKey
     }
 }
 
@@ -50,6 +53,7 @@ extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
             && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
+            && limitKey == nil
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -67,6 +71,7 @@ extension EnqueueOptions {
             }
         }
         return unique?.problem ?? metadata?.problem
+            ?? limitKey.flatMap { JobLimits.problem(ofKey: $0) }
     }
 
     /// The instants, microseconds since 1970. A due time that has passed is none.
@@ -89,6 +94,7 @@ extension EnqueueOptions {
         options.unique = unique.map { UniqueHold($0) }
         options.metadata = metadata
         options.timeLimit = timeLimit
+        options.limitKey = limitKey
         if options.expiry > 0, options.expiry <= options.due {
             throw .invalidOption(job: job, "expiry is not later than due; it would never start")
         }

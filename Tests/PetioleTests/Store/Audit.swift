@@ -11,6 +11,7 @@ struct Audit {
     private(set) var outcomes: [UInt64: OutcomeBlock.State] = [:]
     private(set) var active: [UInt64: ActiveRecord] = [:]
     private var lanes: [LaneRow] = []
+    private var sublanes: [LaneRow] = []
     private var places: [UInt64: (queue: UInt32, priority: UInt8)] = [:]
     private var staged: [(first: UInt64, count: UInt64)] = []
     private var head: UInt64 = 1
@@ -147,6 +148,20 @@ struct Audit {
             }
         }
         for id in timers { audit.note("a timer of job \(id), which does not wait") }
+        try forEach(tables.parked, reader) { (key, value) throws(StorageError) in
+            if let row = try formatted({ () throws(FormatError) in
+                try LaneRow(parked: (key, value))
+            }) {
+                audit.sublanes.append(row)
+                parkedRows += 1
+            } else if key.count == 13, key[4] == UInt8(ascii: "o") {
+                parkedRows += 1
+                let id: UInt64 = value.littleEndian(at: 0)
+                if audit.active[id]?.holdsKey != true {
+                    audit.note("job \(id) holds an ordered key, and does not wait")
+                }
+            }
+        }
         if try reader.count(tables.parked) != parkedRows {
             audit.note("\(try reader.count(tables.parked)) rows are parked, not \(parkedRows)")
         }
@@ -161,6 +176,7 @@ struct Audit {
             lanes.append(row)
             entry = try cursor.next()
         }
+        lanes += sublanes
     }
 
     // MARK: Checking
@@ -170,6 +186,7 @@ struct Audit {
         var ready: [UInt64: Int] = [:]
         for row in lanes {
             for id in row.first..<row.end where outcomes[id] == nil {
+                if row.done.contains(where: { $0.first <= id && id < $0.end }) { continue }
                 guard jobs.contains(id), let place = places[id] else {
                     // Purged or swept: whoever meets it settles it.
                     continue

@@ -1,0 +1,81 @@
+import CPetiole
+import PetioleStorage
+
+extension Claims {
+    /// When the next timer of our queues is due, microseconds since 1970.
+    var nextDue: Int64? { state.withLock { $0.nextDue } }
+
+    /// A tenth of a second: so much later than it is due a job may become ready while there is always something to run.
+    private static let timerInterval: Int64 = 100_000_000
+
+    /// Whether it is time to look at the timers although there is work: else what becomes due would wait until there is none.
+    func isTimeForTimers() -> Bool {
+        let now = petiole_steady_time()
+        return state.withLock { state in
+            guard now - state.timersSeen >= Self.timerInterval else { return false }
+            state.timersSeen = now
+            return true
+        }
+    }
+
+    /// Looks for timers; fires those that are due. Called by a worker that found nothing ready, and by others now and then.
+    func lookAtTimers(
+        _ reader: Reader, now: Int64, _ core: RunnerCore
+    ) throws(StorageError) {
+        let queues = ownedQueues
+        var earliest: Int64?
+        for queue in queues {
+            let cursor = try reader.cursor(store.tables.timers)
+            guard let (key, _) = try cursor.ceiling(RecordKey.timer(queue.id, 0, 0)),
+                key.count == 20, key.bigEndian(at: 0, as: UInt32.self) == queue.id
+            else { continue }
+            let due = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
+            earliest = min(earliest ?? due, due)
+        }
+        let fires = state.withLock { state -> Bool in
+            guard let earliest else {
+                state.nextDue = nil
+                return false
+            }
+            if earliest > now || state.firesFrom > now {
+                state.nextDue = max(earliest, state.firesFrom)
+                return false
+            }
+            // While the firing is under way, its end makes somebody look again.
+            state.nextDue = nil
+            if state.isFiring { return false }
+            state.isFiring = true
+            return true
+        }
+        guard fires else { return }
+        let tables = store.tables
+        let marked = Expiry.Marked()
+        store.writer.submit(
+            OperationSubmission { (transaction, state) throws(StorageError) in
+                var expired: [UInt64] = []
+                for queue in queues {
+                    expired += try Timers.fire(queue.id, tables, &transaction, &state)
+                }
+                marked.jobs.withLock { $0 = expired }
+            } completion: { [self] error in
+                if error == nil { Expiry.settle(marked, core) }
+                state.withLock { state in
+                    state.isFiring = false
+                    // A second: a full disk is not asked again and again.
+                    state.firesFrom = error == nil ? 0 : now + 1_000_000
+                }
+                switch error {
+                case nil:
+                    // Others may have become due; while this one was under way, nobody set a deadline for them.
+                    core.pool.lookAgain()
+                case .diskFull, .mapFull:
+                    // The bell wakes the sentinel, who alone waits until a deadline; another one's look would set it and
+                    // nobody keep it.
+                    core.store.signals.work.ring()
+                case let error?:
+                    // What waits for its time would wait for ever.
+                    core.fail(.store(core.store.storeError(error)))
+                }
+            })
+    }
+}
