@@ -117,7 +117,10 @@ case "run", "serve":
     effects = open(arguments[3], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
     var running = JobRunner.Options()
     running.workers = Int(arguments[4])!
-    let runner = try JobRunner(store, jobs: [Work.self, Large.self, Tally.self], options: running)
+    let runner = try JobRunner(
+        store, jobs: [Work.self, Large.self, Tally.self, Ordered.self, Once.self], options: running)
+    // What was cut short before is told apart from what runs now.
+    say("start 0 0", to: effects)
     if arguments[1] == "run" {
         try await runner.run {}
     } else {

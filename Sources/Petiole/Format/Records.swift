@@ -111,6 +111,8 @@ struct ActiveRecord: Equatable {
     var due: Int64 = 0
     var generation: UInt32 = 0
     var name: UInt32 = 0
+    /// The owner's epoch in which its attempt was recorded to start, of a job that runs at most once; 0: it was not.
+    var startEpoch: UInt32 = 0
     /// The failed attempts so far: see ``AttemptHistory``.
     var history: [UInt8] = []
 
@@ -140,6 +142,7 @@ struct ActiveRecord: Equatable {
         due = bytes.littleEndian(at: 20)
         generation = bytes.littleEndian(at: 28)
         name = bytes.littleEndian(at: 32)
+        startEpoch = bytes.littleEndian(at: 36)
         history = Array(bytes[Self.fixedSize...])
     }
 
@@ -161,7 +164,7 @@ struct ActiveRecord: Equatable {
             target.storeLittleEndian(due, at: 20)
             target.storeLittleEndian(generation, at: 28)
             target.storeLittleEndian(name, at: 32)
-            target.storeLittleEndian(UInt32(0), at: 36)
+            target.storeLittleEndian(startEpoch, at: 36)
             history.withUnsafeBytes { bytes in
                 (target + Self.fixedSize).copyMemory(
                     from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: bytes.count)

@@ -370,6 +370,8 @@ struct LogCommit {
             }
             return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         }
+        // The attempt has ended.
+        active.startEpoch = 0
         switch transition.step {
         case .retry(let due, let attempt):
             active.state = .waiting

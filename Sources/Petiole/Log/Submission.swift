@@ -141,7 +141,9 @@ final class OutcomeSubmission: Submission {
     }
     override var needsRoom: Bool { effects != nil }
     // What it has written another may have to read before it can go on.
-    override var isUrgent: Bool { urgent || effects?.reads.isEmpty == false }
+    override var isUrgent: Bool {
+        urgent || orderedKey != nil || effects?.reads.isEmpty == false
+    }
 
     override func finished(_ error: StorageError?) {
         guard let error else {

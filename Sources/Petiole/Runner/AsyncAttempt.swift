@@ -103,9 +103,11 @@ struct AsyncAttempt: Sendable {
             switch followUp {
             case .transition(let step):
                 transition = Transition(id: id, priority: priority, step: step)
-                if hold != nil, let key = core.claims.orderedKey(of: id, queue: queue.id) {
+                if let held = hold, let key = core.claims.orderedKey(of: id, queue: queue.id) {
                     transition!.orderedKey = key
-                    hold!.isWaiting = true
+                    // Before it can become ready again.
+                    core.end(held, queue, .waits)
+                    hold = nil
                 }
             case .end(let state, let failure):
                 outcome.state = state
@@ -123,7 +125,7 @@ struct AsyncAttempt: Sendable {
         place.clear()
         core.places.give(place)
         if isSuspect { _ = core.claims.ended(id) }
-        if let hold { core.end(hold, queue) }
+        if let hold { core.endWhenRecorded(hold, queue) }
         core.pool.lookAgain()
     }
 

@@ -41,9 +41,9 @@ final class AttemptLoop: @unchecked Sendable {
     /// What attempts on this thread are told of themselves, made once.
     @exclusivity(unchecked) private var context: JobContext
     /// The queue of the ticket, where it lies, and below which id nothing needs to be looked up.
-    @exclusivity(unchecked) private var queue: OwnedQueue?
-    @exclusivity(unchecked) private var position: UInt64 = 0
-    @exclusivity(unchecked) private var priority: UInt8 = 0
+    @exclusivity(unchecked) private(set) var queue: OwnedQueue?
+    @exclusivity(unchecked) private(set) var position: UInt64 = 0
+    @exclusivity(unchecked) private(set) var priority: UInt8 = 0
     @exclusivity(unchecked) private var tag: UInt32 = 0
     /// What the ticket holds at gates; nil: nothing.
     @exclusivity(unchecked) private var hold: TicketHold?
@@ -52,6 +52,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
     /// The time limit of the job that runs, in place of its type's.
     @exclusivity(unchecked) private var ownLimit: TimeLimit?
+    /// Its limit key, and the number of its name.
+    @exclusivity(unchecked) private var ownKey: (key: String, name: UInt32)?
     /// Whether the job that ran last had options.
     @exclusivity(unchecked) private var hadOptions = false
     /// What frees the unique key of the job that runs.
@@ -154,7 +156,7 @@ final class AttemptLoop: @unchecked Sendable {
         slot.clear()
         if let hold {
             self.hold = nil
-            if !hold.isHandedOn { core.end(hold, queue) }
+            if !hold.isHandedOn { core.endWhenRecorded(hold, queue) }
         }
     }
 
@@ -172,7 +174,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     /// Opens a view if none is open, and looks whether anything is known of the jobs to come beside the log.
-    private func openView(at id: UInt64) throws(StorageError) {
+    func openView(at id: UInt64) throws(StorageError) {
         if reader.isOpen, id < plainEnd { return }
         controlSeen = petiole_load_sequential_u32(controlWord)
         reader.end()
@@ -186,7 +188,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     /// The queue is paused: the job, and what is left of the ticket, wait with the claims.
-    private func giveBack(_ id: UInt64) {
+    func giveBack(_ id: UInt64) {
         if let hold {
             // A whole ticket stays one, with what it holds.
             let left = worker.rest.take(upTo: .max)?.count ?? 0
@@ -228,7 +230,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
     @exclusivity(unchecked) private var isPlain = false
     /// Whether the ticket's queue was paused when it was looked at: at that value of control.
-    @exclusivity(unchecked) private var isPaused = false
+    @exclusivity(unchecked) private(set) var isPaused = false
     @exclusivity(unchecked) private var pauseSeen: (control: UInt32, queue: UInt32)?
     /// Whether the job that runs reads its payload in the view.
     @exclusivity(unchecked) private var isLending = false
@@ -257,7 +259,7 @@ final class AttemptLoop: @unchecked Sendable {
     // MARK: A job
 
     /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
-    private func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
+    func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
         slot.publish(id, startedAt: now / 1_000)
         if hadOptions { forgetOptions() }
         if petiole_load_sequential_u32(controlWord) != controlSeen {
@@ -274,6 +276,7 @@ final class AttemptLoop: @unchecked Sendable {
             case .run(let found?): earlier = EarlierAttempts(found)
             case .run(nil): break
             case .settle:
+                hold?.end = .passedOver
                 gatherer.settle(id)
                 passedOver(id)
                 return nil
@@ -299,6 +302,7 @@ final class AttemptLoop: @unchecked Sendable {
         }
         guard let block else {
             // Purged: there is nothing left to run or to record.
+            hold?.end = .passedOver
             gatherer.settle(id)
             passedOver(id)
             return nil
@@ -322,8 +326,20 @@ final class AttemptLoop: @unchecked Sendable {
             return nil
         }
         // The registry holds it; counting references to what all workers share would cost more than a small job does.
+        if entry._withUnsafeGuaranteedRef({ $0.marksStart }) {
+            return try makeMarked(entry.takeUnretainedValue(), id, job, earlier) ? entry : nil
+        }
         let isOnThisThread = entry._withUnsafeGuaranteedRef { make($0, id, job, earlier) }
         return isOnThisThread ? entry : nil
+    }
+
+    /// Up to where the ticket's jobs behind one lie in its block and have its name.
+    func endOfAlike(_ id: UInt64, name: UInt32) -> UInt64 {
+        guard let block else { return id + 1 }
+        let last = min(id + 1 + UInt64(worker.rest.count), block.end)
+        var end = id + 1
+        while end < last, block.nameHint(end) == name { end += 1 }
+        return end
     }
 
     /// What the job before was told is not this one's.
@@ -333,6 +349,7 @@ final class AttemptLoop: @unchecked Sendable {
         context.metadataBox = nil
         unique = nil
         ownLimit = nil
+        ownKey = nil
     }
 
     /// Looks at a job's options. Returns whether it does not start now.
@@ -350,6 +367,7 @@ final class AttemptLoop: @unchecked Sendable {
         context.root = options.root
         context.metadataBox = options.metadata.map { MetadataBox($0) }
         ownLimit = options.timeLimit
+        ownKey = options.limitKey.map { ($0, job.meta.name) }
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
         let time = store.clock.now
         if options.expiry > 0, options.expiry <= time, !earlier.isRequeued {
@@ -376,7 +394,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     /// Makes an attempt. Returns whether it was made on this thread.
-    private func make(
+    func make(
         _ entry: JobEntry, _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
     ) -> Bool {
         let attempt = earlier.count + 1
@@ -404,7 +422,7 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     /// A job is not run after all: when it was to run alone, the others may go on.
-    private func passedOver(_ id: UInt64) {
+    func passedOver(_ id: UInt64) {
         if core.claims.ended(id) { core.pool.lookAgain() }
     }
 
@@ -486,7 +504,7 @@ final class AttemptLoop: @unchecked Sendable {
             failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.now)
         {
         case .transition(let step):
-            gatherer.transition(id, step, orderedKey: keepsKey(id))
+            gatherer.transition(id, step, orderedKey: keepsKey(id, isAlone: earlier.isSuspect))
         case .end(let state, let failure):
             if resultCodec == nil {
                 result.removeAll()
@@ -503,15 +521,23 @@ final class AttemptLoop: @unchecked Sendable {
     }
 
     /// The ordered key that a job keeps while it waits for its next attempt.
-    private func keepsKey(_ id: UInt64) -> GateKey? {
-        guard hold != nil, let queue else { return nil }
-        let key = core.claims.orderedKey(of: id, queue: queue.id)
-        if key != nil { hold!.isWaiting = true }
+    private func keepsKey(_ id: UInt64, isAlone: Bool) -> GateKey? {
+        guard let queue else { return nil }
+        if isAlone, let ownKey {
+            let key = GateKey.key(ownKey.key.utf8, of: ownKey.name)
+            return core.claims.keep(key, of: ownKey.name, by: id, queue: queue.id) ? key : nil
+        }
+        guard let hold, let key = core.claims.orderedKey(of: id, queue: queue.id) else {
+            return nil
+        }
+        // Before it can become ready again: it is to be met as the one that the others wait for.
+        self.hold!.isHandedOn = true
+        core.end(hold, queue, .waits)
         return key
     }
 
     /// A job that cannot be run at all: a dead letter with the evidence.
-    private func fail(
+    func fail(
         _ id: UInt64, attempt: Int, _ failure: FailureRecord, _ earlier: EarlierAttempts,
         startedAt: Int64? = nil
     ) {

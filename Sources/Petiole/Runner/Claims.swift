@@ -33,8 +33,8 @@ final class Claims: Sendable {
         var hasCurrent: Bool { current.map { $0.next < $0.end } ?? false }
         /// Since when something has been ready here and nothing was taken, as far as ageing has looked.
         var waitsSince: Int64?
-        /// Whether what comes next is written to the lists of its keys, so that they can take turns.
-        var isFair = false
+        /// Whether what comes next is written to the lists of its keys.
+        var isListed = false
     }
 
     struct Queue {

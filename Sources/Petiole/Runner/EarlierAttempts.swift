@@ -5,6 +5,8 @@ struct EarlierAttempts {
     var isSuspect = false
     /// Requeued after its end: its expiry does not count any more.
     var isRequeued = false
+    /// The epoch in which its start was recorded; 0: it was not.
+    var startEpoch: UInt32 = 0
     /// Whether there is a row about the job in `active`.
     var hasRow = false
 
@@ -15,6 +17,7 @@ struct EarlierAttempts {
         history = active.history
         isSuspect = active.isSuspect
         isRequeued = active.generation > 0
+        startEpoch = active.startEpoch
         hasRow = true
     }
 }

@@ -9,7 +9,8 @@ class JobEntry: @unchecked Sendable {
     final let timeLimit: TimeLimit?
     /// What its jobs are bound by unless the store says otherwise.
     final let limits: JobLimits?
-    final let acknowledgement: Acknowledgement
+    /// Whether its start is recorded before it is made.
+    final let marksStart: Bool
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
     private let averageNanoseconds = Atomic<Int64>(0)
 
@@ -36,7 +37,7 @@ class JobEntry: @unchecked Sendable {
         kind: Kind = .decoded
     ) {
         self.limits = limits
-        self.acknowledgement = acknowledgement
+        marksStart = acknowledgement == .beforeRun
         self.timeLimit = timeLimit
         self.name = name
         self.queue = queue

@@ -222,6 +222,7 @@ public final class JobRunner: Sendable {
         do throws(StoreError) {
             // Behind everything that was submitted: when this is durable, so is what the attempts came to.
             try await store.open.perform { (_, _) throws(StorageError) in }
+            if isOver { try core.startMarks.withdraw(store.open) }
         } catch {
             core.fail(.store(error))
         }

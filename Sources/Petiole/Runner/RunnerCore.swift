@@ -22,6 +22,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     /// Those that can be asked to stop: tasks and child processes, by job.
     let stoppables = Stoppables()
     let deadlines = AttemptDeadlines()
+    let startMarks = StartMarks()
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)

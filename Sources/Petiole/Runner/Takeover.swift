@@ -105,6 +105,12 @@ enum Takeover {
             try Lookup.active(id, transaction, tables)
             ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
         guard active.state == .ready else { return }
+        if active.startEpoch != 0 {
+            active.attempts += active.attempts < .max ? 1 : 0
+            return try OutcomeRecording.record(
+                id, .deadLetter, StartMarks.interrupted(hasBegun: true), active, tables,
+                &transaction, &state)
+        }
         if cut.isGuilty { active.guiltyCrashes += 1 }
         if cut.wasAlone { active.loneCrashes += 1 }
         active.attempts += active.attempts < .max ? 1 : 0
@@ -124,6 +130,13 @@ enum Takeover {
                 message: "this job ended its process \(crashLimit) times; it is not tried again")
             return try OutcomeRecording.record(
                 id, .deadLetter, failure, active, tables, &transaction, &state)
+        }
+        if !active.holdsKey, let entry = try? block.entry(id), let key = try? entry.limitKey() {
+            // Should the key be an ordered one, the others of it wait for this job; the row is damaged where it cannot be read,
+            // which the attempt finds.
+            active.holdsKey = true
+            try OrderedKeys.hold(
+                .key(key, of: entry.meta.name), id, block.queue, tables, &transaction)
         }
         // A row of its own: in the range that it was accepted in it is passed over from now on.
         if active.position != 0 {

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("Kills", .serialized, .timeLimit(.minutes(15))) struct KillTests {
     /// Makes the store, so that children find it, and closes it again.
-    private func prepare(
+    func prepare(
         _ durability: StoreOptions.Durability = .scratch,
         _ body: (JobStore) async throws -> Void = { _ in }
     ) async throws -> TestDirectory {
@@ -18,7 +18,7 @@ import Testing
     }
 
     /// Looks at a store that nobody has open: whole, and with every job that was accepted.
-    private func check(_ directory: TestDirectory, _ accepted: [ClosedRange<UInt64>]) throws {
+    func check(_ directory: TestDirectory, _ accepted: [ClosedRange<UInt64>]) throws {
         let store = try directory.open()
         defer { store.close() }
         let audit = try Audit(store)
@@ -28,7 +28,7 @@ import Testing
     }
 
     /// Runs what is left, and looks whether all of it has come to an end, once.
-    private func finish(
+    func finish(
         _ directory: TestDirectory, _ accepted: [ClosedRange<UInt64>]
     ) async throws {
         let effects = directory.path + "/effects"

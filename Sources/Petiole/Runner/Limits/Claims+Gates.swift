@@ -89,11 +89,15 @@ extension Claims {
         _ state: inout State, _ index: Int, _ priority: Int, _ room: Int, _ reader: Reader,
         _ core: RunnerCore, _ now: Int64
     ) throws(StorageError) -> Ticket? {
-        if state.queues[index].lanes[priority].isFair {
+        if state.queues[index].lanes[priority].isListed {
             // Whoever lies behind the others in the lane is to have its turn.
             try distribute(&state, index, priority, reader, core, now)
         }
         while true {
+            if state.budget.isSpent {
+                state.isUnfinished = true
+                return nil
+            }
             if let key = state.queues[index].gates.nextCandidate(priority) {
                 if let ticket = try visit(
                     &state, index, key, UInt8(priority), room, reader, core, now)
@@ -101,10 +105,6 @@ extension Claims {
                     return ticket
                 }
                 continue
-            }
-            if state.budget.isSpent {
-                state.isUnfinished = true
-                return nil
             }
             guard try hasRange(&state, index, priority, reader) else { return nil }
             if let ticket = try takeFromLane(&state, index, priority, room, reader, core, now) {
@@ -133,10 +133,10 @@ extension Claims {
             guard
                 let front = try front(
                     &state.queues[index], current, UInt8(priority), reader, core, now),
-                let key = front.key, state.queues[index].gates[key]!.rules.isFair,
+                let key = front.key, state.queues[index].gates[key]!.rules.isListed,
                 state.queues[index].gates[key]!.holder != front.id
             else {
-                state.queues[index].lanes[priority].isFair = false
+                state.queues[index].lanes[priority].isListed = false
                 return
             }
             let count = move(front, from: current, to: key, UInt8(priority), &state, index)
@@ -162,8 +162,8 @@ extension Claims {
             state.queues[index].lanes[priority].current!.next = front.id + UInt64(count)
             return Ticket(first: front.id, count: UInt32(count), tag: current.tag)
         case .waits(let gate):
-            if gate.kind == .key, state.queues[index].gates[gate]!.rules.isFair {
-                state.queues[index].lanes[priority].isFair = true
+            if gate.kind == .key, state.queues[index].gates[gate]!.rules.isListed {
+                state.queues[index].lanes[priority].isListed = true
             }
             let count = move(front, from: current, to: gate, UInt8(priority), &state, index)
             state.queues[index].lanes[priority].current!.next = front.id + count
@@ -179,8 +179,8 @@ extension Claims {
     ) throws(StorageError) -> Ticket? {
         while let current = try range(of: gate, priority, &state.queues[index], reader) {
             if state.budget.isSpent {
+                // At the next claim.
                 state.queues[index].gates.propose(gate, priority)
-                state.isUnfinished = true
                 return nil
             }
             state.budget.look()
@@ -514,15 +514,14 @@ extension Claims {
     // MARK: What comes back
 
     /// A ticket that held something has ended.
-    /// - Parameter waiting: its job waits for its next attempt.
     /// - Returns: whether somebody may start who could not before.
-    func end(_ first: UInt64, queue: UInt32, waiting: Bool) -> Bool {
+    func end(_ first: UInt64, queue: UInt32, _ end: TicketHold.End) -> Bool {
         let now = petiole_steady_time()
         return state.withLock { state in
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }) else {
                 return false
             }
-            return state.queues[index].gates.end(first, waiting: waiting, at: now)
+            return state.queues[index].gates.end(first, end, at: now)
         }
     }
 
@@ -533,6 +532,19 @@ extension Claims {
                 return
             }
             state.queues[index].gates.rename(first, to: id)
+        }
+    }
+
+    /// A job that ran alone, past all gates, keeps its ordered key while it waits for its next attempt. Returns whether it has one.
+    func keep(_ key: GateKey, of name: UInt32, by id: UInt64, queue: UInt32) -> Bool {
+        let now = petiole_steady_time()
+        return state.withLock { state in
+            guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }),
+                let rules = state.queues[index].rules[name]?.key, rules.isOrdered
+            else { return false }
+            state.queues[index].gates.use(key, rules, at: now)
+            state.queues[index].gates.hold(key, by: id)
+            return true
         }
     }
 

@@ -42,9 +42,11 @@ struct GateRules: Equatable, Sendable {
     var rate: RateLimit?
     /// One after another, also while one waits for its next attempt.
     var isOrdered = false
-    /// All that comes is written to the gate's own list first, and gates take turns.
+    /// Gates take turns.
     var isFair = false
 
+    /// Whether all that comes is written to the gate's own list first.
+    var isListed: Bool { isFair || isOrdered }
     var areNone: Bool { self == GateRules() }
     /// Whether a ticket holds something while it runs, and gives it back.
     var hold: Bool { concurrency != nil || isOrdered }

@@ -8,12 +8,16 @@
 // |---|---|
 // | lane → runs | all gates are open, and nobody waits at them |
 // | lane → sublane of the type | something waits at the type already, or the type is shut |
-// | lane → sublane of the key | the key is fair; or something waits at the key already, or the key is shut |
+// | lane → sublane of the key | the key is fair or ordered; or something waits at the key already, or the key is shut |
 // | sublane of the type → sublane of the key | as above, when it comes to the front |
 // | sublane → runs | its gate has become a candidate, and all gates are open |
 //
 // Jobs go from the lane to the type to the key, each step in order, and none goes back: so at each gate they come in the order
 // of the lane. A job that waits at a key whose type is shut stays there; the key waits at the type.
+//
+// Jobs of an ordered key always go through its sublane: there the one that runs lies before the others until its outcome is
+// recorded, so that after a crash it is found before them. One that has failed comes back through the lane, and is let through
+// as the key's holder.
 //
 // All of this is in memory, but for the rows of the sublanes and the holders of ordered keys: counts cannot leak in a crash.
 
@@ -138,7 +142,7 @@ struct Gates {
     ) -> Admission {
         // Whom the others of its key wait for does not wait behind them.
         let comesLast = key.map { from != $0 && gates[$0]!.holder != id } ?? false
-        if let key, comesLast, gates[key]!.rules.isFair { return .waits(at: key) }
+        if let key, comesLast, gates[key]!.rules.isListed { return .waits(at: key) }
         if let type, from == nil, isOccupied(type, priority) { return .waits(at: type) }
         if let key, comesLast, isOccupied(key, priority) { return .waits(at: key) }
         var room = count
@@ -201,13 +205,14 @@ struct Gates {
     // MARK: Coming back
 
     /// What a ticket held is free again.
-    /// - Parameter waiting: its job waits for its next attempt, and goes before all others of its ordered key.
     /// - Returns: whether somebody may start who could not before.
-    mutating func end(_ first: UInt64, waiting: Bool, at now: Int64) -> Bool {
+    mutating func end(_ first: UInt64, _ end: TicketHold.End, at now: Int64) -> Bool {
         guard let held = holds.removeValue(forKey: first) else { return false }
         for key in held {
             gates[key]!.running -= 1
-            if gates[key]!.rules.isOrdered { hold(key, by: waiting ? first : nil) }
+            if gates[key]!.rules.isOrdered, end != .passedOver {
+                hold(key, by: end == .waits ? first : nil)
+            }
             awaken(key)
             dropIfIdle(key, at: now)
         }
