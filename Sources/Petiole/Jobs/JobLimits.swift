@@ -36,7 +36,7 @@ public struct JobLimits: Sendable, Hashable {
     static let most = 100_000
 
     /// What is wrong with them, and what is allowed; nil: nothing.
-    var problem: String? {
+    package var problem: String? {
         for (name, bound) in [
             ("concurrency", concurrency), ("concurrencyPerKey", concurrencyPerKey),
         ] {

@@ -146,6 +146,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
                     return ticket
                 }
             } while claims.isUnfinished()
+            // The sentinel alone waits until a deadline: it is to look when the next one is.
+            if claims.hasEarlierSleeper() { store.signals.work.ring() }
             try claims.lookAtTimers(reader, now: store.clock.now, self)
         } catch {
             fail(.store(store.storeError(error)))

@@ -131,9 +131,9 @@ enum Takeover {
             return try OutcomeRecording.record(
                 id, .deadLetter, failure, active, tables, &transaction, &state)
         }
+        // What cannot be read has no key; its attempt finds the damage.
         if !active.holdsKey, let entry = try? block.entry(id), let key = try? entry.limitKey() {
-            // Should the key be an ordered one, the others of it wait for this job; the row is damaged where it cannot be read,
-            // which the attempt finds.
+            // Should the key be an ordered one, the others of it wait for this job.
             active.holdsKey = true
             try OrderedKeys.hold(
                 .key(key, of: entry.meta.name), id, block.queue, tables, &transaction)

@@ -162,6 +162,26 @@ import Testing
         }
     }
 
+    @Test("jobs with limits, an order, and that run at most once do what the page says")
+    func limits() async throws {
+        try await withStore { store in
+            let calls = try await store.enqueue(
+                contentsOf: (0..<6).map { Call(host: "host-\($0 % 2)") })
+            let applied = try await store.enqueue(
+                contentsOf: (0..<20).map { Apply(account: "\($0 % 3)", amount: $0) })
+            let payment = try await store.enqueue(Pay(invoice: "2026-11"))
+            try await #expect(OptionExamples.limits(store) == 2)
+            try await store.setLimits(nil, ofJob: "Call")
+            try await store.removeLimits(ofQueue: "default")
+            try await JobRunner(
+                store, jobs: [Call.self, Apply.self, Pay.self], options: OptionExamples.queues()
+            ).run {}
+            for job in calls { _ = try await job.result }
+            try await #expect(applied[19].result == 19)
+            try await #expect(payment.result == "2026-11")
+        }
+    }
+
     private func withStore(_ body: (JobStore) async throws -> Void) async throws {
         let folder = try Folder()
         var options = StoreOptions()

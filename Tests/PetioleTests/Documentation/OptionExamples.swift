@@ -43,6 +43,35 @@ struct Poll: Job {
     }
 }
 
+struct Call: Job {
+    static let limits: JobLimits? = JobLimits(
+        concurrency: 8, rate: RateLimit(100, per: .seconds(1), burst: 20), concurrencyPerKey: 2)
+
+    var host: String
+    var limitKey: String? { host }
+
+    func run(_ context: JobContext) -> String { host }
+}
+
+struct Apply: Job {
+    static let limits: JobLimits? = JobLimits(isOrderedPerKey: true, isFairPerKey: true)
+
+    var account: String
+    var amount: Int
+    var limitKey: String? { account }
+
+    func run(_ context: JobContext) -> Int { amount }
+}
+
+struct Pay: Job {
+    static let acknowledgement = Acknowledgement.beforeRun
+    static let retryPolicy = RetryPolicy.never
+
+    var invoice: String
+
+    func run(_ context: JobContext) -> String { invoice }
+}
+
 struct ImportLine: Job {
     var line: Int
     var amount: Int
@@ -83,6 +112,20 @@ struct Scan: Job {
 }
 
 enum OptionExamples {
+    static func limits(_ store: JobStore) async throws -> Int {
+        try await store.setLimits(JobLimits(concurrency: 1), ofJob: "Call")
+        try await store.setLimits(rate: RateLimit(10, per: .seconds(60)), ofQueue: "default")
+        let set = try store.limits(inQueue: "default")
+        return set.count
+    }
+
+    static func queues() -> JobRunner.Options {
+        var running = JobRunner.Options()
+        running.queueOptions["mail"] = JobRunner.QueueOptions(weight: 3, concurrency: 4)
+        running.queueOptions["default"] = JobRunner.QueueOptions(ageing: .seconds(60))
+        return running
+    }
+
     static func progress(_ store: JobStore, _ job: JobHandle<Int>) {
         if let progress = store.progress(of: job.id) {
             print(progress.done, progress.total ?? 0, progress.note)

@@ -555,6 +555,18 @@ extension Claims {
         }
     }
 
+    /// Whether a claim has found that somebody is to be woken earlier than was known before. Told once.
+    func hasEarlierSleeper() -> Bool {
+        state.withLock { state in
+            var isSo = false
+            for index in state.queues.indices where state.queues[index].gates.hasEarlierSleeper {
+                state.queues[index].gates.hasEarlierSleeper = false
+                isSo = true
+            }
+            return isSo
+        }
+    }
+
     /// When the next token of any gate is there, nanoseconds of the steady clock.
     var nextToken: Int64? {
         state.withLock { state in state.queues.compactMap { $0.gates.sleepers.next }.min() }

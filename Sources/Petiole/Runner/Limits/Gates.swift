@@ -79,6 +79,8 @@ struct Gates {
     private(set) var candidates = [Turns](
         repeating: Turns(), count: Int(StoreFormat.lowestPriority) + 1)
     private(set) var sleepers = Sleepers()
+    /// Whether somebody is to be woken earlier than was known before.
+    var hasEarlierSleeper = false
     /// What tickets hold, by their first id.
     private var holds: [UInt64: [GateKey]] = [:]
     private let startedAt: Int64
@@ -105,6 +107,8 @@ struct Gates {
         case (let rate?, nil): gate.bucket = TokenBucket(rate, emptyAt: now)
         case (let rate?, _): gate.bucket!.change(to: rate, at: now)
         }
+        // Until when it was to sleep was the old rate's. What is left of that wakes it once for nothing.
+        gate.isAsleep = false
         gates[key] = gate
         awaken(key)
     }
@@ -275,7 +279,9 @@ struct Gates {
             gates[key]!.bucket!.tokens(at: now) < 1
         else { return }
         gates[key]!.isAsleep = true
-        sleepers.add(key, until: gates[key]!.bucket!.nextToken(at: now))
+        let until = gates[key]!.bucket!.nextToken(at: now)
+        if until < sleepers.next ?? .max { hasEarlierSleeper = true }
+        sleepers.add(key, until: until)
     }
 
     // MARK: Forgetting
