@@ -12,9 +12,7 @@ final class IsolatedEntry: JobEntry, @unchecked Sendable {
             throw .invalidOption(job: entry.name, problem)
         }
         self.settings = settings.resolved
-        super.init(
-            name: entry.name, queue: entry.queue, retryPolicy: entry.retryPolicy,
-            timeLimit: entry.timeLimit, kind: .isolated)
+        super.init(entry, kind: .isolated)
     }
 
     override func perform(

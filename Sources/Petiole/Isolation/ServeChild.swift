@@ -45,7 +45,7 @@ enum ChildServer {
             let registry = try JobRegistry(inChild: jobs)
             let core = RunnerCore(
                 store, registry, asyncLimit: 1, logger: Logger(label: "petiole"),
-                parkLimit: .zero)
+                parkLimit: .zero, queueOptions: [:])
             let runner = ChildRunner(core, channel, clock)
             core.serves(runner)
             OSThread.start(named: "petiole-orders") { runner.takeOrders(ends.control) }

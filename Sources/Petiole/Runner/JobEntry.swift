@@ -47,6 +47,17 @@ class JobEntry: @unchecked Sendable {
         self.kind = kind
     }
 
+    /// The same type, whose attempts are made in another way.
+    init(_ entry: JobEntry, kind: Kind) {
+        limits = entry.limits
+        marksStart = entry.marksStart
+        timeLimit = entry.timeLimit
+        name = entry.name
+        queue = entry.queue
+        retryPolicy = entry.retryPolicy
+        self.kind = kind
+    }
+
     /// Runs one attempt on this thread.
     /// - Parameters:
     ///   - payload: in the map, until `endView` is called.
