@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,8 +59,8 @@ static void discard(struct prepared *spawn) {
     posix_spawnattr_destroy(&spawn->attributes);
 }
 
-/// On an error nothing is left to discard.
-static int prepare(struct prepared *spawn, int directory, const int descriptors[3]) {
+/// The child gets `count` descriptors, from 0 on. On an error nothing is left to discard.
+static int prepare(struct prepared *spawn, int directory, const int *descriptors, int count) {
     int error = posix_spawnattr_init(&spawn->attributes);
     if (error)
         return error;
@@ -88,11 +89,11 @@ static int prepare(struct prepared *spawn, int directory, const int descriptors[
         error = posix_spawnattr_setsigdefault(&spawn->attributes, &all);
     if (!error && directory >= 0)
         error = posix_spawn_file_actions_addfchdir_np(&spawn->actions, directory);
-    for (int target = 0; !error && target < 3; target++)
+    for (int target = 0; !error && target < count; target++)
         error = posix_spawn_file_actions_adddup2(&spawn->actions, descriptors[target], target);
 #ifdef __linux__
     if (!error)
-        error = posix_spawn_file_actions_addclosefrom_np(&spawn->actions, 3);
+        error = posix_spawn_file_actions_addclosefrom_np(&spawn->actions, count);
 #endif
     if (error)
         discard(spawn);
@@ -156,13 +157,14 @@ static int search_and_start(const struct petiole_spawn_request *request,
 }
 
 int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
-    // Numbers below 3 would be overwritten by the copies to 0, 1 and 2 before their own turn.
-    int given[3] = {request->input, request->output, request->error};
-    int lifted[3] = {-1, -1, -1};
+    // Low numbers would be overwritten by the copies to 0, 1, 2 and 3 before their own turn.
+    int given[4] = {request->input, request->output, request->error, request->channel};
+    int lifted[4] = {-1, -1, -1, -1};
+    int count = request->channel < 0 ? 3 : 4;
     int error = 0;
-    for (int index = 0; index < 3 && !error; index++) {
-        if (given[index] < 3) {
-            lifted[index] = fcntl(given[index], F_DUPFD_CLOEXEC, 3);
+    for (int index = 0; index < count && !error; index++) {
+        if (given[index] < count) {
+            lifted[index] = fcntl(given[index], F_DUPFD_CLOEXEC, count);
             if (lifted[index] < 0)
                 error = errno;
             given[index] = lifted[index];
@@ -178,7 +180,7 @@ int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
     }
     if (!error) {
         struct prepared spawn;
-        error = prepare(&spawn, lifted_request.directory, given);
+        error = prepare(&spawn, lifted_request.directory, given, count);
         if (!error) {
 #ifdef __linux__
             // A new process has the name of the thread that made it until it becomes its program.
@@ -194,7 +196,7 @@ int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
             discard(&spawn);
         }
     }
-    for (int index = 0; index < 3; index++) {
+    for (int index = 0; index < 4; index++) {
         if (lifted[index] >= 0)
             close(lifted[index]);
     }
@@ -348,6 +350,35 @@ int petiole_pipe(int ends[2], int nonblocking) {
         return error;
     }
     return 0;
+}
+
+int petiole_channel(int ends[2]) {
+#ifdef __linux__
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) ? errno : 0;
+#else
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends))
+        return errno;
+    for (int index = 0; index < 2; index++) {
+        int yes = 1;
+        fcntl(ends[index], F_SETFD, FD_CLOEXEC);
+        setsockopt(ends[index], SOL_SOCKET, SO_NOSIGPIPE, &yes, sizeof yes);
+    }
+    return 0;
+#endif
+}
+
+ssize_t petiole_channel_send(int end, const void *bytes, size_t length) {
+#ifdef MSG_NOSIGNAL
+    ssize_t count = send(end, bytes, length, MSG_NOSIGNAL);
+#else
+    ssize_t count = send(end, bytes, length, 0);
+#endif
+    return count < 0 ? -errno : count;
+}
+
+ssize_t petiole_channel_receive(int end, void *bytes, size_t capacity) {
+    ssize_t count = recv(end, bytes, capacity, MSG_DONTWAIT);
+    return count < 0 ? -errno : count;
 }
 
 int petiole_wake_open(int ends[2]) {

@@ -78,6 +78,16 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     return 0;
 }
 
+uint64_t petiole_resident_bytes(pid_t pid) {
+    char text[256];
+    ssize_t length = read_whole(pid, "statm", text, sizeof text - 1);
+    if (length < 0)
+        return 0;
+    text[length] = 0;
+    unsigned long long pages;
+    return sscanf(text, "%*u %llu", &pages) == 1 ? pages * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
 ssize_t petiole_list_processes(pid_t *pids, size_t capacity) {
     DIR *directory = opendir("/proc");
     if (!directory)
@@ -148,6 +158,12 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     info->has_ended = bsd.pbi_status == SZOMB;
     info->name[0] = 0;
     return 0;
+}
+
+uint64_t petiole_resident_bytes(pid_t pid) {
+    struct proc_taskinfo task;
+    int length = proc_pidinfo(pid, PROC_PIDTASKINFO, 0, &task, sizeof task);
+    return length == (int)sizeof task ? task.pti_resident_size : 0;
 }
 
 ssize_t petiole_list_processes(pid_t *pids, size_t capacity) {

@@ -74,6 +74,13 @@ int petiole_thread_join(uintptr_t handle) { return pthread_join((pthread_t)handl
 
 int petiole_thread_name(char *name, size_t capacity) { return pthread_getname_np(pthread_self(), name, capacity); }
 
+void petiole_block_sigpipe(void) {
+    sigset_t pipe;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, NULL);
+}
+
 int petiole_blocks_sigpipe(void) {
     sigset_t mask;
     pthread_sigmask(SIG_SETMASK, NULL, &mask);

@@ -44,7 +44,7 @@ struct Failure: Error {
                 """, status: 75)
         case .noSeat, .tooManyWaiting, .fenced: self.init(error.description, status: 75)
         case .invalidName, .invalidOption, .invalidQueueOption, .registeredTwice, .notAJob,
-            .startedTwice:
+            .startedTwice, .insideChild:
             self.init(error.description, status: 64)
         }
     }

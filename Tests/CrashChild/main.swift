@@ -16,11 +16,18 @@ import Petiole
 //     CrashChild crossed STORE                runs queue `b` and stands by for `a`; says which it runs, or why not
 //     CrashChild commands STORE HOW           runs commands: until it is killed, or if HOW is `drain` until none is left; says
 //                                             `serving` when it owns the queue
+//     CrashChild isolated STORE WORKERS HOW   runs isolated jobs: until it is killed, or if HOW is `drain` until none is left; says
+//                                             `serving` when it owns the queue, and its jobs `started`, if told to hang
+//     CrashChild example STORE                runs the example of JobOptions.md for isolated jobs, and says what came of it
 //     CrashChild cancel STORE ID              cancels one job, and prints what that came to
 //     CrashChild commands STORE WORKERS       runs the commands that are there, then exits
 //     CrashChild insist STORE COUNT           enqueues one by one, and goes on when it is refused, which it prints
 //     CrashChild life STORE ROUNDS            makes the store and does a little of everything; prints what was accepted
 //                                             as above, and `ended ID` when it was told of an outcome
+
+// As a child process of a runner it is `IsolatedJobs.swift`.
+Petiole.serveChild(
+    jobs: [Isolated.self, IsolatedTask.self, IsolatedBytes.self, Thumbnail.self])
 
 /// Writes a line with one call, so that a process that dies leaves whole lines.
 func say(_ line: String, to file: Int32 = 1) {
@@ -157,6 +164,20 @@ case "commands":
         if arguments[4] == "drain" { return }
         await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
     }
+case "isolated":
+    var running = JobRunner.Options()
+    running.workers = Int(arguments[3])!
+    let receipt = JobClosure("receipt", queue: "receipts") { (number: Int, _) in number }
+    let runner = try JobRunner(
+        store, jobs: [Isolated.self, IsolatedTask.self], closures: [receipt], options: running)
+    try await runner.run {
+        say("serving")
+        if arguments[4] == "drain" { return }
+        await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
+    }
+case "example":
+    Example.serve()
+    try await Example.run(store)
 case "cancel":
     say("\(try await store.cancel(JobID(rawValue: UInt64(arguments[3])!)))")
 case "insist":

@@ -1,8 +1,14 @@
 import ArgumentParser
 import Foundation
+import Petiole
 
 /// Measures Petiole beside its yardsticks in one run and prints one table.
 @main struct PetioleBench: AsyncParsableCommand {
+    static func main() async {
+        Petiole.serveChild(jobs: [IsolatedNoop.self])
+        await main(nil)
+    }
+
     static let configuration = CommandConfiguration(
         commandName: "petiole-bench",
         abstract: "Measures Petiole beside its yardsticks and prints one table.",

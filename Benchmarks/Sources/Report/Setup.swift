@@ -53,7 +53,7 @@ struct Family: Sendable {
 
     static let all: [Family] = [
         .endToEnd, .codable, .bulkEnqueue, .enqueueLatency, .startLatency, .backlog, .inPlace,
-        .idle,
+        .isolation, .idle,
         .ring, .tool,
     ]
 }

@@ -74,6 +74,13 @@ enum Yardsticks {
         return (Latencies(nanoseconds: samples), Latencies(nanoseconds: calls))
     }
 
+    /// A question to another process, and its answer.
+    static func processRoundTrip(count: Int) throws -> Latencies {
+        var samples = [UInt64](repeating: 0, count: count)
+        try check(process_round_trip(count, &samples), "round trip to a process")
+        return Latencies(nanoseconds: samples)
+    }
+
     /// Runs a program to its end, its output thrown away; fails unless it exits with 0.
     /// - Returns: the nanoseconds from just before its start to its end.
     static func run(

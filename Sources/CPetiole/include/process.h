@@ -15,13 +15,15 @@ struct petiole_spawn_request {
     /// The child's working directory, or -1 for this process's.
     int directory;
     int input, output, error;
+    /// The child's descriptor 3; -1: it has none.
+    int channel;
     /// NULL or empty, or at most 15 bytes: the child's name until it becomes its program, see
     /// `petiole_process_info`. Linux alone.
     const char *_Nullable starting_name;
 };
 
 /// Starts a child in a process group of its own, with no signal blocked, every disposition default
-/// (glibc leaves its own two, 32 and 33, ignored), descriptors 0, 1, 2 as given and no others.
+/// (glibc leaves its own two, 32 and 33, ignored), descriptors 0, 1, 2, and 3 as given and no others.
 /// Returns 0 or an errno: ENOENT no such program, EACCES not executable, ELIBBAD the program is
 /// there and its interpreter is not, ENOEXEC, E2BIG, EAGAIN, ENOMEM.
 int petiole_spawn(const struct petiole_spawn_request *_Nonnull request, pid_t *_Nonnull pid);
@@ -53,6 +55,13 @@ int petiole_signal(pid_t pid, int descriptor, int signal);
 /// Both ends close-on-exec; the ends named in `nonblocking` (1: the reading one, 2: the writing
 /// one) never block.
 int petiole_pipe(int ends[_Nonnull 2], int nonblocking);
+/// Two ends of a conversation in both directions, close-on-exec, that raise no SIGPIPE when written to
+/// by `petiole_channel_send`. Returns 0 or an errno.
+int petiole_channel(int ends[_Nonnull 2]);
+/// Waits for room. Returns the count or -errno.
+ssize_t petiole_channel_send(int end, const void *_Nonnull bytes, size_t length);
+/// Never waits: -EAGAIN when nothing is there, 0 at the end. Returns the count or -errno.
+ssize_t petiole_channel_receive(int end, void *_Nonnull bytes, size_t capacity);
 /// A descriptor to wake a poll with: `ends[0]` becomes readable after `petiole_wake_ring(ends[1])`.
 /// They may be one.
 int petiole_wake_open(int ends[_Nonnull 2]);
@@ -88,6 +97,8 @@ struct petiole_process_info {
 };
 /// Returns 0, or an errno: ESRCH if there is no such process.
 int petiole_process_info(pid_t pid, struct petiole_process_info *_Nonnull info);
+/// The memory of a process that is in the machine's, in bytes; 0 when it cannot be told.
+uint64_t petiole_resident_bytes(pid_t pid);
 /// The pids of all processes, at most `capacity` of them. Returns how many there are, or -errno.
 ssize_t petiole_list_processes(pid_t *_Nonnull pids, size_t capacity);
 /// The environment a process was started with: NAME=VALUE strings, each closed by a zero byte.

@@ -13,6 +13,8 @@ int petiole_thread_start(
 int petiole_thread_join(uintptr_t handle);
 /// Reads the calling thread's name into `name`. Returns 0 or an errno.
 int petiole_thread_name(char *_Nonnull name, size_t capacity);
+/// Blocks SIGPIPE on the calling thread, and on those that it starts.
+void petiole_block_sigpipe(void);
 /// Whether the calling thread blocks SIGPIPE.
 int petiole_blocks_sigpipe(void);
 

@@ -103,6 +103,13 @@ extension ByteWriter {
         memmove(base + offset + length, base + offset, tail)
     }
 
+    /// Takes bytes off the front.
+    mutating func removeFirst(_ length: Int) {
+        precondition(length >= 0 && length <= count, "a byte writer has no \(length) bytes")
+        count -= length
+        memmove(base, base + length, count)
+    }
+
     /// Gives a large allocation back, so that one large payload does not stay in memory for ever.
     mutating func shrink(toCapacity limit: Int) {
         guard capacity > limit, count <= limit else { return }

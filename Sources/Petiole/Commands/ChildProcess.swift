@@ -54,13 +54,22 @@ package final class ChildProcess: Sendable {
     /// Starts the command. What it will say is read by ``awaitEnd()``, which must follow.
     /// - Parameter endByThread: waits without a process handle, as on systems that have none; for
     ///   tests.
-    init(
+    convenience init(
         spawning command: Command, mark: AttemptMark?, limits: CaptureLimits,
         endByThread: Bool = false
     ) throws(SpawnError) {
+        try self.init(endByThread: endByThread) { () throws(SpawnError) in
+            try Self.spawn(command, mark: mark, limits: limits)
+        }
+    }
+
+    /// Starts what the closure starts. Without pipes of a command, its end is taken by ``takeEnd()``.
+    init(
+        endByThread: Bool = false, _ spawn: () throws(SpawnError) -> Started
+    ) throws(SpawnError) {
         wake = try Wake()
         startedAt = .now
-        let started = try Self.spawn(command, mark: mark, limits: limits)
+        let started = try spawn()
         let pid = started.pid
         self.pid = pid
         pipes = Mutex(started.pipes)
@@ -139,7 +148,7 @@ package final class ChildProcess: Sendable {
         var conversation = ChildConversation(pipes: pipes, child: self)
         conversation.run()
         if let stop = state.withLock({ $0.stop }) { endGroup(stop) }
-        let cause = reap()
+        let cause = takeEnd()
         return conversation.finish(cause: cause)
     }
 
@@ -159,6 +168,8 @@ package final class ChildProcess: Sendable {
 
     var wakeDescriptor: Int32 { wake.reading }
     func drainWake() { wake.drain() }
+    /// Makes the waiting thread look again.
+    func wakeWaiter() { wake.ring() }
 
     /// After a stop the group ends with the command: members that outlived it get the rest of the
     /// time to end by themselves. The unreaped child keeps the number of the group theirs.
@@ -176,7 +187,8 @@ package final class ChildProcess: Sendable {
         }
     }
 
-    private func reap() -> CommandEnd.Cause {
+    /// Waits for the child's end if need be, and says how it was. Once; no signal reaches it after that.
+    func takeEnd() -> CommandEnd.Cause {
         state.withLock { state in
             state.isReaped = true
             var end = petiole_end()
@@ -213,9 +225,10 @@ struct ChildPipes: ~Copyable {
 }
 
 extension ChildProcess {
-    private struct Started: ~Copyable {
+    struct Started: ~Copyable {
         let pid: pid_t
-        var pipes: ChildPipes
+        /// Those of a command.
+        var pipes: ChildPipes?
     }
 
     private static func spawn(
@@ -261,7 +274,8 @@ extension ChildProcess {
             arguments.withPointers { arguments, environment in
                 var request = petiole_spawn_request(
                     arguments: arguments, environment: environment, directory: directoryNumber,
-                    input: inputNumber, output: outputs.0, error: outputs.1, starting_name: name)
+                    input: inputNumber, output: outputs.0, error: outputs.1, channel: -1,
+                    starting_name: name)
                 return petiole_spawn(&request, &pid)
             }
         }
@@ -276,7 +290,7 @@ extension ChildProcess {
         return Started(pid: pid, pipes: pipes)
     }
 
-    private static func error(_ code: Int32, _ command: Command, byteCount: Int) -> SpawnError {
+    static func error(_ code: Int32, _ command: Command, byteCount: Int) -> SpawnError {
         let name = Command.quoted(command.arguments[0])
         switch code {
         case ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: return .noSuchProgram(name)

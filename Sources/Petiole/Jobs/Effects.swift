@@ -26,19 +26,15 @@ struct AttemptEffects {
     var spawned: [EnqueueSubmission] = []
     /// Rows of the users' tables by their keys in `tables`; nil: deleted.
     var writes: [[UInt8]: [UInt8]?] = [:]
-    /// What committed rows held when they were read, as a hash that is good for this process; nil: there was none.
-    var reads: [[UInt8]: Int?] = [:]
+    /// What committed rows held when they were read, as a hash; nil: there was none.
+    var reads: [[UInt8]: UInt64?] = [:]
     var byteCount = 0
 
     var isEmpty: Bool { spawned.isEmpty && writes.isEmpty }
 
-    static func hash(_ bytes: UnsafeRawBufferPointer) -> Int {
-        var hasher = Hasher()
-        hasher.combine(bytes: bytes)
-        return hasher.finalize()
-    }
+    static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 { RowHash.hash(bytes) }
 
-    static func hash(_ bytes: [UInt8]) -> Int { bytes.withUnsafeBytes { hash($0) } }
+    static func hash(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { hash($0) } }
 }
 
 /// The effects that attempts in one place gather, one attempt at a time.

@@ -15,6 +15,8 @@ public protocol JobType: Sendable {
     static var limits: JobLimits? { get }
     /// When an attempt counts as made: ``Acknowledgement/afterRun`` unless given.
     static var acknowledgement: Acknowledgement { get }
+    /// Where attempts run: ``Isolation/thread`` unless given.
+    static var isolation: Isolation { get }
 }
 
 extension JobType {
@@ -32,6 +34,8 @@ extension JobType {
     public static var limits: JobLimits? { nil }
     /// After its run.
     public static var acknowledgement: Acknowledgement { .afterRun }
+    /// ``Isolation/thread``.
+    public static var isolation: Isolation { .thread }
 }
 
 /// When an attempt counts as made, should the process or the machine die while it runs.

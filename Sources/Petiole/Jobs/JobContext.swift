@@ -55,9 +55,8 @@ public struct JobContext: Sendable {
         // Asked to stop before it could be found.
         if isCancelled { throw CancellationError() }
         guard
-            let result = runner.pool.blocking({
-                job.waitForResult(wait, isOver: { isOver.isSet })
-            })
+            let result = runner.withoutPlace(
+                id.rawValue, { job.waitForResult(wait, isOver: { isOver.isSet }) })
         else {
             throw RunnerError.tooManyWaiting(limit: WorkerPool.defaultSpareLimit)
         }

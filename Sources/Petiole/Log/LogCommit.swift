@@ -212,7 +212,7 @@ struct LogCommit {
 
     /// Whether rows hold something else than when they were read.
     private func hasChanged(
-        _ reads: [[UInt8]: Int?], _ transaction: borrowing WriteTransaction
+        _ reads: [[UInt8]: UInt64?], _ transaction: borrowing WriteTransaction
     ) throws(StorageError) -> Bool {
         for (row, hash) in reads {
             let found = try withBytes(row) { (row) throws(StorageError) in

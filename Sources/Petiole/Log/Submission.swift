@@ -75,6 +75,18 @@ final class EnqueueSubmission: Submission {
         self.reply = reply
     }
 
+    /// One that was made in another process.
+    init(
+        to target: JobTarget, options: JobOptions, onConflict: Uniqueness.Conflict,
+        _ block: consuming JobBlockBuilder
+    ) {
+        self.target = target
+        self.options = options
+        self.onConflict = onConflict
+        self.block = block
+        reply = { _ in }
+    }
+
     override var byteCount: Int {
         let size = more.reduce(block.size) { $0 + $1.block.size }
         return options.hasTimes || options.unique != nil ? size + rowBytes * Int(jobCount) : size

@@ -106,25 +106,33 @@ final class AsyncPlaces: Sendable {
 final class AsyncPlace: Sendable {
     @TaskLocal static var current: AsyncPlace?
     private let core: RunnerCore
+    private let job: UInt64
     private let waiting = Mutex(0)
 
-    init(core: RunnerCore) { self.core = core }
+    /// - Parameter job: in a child process, the job that its runner knows the place by.
+    init(core: RunnerCore, job: UInt64 = 0) {
+        self.core = core
+        self.job = job
+    }
 
     /// - Throws: ``RunnerError/tooManyWaiting(limit:)`` when nobody would be left to run what is waited for.
     func leave() throws(RunnerError) {
         let (hasLeft, isFirst) = waiting.withLock { waiting -> (Bool, Bool) in
-            if waiting == 0, !core.places.leave() { return (false, false) }
+            if waiting == 0, !(core.child?.leavePlace(job) ?? core.places.leave()) {
+                return (false, false)
+            }
             waiting += 1
             return (true, waiting == 1)
         }
         guard hasLeft else { throw .tooManyWaiting(limit: core.places.begun) }
-        if isFirst { core.pool.lookAgain() }
+        if isFirst { core.pool?.lookAgain() }
     }
 
     func comeBack() {
         waiting.withLock { waiting in
             waiting -= 1
-            if waiting == 0 { core.places.comeBack() }
+            if waiting > 0 { return }
+            if let child = core.child { child.comeBack(job) } else { core.places.comeBack() }
         }
     }
 }

@@ -11,6 +11,7 @@ final class AttemptDeadlines: Sendable {
         var softAt: Int64?
         var hardAt: Int64?
         var hasPassed = false
+        var hasHardPassed = false
         var next: Int64? { [softAt, hardAt].compactMap { $0 }.min() }
     }
 
@@ -54,6 +55,19 @@ final class AttemptDeadlines: Sendable {
         }
     }
 
+    /// The hard limit of an attempt that runs, when it has passed.
+    func hardPassed(_ id: UInt64) -> Duration? {
+        state.withLock { state in
+            guard let entry = state.entries[id], entry.hasHardPassed else { return nil }
+            return entry.limit.hard
+        }
+    }
+
+    /// Whether an attempt that was asked to stop will be ended at its hard limit.
+    func endsLater(_ id: UInt64) -> Bool {
+        state.withLock { $0.entries[id].map { $0.hasPassed && $0.hardAt != nil } ?? false }
+    }
+
     /// An attempt has ended.
     /// - Returns: the limit that had passed.
     func end(_ id: UInt64) -> TimeLimitExceeded? {
@@ -89,6 +103,7 @@ final class AttemptDeadlines: Sendable {
                     if let hardAt = entry.hardAt, hardAt <= now {
                         state.entries[id]!.hardAt = nil
                         state.entries[id]!.hasPassed = true
+                        state.entries[id]!.hasHardPassed = true
                         // For a command that has not been found yet.
                         if entry.slot.job == id { entry.slot.stopping = id }
                         kills.append(id)

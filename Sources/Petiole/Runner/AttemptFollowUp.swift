@@ -7,7 +7,7 @@ enum AttemptFollowUp {
 
     /// An attempt that has failed.
     struct Failed {
-        /// What it threw; nil for a command that ended badly.
+        /// What it threw; nil for a command that ended badly, and for what is to be retried if the policy allows it.
         var error: (any Error)?
         /// What is recorded of it.
         var record: FailureRecord
@@ -23,10 +23,12 @@ enum AttemptFollowUp {
             _ error: any Error, attempt: Int, startedAt: Int64, runMicroseconds: Int64,
             acceptedAt: Int64
         ) {
+            // Thrown in a child, which has said what its type's policy makes of it.
+            let inChild = error as? ThrownInChild
             self.init(
-                FailureRecord(error), attempt: attempt, startedAt: startedAt,
+                inChild?.record ?? FailureRecord(error), attempt: attempt, startedAt: startedAt,
                 runMicroseconds: runMicroseconds, acceptedAt: acceptedAt)
-            self.error = error
+            self.error = inChild == nil ? error : inChild?.meaning.error
         }
 
         init(

@@ -398,15 +398,15 @@ final class AttemptLoop: @unchecked Sendable {
         _ entry: JobEntry, _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
     ) -> Bool {
         let attempt = earlier.count + 1
-        if earlier.hasRow || entry.isCommand {
+        if earlier.hasRow || entry.runsInChild {
             let flags =
-                (entry.isCommand ? AttemptSlot.command : 0)
+                (entry.runsInChild ? AttemptSlot.command : 0)
                 | (earlier.isSuspect ? AttemptSlot.alone : 0)
             slot.prepare(
                 queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
         }
         defer {
-            if earlier.hasRow || entry.isCommand {
+            if earlier.hasRow || entry.runsInChild {
                 slot.prepare(queue: queue!.id, epoch: queue!.epoch, attempt: 1, flags: 0)
             }
         }

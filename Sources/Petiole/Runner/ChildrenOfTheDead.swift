@@ -4,8 +4,8 @@
     import Glibc
 #endif
 
-/// Ends and awaits what a dead runner's commands left running: what its slots name, what it was just starting, and what
-/// carries the mark of an attempt whose job no living runner has in a slot.
+/// Ends and awaits what a dead runner left running: what its slots name, what it was just starting, and what carries the mark
+/// of an attempt whose job no living runner has in a slot, or of a runner that does not live.
 enum ChildrenOfTheDead {
     static func end(
         _ named: [(pid: pid_t, startTime: UInt64, group: pid_t)], _ store: OpenStore
@@ -14,9 +14,16 @@ enum ChildrenOfTheDead {
             Leftovers.endAndAwait(
                 pid: child.pid, startTime: child.startTime, processGroup: child.group)
         }
-        Leftovers.endStarting(storeID: store.mark, parents: livingRunners(store))
+        let runners = livingRunners(store)
+        Leftovers.endStarting(storeID: store.mark, parents: runners)
         let living = livingJobs(store)
-        let left = Leftovers.find(storeID: store.mark).filter { !living.contains($0.mark.job) }
+        let left = Leftovers.find(storeID: store.mark).filter { leftover in
+            switch leftover.mark.owner {
+            case .attempt(let job, _): !living.contains(job)
+            case .runner(let pid, let startTime):
+                !runners.contains(pid) || !ProcessIdentity(pid: pid, startTime: startTime).isAlive
+            }
+        }
         if !left.isEmpty { Leftovers.endAndAwait(all: left) }
     }
 

@@ -24,11 +24,13 @@ class JobEntry: @unchecked Sendable {
         case async
         /// As child processes: they are never suspected of having ended the runner.
         case command
+        /// In child processes that serve one job after the other; likewise.
+        case isolated
     }
     /// Stored, not overridden: each attempt asks.
     final let kind: Kind
     final var isAsync: Bool { kind == .async }
-    final var isCommand: Bool { kind == .command }
+    final var runsInChild: Bool { kind == .command || kind == .isolated }
     final var lendsPayload: Bool { kind == .lent }
 
     init(
@@ -42,6 +44,17 @@ class JobEntry: @unchecked Sendable {
         self.name = name
         self.queue = queue
         self.retryPolicy = retryPolicy
+        self.kind = kind
+    }
+
+    /// The same type, whose attempts are made in another way.
+    init(_ entry: JobEntry, kind: Kind) {
+        limits = entry.limits
+        marksStart = entry.marksStart
+        timeLimit = entry.timeLimit
+        name = entry.name
+        queue = entry.queue
+        retryPolicy = entry.retryPolicy
         self.kind = kind
     }
 
@@ -216,7 +229,8 @@ struct JobRegistry: Sendable {
         if let problem = entry.retryPolicy.problem {
             throw .invalidOption(job: entry.name, "in its retry policy " + problem)
         }
-        if let problem = entry.timeLimit?.problem(isCommand: entry.isCommand) {
+        let runsInChild = entry.runsInChild || ChildServer.isServing
+        if let problem = entry.timeLimit?.problem(runsInChild: runsInChild) {
             throw .invalidOption(job: entry.name, problem)
         }
         if let problem = entry.limits?.problem {
@@ -227,6 +241,13 @@ struct JobRegistry: Sendable {
     }
 
     private static func entry(_ type: any JobType.Type) throws(RunnerError) -> JobEntry {
+        let entry = try entryOnThreads(type)
+        guard case .process(let child) = type.isolation.place else { return entry }
+        return try IsolatedEntry(entry, in: child)
+    }
+
+    /// The entry that performs attempts in this process, whatever the type's isolation.
+    static func entryOnThreads(_ type: any JobType.Type) throws(RunnerError) -> JobEntry {
         func sync<J: Job>(_ type: J.Type) -> JobEntry { SyncEntry(type) }
         func async<J: AsyncJob>(_ type: J.Type) -> JobEntry { AsyncEntry(type) }
         func raw<J: RawJob>(_ type: J.Type) -> JobEntry { RawEntry(type) }

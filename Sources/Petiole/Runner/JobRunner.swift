@@ -67,6 +67,7 @@ public final class JobRunner: Sendable {
     init(
         _ store: JobStore, registry: JobRegistry, options: Options, logger: Logger
     ) throws(RunnerError) {
+        if ChildServer.isServing { throw .insideChild }
         self.store = store
         self.options = options
         let named = options.queues + options.queueOptions.keys
@@ -213,7 +214,9 @@ public final class JobRunner: Sendable {
         let grace = options.gracePeriod
         let isOver: Bool = await withUnsafeContinuation { continuation in
             OSThread.start(named: "petiole-stop") {
-                continuation.resume(returning: Self.endAttempts(core, grace))
+                let isOver = Self.endAttempts(core, grace)
+                core.children.end()
+                continuation.resume(returning: isOver)
             }
         }
         steward.stop()

@@ -77,6 +77,17 @@ final class ProgressFile: Sendable {
         petiole_store_u32(line + 8, count &+ 2)
     }
 
+    /// A teller has died, perhaps in the middle of telling: the line can be told in again. Nobody else tells in it now.
+    func mend(_ index: Int) {
+        let word = line(index) + 8
+        let count = petiole_load_sequential_u32(word)
+        // What is half written is of a job that no slot names any more when the next one tells.
+        if count & 1 != 0 { petiole_store_u32(word, count &+ 1) }
+    }
+
+    /// What a teller leaves that dies in the middle, for tests.
+    func leaveHalfTold(_ index: Int) { _ = petiole_add_u32(line(index) + 8, 1) }
+
     /// The bytes of a note, read and written word by word.
     private struct Note: Equatable {
         var length = 0

@@ -23,6 +23,10 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let stoppables = Stoppables()
     let deadlines = AttemptDeadlines()
     let startMarks = StartMarks()
+    /// Processes that run the jobs of isolated types.
+    let children: WarmChildren
+    /// In a child process, which has neither pool nor claims: what runs its jobs. Set before the first.
+    private(set) var child: ChildRunner?
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
@@ -40,6 +44,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         self.logger = logger
         self.parkLimit = parkLimit
         claims = Claims(store.open)
+        children = WarmChildren(store.open)
         places = AsyncPlaces(limit: asyncLimit)
     }
 
@@ -58,6 +63,18 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         if installsCrashHandler { petiole_install_crash_handler() }
     }
     private(set) var marksCrashes = true
+
+    /// This process is a child: its jobs are run by this.
+    func serves(_ child: ChildRunner) { self.child = child }
+
+    /// Runs a closure in which a job waits for another one: its place in the pool goes to a spare thread meanwhile.
+    /// - Returns: nil, without having run it, when too many jobs wait like this already.
+    func withoutPlace<Value>(_ job: UInt64, _ body: () -> Value) -> Value? {
+        guard let child else { return pool.blocking(body) }
+        guard child.leavePlace(job) else { return nil }
+        defer { child.comeBack(job) }
+        return body()
+    }
 
     // MARK: Stopping
 

@@ -16,6 +16,8 @@ public enum RunnerError: Error, Sendable, Equatable {
     case tooManyWaiting(limit: Int)
     /// The runner was started before.
     case startedTwice
+    /// A job in a child process has made a runner.
+    case insideChild
     /// All 64 places for runner processes of a store are taken.
     case noSeat
     /// Somebody else has taken a queue over; what ran here is not recorded, and runs there.
@@ -57,6 +59,11 @@ extension RunnerError: CustomStringConvertible {
             let jobs enqueue others without waiting for them, or make them AsyncJobs
             """
         case .startedTwice: "a runner runs once; make another"
+        case .insideChild:
+            """
+            this process runs jobs of another runner, and cannot be one itself
+            let the job enqueue others, which that runner runs
+            """
         case .noSeat:
             """
             64 runner processes use this store already

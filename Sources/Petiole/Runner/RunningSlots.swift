@@ -20,7 +20,7 @@ import PetioleStorage
 /// | 8 | 8 | epoch of the queue |
 /// | 16 | 4 | queue |
 /// | 20 | 4 | attempt |
-/// | 24 | 4 | flags: 1 guilty, 2 alone, 4 command |
+/// | 24 | 4 | flags: 1 guilty, 2 alone, 4 in a child, 8 its child has begun |
 /// | 28 | 4 | pid of the runner |
 /// | 32 | 8 | start, microseconds since 1970 |
 /// | 40 | 4 | pid of the child, 0 = none |
@@ -38,6 +38,12 @@ final class RunningSlots: Sendable {
 
     init(path: String) throws(StorageError) {
         file = try MappedFile(path: path, size: Self.fileSize)
+    }
+
+    /// The slot of a number among those of all seats; nil when there is no such number.
+    func slot(at index: Int) -> AttemptSlot? {
+        guard index >= 0, index < Self.seatCount * Self.slotsPerSeat else { return nil }
+        return slot(seat: index / Self.slotsPerSeat, index % Self.slotsPerSeat)
     }
 
     func slot(seat: Int, _ index: Int) -> AttemptSlot {
@@ -113,8 +119,8 @@ final class RunningSlots: Sendable {
     func setBoot(_ mark: UInt64) { petiole_store_u64(file.base, mark) }
 }
 
-/// One slot. Written by its worker alone, but for `guilty` (a signal handler of the same thread) and `stopping` (who
-/// cancels in the same process); read by any process.
+/// One slot. Written by its worker alone, but for `guilty` (a signal handler of the same thread), `begun` (the worker's child)
+/// and `stopping` (who cancels in the same process); read by any process.
 struct AttemptSlot: @unchecked Sendable {
     // What guards it: the mapping lives as long as the open store, and each field is read and written atomically or, for
     // those of the child and the start, before the job's word is published.
@@ -122,7 +128,10 @@ struct AttemptSlot: @unchecked Sendable {
 
     static let guilty: UInt32 = 1
     static let alone: UInt32 = 2
+    /// A command, or a job type with `isolation` `.process`.
     static let command: UInt32 = 4
+    /// Set by the child that was given the job, before it runs anything of it.
+    static let begun: UInt32 = 8
 
     init(_ base: UnsafeMutableRawPointer) { self.base = base }
 
@@ -173,6 +182,9 @@ struct AttemptSlot: @unchecked Sendable {
             pid, Int32(bitPattern: petiole_load_u32(base + 44)), petiole_load_u64(base + 48)
         )
     }
+
+    /// Says in the child that the job begins there.
+    func noteBegun() { _ = petiole_or_u32(flagsWord, Self.begun) }
 
     /// The job that was asked to stop: its number rather than a flag, so that the mark cannot hit the one that follows.
     var stopping: UInt64 {

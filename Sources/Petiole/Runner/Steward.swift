@@ -38,6 +38,7 @@ final class Steward: Sendable {
             if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
             core.flushAll()
+            core.children.lookAfter()
             if answered != seen {
                 answered = seen
                 answer(seen)

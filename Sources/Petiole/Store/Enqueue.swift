@@ -373,7 +373,7 @@ struct EnqueueRequest: Sendable {
         try self.init(
             name: J.jobName, queue: options.queue ?? J.queue,
             keepsResult: options.keepsResult ?? J.keepsResult, options, codecID: codec.id,
-            codec: codec, in: store, by: parent)
+            codec: codec, runsInChild: J.isolation != .thread, in: store, by: parent)
     }
 
     init(
@@ -382,17 +382,18 @@ struct EnqueueRequest: Sendable {
     ) throws(EnqueueError) {
         try self.init(
             name: name, queue: options.queue ?? "default", keepsResult: options.keepsResult ?? true,
-            options, codecID: codecID ?? codec.id, codec: codec, in: store, by: parent)
+            options, codecID: codecID ?? codec.id, codec: codec,
+            runsInChild: codecID == CommandJob.codec, in: store, by: parent)
     }
 
     private init(
         name: String, queue: String, keepsResult: Bool, _ options: EnqueueOptions, codecID: UInt8,
-        codec: PayloadCodec, in store: OpenStore, by parent: JobContext?
+        codec: PayloadCodec, runsInChild: Bool, in store: OpenStore, by parent: JobContext?
     ) throws(EnqueueError) {
         try NameForm.check(name, "job")
         try NameForm.check(queue, "queue")
         if let problem = options.problem { throw .invalidOption(job: name, problem) }
-        if let problem = options.timeLimit?.problem(isCommand: codecID == CommandJob.codec) {
+        if let problem = options.timeLimit?.problem(runsInChild: runsInChild) {
             throw .invalidOption(job: name, problem)
         }
         target = store.target(queue: queue, job: name, priority: UInt8(options.priority))

@@ -17,7 +17,7 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var unique: Uniqueness?
     /// Tags and headers.
     public var metadata: JobMetadata?
-    /// How long an attempt may take, in place of the job type's; a hard limit for commands alone.
+    /// How long an attempt may take, in place of the job type's; a hard one where its type allows it.
     public var timeLimit: TimeLimit?
     /// The key that the type's ``JobLimits`` per key are about, 1 to 256 bytes of UTF-8; nil: ``CodableJob/limitKey``.
     public var limitKey: String?

@@ -114,9 +114,16 @@ import Testing
 
     @Test("a mark is read back, and what is none is not taken for one")
     func marks() {
-        let mark = AttemptMark(storeID: "c0ffee", job: .max, attempt: 3)
-        #expect(AttemptMark(mark.description) == mark)
-        for value in ["", "a:1", "a:1:2:3", ":1:2", "a:-1:2", "a:1:x", "a:1:-2"] {
+        for owner in [
+            AttemptMark.Owner.attempt(job: .max, 3), .runner(pid: 7, startTime: .max),
+        ] {
+            let mark = AttemptMark(storeID: "c0ffee", owner: owner)
+            #expect(AttemptMark(mark.description) == mark)
+        }
+        for value in [
+            "", "a:1", "a:1:2:3", ":1:2", "a:-1:2", "a:1:x", "a:1:-2", "a:runner:1",
+            "a:runner:0:1", "a:runner:1:x", ":runner:1:1", "a:runner:1:1:1",
+        ] {
             #expect(AttemptMark(value) == nil)
         }
     }

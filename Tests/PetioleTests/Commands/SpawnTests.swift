@@ -81,7 +81,7 @@ import Testing
         let code = arguments.withPointers { arguments, environment in
             var request = petiole_spawn_request(
                 arguments: arguments, environment: environment, directory: -1,
-                input: petiole_null_input(), output: pipe.1, error: 0,
+                input: petiole_null_input(), output: pipe.1, error: 0, channel: -1,
                 starting_name: nil)
             return petiole_spawn(&request, &pid)
         }

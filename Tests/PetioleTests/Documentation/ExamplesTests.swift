@@ -12,14 +12,19 @@ import Testing
         arguments: [
             ("README.md", "Examples.swift"),
             ("Sources/Petiole/Petiole.docc/GettingStarted.md", "Examples.swift"),
-            ("Sources/Petiole/Petiole.docc/JobOptions.md", "OptionExamples.swift"),
+            (
+                "Sources/Petiole/Petiole.docc/JobOptions.md",
+                "OptionExamples.swift ../../CrashChild/Example.swift"
+            ),
         ])
-    func identical(page: String, source: String) throws {
+    func identical(page: String, sources: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)
-        let sources = try String(
-            contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
-                .appending(path: source), encoding: .utf8)
-        let compiled = Examples.lines(of: sources)
+        let texts = try sources.split(separator: " ").map { source in
+            try String(
+                contentsOf: URL(filePath: #filePath).deletingLastPathComponent()
+                    .appending(path: String(source)), encoding: .utf8)
+        }
+        let compiled = Examples.lines(of: texts.joined(separator: "\n"))
         let shown = Examples.swiftBlocks(of: text).flatMap(Examples.paragraphs)
         #expect(shown.count > 1)
         for paragraph in shown {
@@ -180,6 +185,17 @@ import Testing
             try await #expect(applied[19].result == 19)
             try await #expect(payment.result == "2026-11")
         }
+    }
+
+    @Test("a job that is isolated costs its attempt and not the program, as the page says")
+    func isolation() async throws {
+        let directory = try TestDirectory()
+        defer { directory.remove() }
+        try directory.open().close()
+        let program = try Child(["example", directory.store])
+        try await #expect(program.line() == "3")
+        try await #expect(program.line() == "ChildProcessEnded")
+        try await #expect(program.end() == .exit(0))
     }
 
     private func withStore(_ body: (JobStore) async throws -> Void) async throws {

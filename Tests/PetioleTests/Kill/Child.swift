@@ -79,7 +79,7 @@ final class Child: @unchecked Sendable {
     }
 
     /// It lies beside the test bundle, or some folders above the program in it.
-    private static func executable() throws -> String {
+    static func executable() throws -> String {
         let beginnings = [CommandLine.arguments[0]] + Bundle.allBundles.map { $0.bundlePath }
         for beginning in beginnings {
             var directory = URL(fileURLWithPath: beginning)

@@ -35,6 +35,9 @@ int group_commit(const char *_Nonnull folder, size_t callers, size_t rounds, siz
 /// what the call itself took who woke it.
 int wake_latency(size_t count, uint64_t *_Nonnull nanoseconds, uint64_t *_Nonnull calls);
 
+/// From just before a question of 24 bytes to the answer of 40, by a socket to another process, which waits for it.
+int process_round_trip(size_t count, uint64_t *_Nonnull nanoseconds);
+
 /// An LMDB store that appends records and never syncs, for counting what one record costs.
 struct unsynced_log;
 int unsynced_log_open(const char *_Nonnull folder, struct unsynced_log *_Nullable *_Nonnull log);
