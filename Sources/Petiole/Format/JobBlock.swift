@@ -276,6 +276,9 @@ struct JobBlockView {
         }
 
         func options() throws(FormatError) -> JobOptions { try JobOptions(parts().options) }
+
+        /// The options where they lie.
+        func optionFields() throws(FormatError) -> UnsafeRawBufferPointer { try parts().options }
     }
 
     /// Reads a job that the block contains.
@@ -316,6 +319,22 @@ struct JobBlockView {
     /// The flags of a job without looking at its bytes.
     func flagsHint(_ id: UInt64) -> UInt8 {
         value[JobBlock.headerSize + Int(id - first) * JobBlock.entrySize + 17]
+    }
+
+    /// The fields of a job's options without a look at the checksum: a hint of how to hand it out, whose damage the attempt
+    /// finds.
+    func optionsHint(_ id: UInt64) -> UnsafeRawBufferPointer? {
+        let at = JobBlock.headerSize + Int(id - first) * JobBlock.entrySize
+        guard value[at + 17] & JobBlock.hasOptions != 0 else { return nil }
+        let payload = Int(value.littleEndian(at: at, as: UInt32.self))
+        let extras = Int(value.littleEndian(at: at + 18, as: UInt16.self))
+        guard extras >= 2, payload >= extras, payload <= value.count - bytesStart else {
+            return nil
+        }
+        let start = bytesStart + payload - extras
+        let length = Int(value.littleEndian(at: start, as: UInt16.self))
+        guard length <= extras - 2 else { return nil }
+        return UnsafeRawBufferPointer(rebasing: value[start + 2..<start + 2 + length])
     }
 
     /// The name of a job without looking at its bytes: a hint for how much to hand out at once.

@@ -54,6 +54,7 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var ownLimit: TimeLimit?
     /// Its limit key, and the number of its name.
     @exclusivity(unchecked) private var ownKey: (key: String, name: UInt32)?
+    @exclusivity(unchecked) private var lastOptions = LastOptions()
     /// Whether the job that ran last had options.
     @exclusivity(unchecked) private var hadOptions = false
     /// What frees the unique key of the job that runs.
@@ -357,7 +358,7 @@ final class AttemptLoop: @unchecked Sendable {
         _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
     ) -> Bool {
         let options: JobOptions
-        do throws(FormatError) { options = try job.options() } catch {
+        do throws(FormatError) { options = try lastOptions.read(job.optionFields()) } catch {
             fail(
                 id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), earlier)
             passedOver(id)

@@ -2,6 +2,12 @@ import CPetiole
 import PetioleDispatch
 import PetioleStorage
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 /// Jobs that are moved to a gate: from a range that was claimed from, into the gate's sublane.
 struct GateMove: Sendable {
     let tag: UInt32
@@ -315,7 +321,8 @@ extension Claims {
 
     private static func key(of id: UInt64, _ name: UInt32, _ block: JobBlockView) -> GateKey? {
         // A job that is damaged has no key that anybody could rely on: its attempt finds the damage.
-        guard let bytes = try? block.entry(id).limitKey() else { return nil }
+        guard let fields = block.optionsHint(id), let bytes = try? JobOptions.limitKey(in: fields)
+        else { return nil }
         return .key(bytes, of: name)
     }
 
@@ -371,15 +378,22 @@ extension Claims {
     ) -> Int {
         let end = min(front.end, front.id + UInt64(limit))
         var id = front.id + 1
+        let options = alike == .key ? front.block.optionsHint(front.id) : nil
         loop: while id < end {
             let name = front.block.nameHint(id)
             switch alike {
             case .name: if name != front.name { break loop }
             case .key:
                 guard name == front.name,
-                    front.block.flagsHint(id) & JobBlock.hasLimitKey != 0,
-                    Self.key(of: id, name, front.block) == front.key
+                    front.block.flagsHint(id) & JobBlock.hasLimitKey != 0
                 else { break loop }
+                // Those that were accepted together mostly have the same options.
+                if let options, let others = front.block.optionsHint(id),
+                    isSame(options, others)
+                {
+                    break
+                }
+                guard Self.key(of: id, name, front.block) == front.key else { break loop }
             case .gates:
                 if front.type == nil {
                     if name != front.name, queue.rules[name] != nil { break loop }
@@ -395,6 +409,11 @@ extension Claims {
             id += 1
         }
         return Int(id - front.id)
+    }
+
+    private func isSame(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Bool {
+        one.count == other.count
+            && (one.isEmpty || memcmp(one.baseAddress!, other.baseAddress!, one.count) == 0)
     }
 
     // MARK: Moves

@@ -165,6 +165,25 @@ private struct Held: Sendable {
         }
     }
 
+    @Test("what was claimed before a limit was lowered runs on, and what comes after keeps to it")
+    func lowered() async throws {
+        try await withStore { store in
+            let held = Held()
+            let runner = try makeRunner(
+                store, [held.closure("held", limits: JobLimits(concurrency: 3)), plain], workers: 4)
+            try await runner.run {
+                let first = try await store.numbers("held", [1, 2])
+                while held.begun.items.count < 2 { await Task.yield() }
+                try await store.setLimits(JobLimits(concurrency: 1), ofJob: "held")
+                let late = try await store.numbers("held", [3, 4])
+                try await expectEqual(store.numbers("plain", [99])[0].result, 99)
+                #expect(held.begun.items.sorted() == [1, 2])
+                held.gate.open()
+                for job in first + late { _ = try await job.result }
+            }
+        }
+    }
+
     @Test("what waits at a gate is found by the next runner, and runs once")
     func nextRunner() async throws {
         try await withStore { store in
