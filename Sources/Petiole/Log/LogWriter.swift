@@ -51,6 +51,8 @@ final class LogWriter: Sendable {
     let observers = CommitObservers()
     let progress = ProgressTable()
     let clock: StoreClock
+    /// Nil but in tests.
+    private let faults: CommitFaults?
 
     /// 16 MiB: more does not commit faster, and makes those who come next wait longer.
     private static let batchBytes = 16 << 20
@@ -86,13 +88,14 @@ final class LogWriter: Sendable {
 
     init(
         environment: Environment, tables: StoreTables, signals: StoreSignals, slots: RunningSlots,
-        clock: StoreClock, byteLimit: Int
+        clock: StoreClock, faults: CommitFaults? = nil, byteLimit: Int
     ) {
         self.environment = environment
         self.tables = tables
         self.signals = signals
         self.slots = slots
         self.clock = clock
+        self.faults = faults
         self.byteLimit = Mutex(byteLimit)
         word = SharedWord()
         space = SharedWord()
@@ -391,6 +394,7 @@ final class LogWriter: Sendable {
     }
 
     private func isPastLimit(_ bytes: Int) -> Bool {
+        if faults?.lacksRoom() == .mapFull { return true }
         let usage = environment.usage
         let limit = min(byteLimit.withLock { $0 }, usage.mapBytes - (64 << 20))
         let needed = bytes + bytes / 4
@@ -403,7 +407,7 @@ final class LogWriter: Sendable {
 
     private func hasRoom(for enqueues: [Submission], _ reserve: inout DiskReserve) -> Bool {
         let bytes = enqueues.reduce(0) { $0 + $1.byteCount }
-        if isPastLimit(bytes) { return false }
+        if isPastLimit(bytes) || faults?.lacksRoom() != nil { return false }
         // Pages, their keys and the lists of freed ones: a quarter more than the bytes themselves, and 64 KiB.
         let written = bytes + bytes / 4 + 65_536
         let used = environment.usage.usedBytes
@@ -455,12 +459,14 @@ final class LogWriter: Sendable {
                 try LogCommit(tables: tables, now: now, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
                 CrashPoint.pass(.beforeCommit)
+                if let error = faults?.beforeCommit() { throw error }
                 return state
             }
         } catch {
             return error
         }
         CrashPoint.pass(.afterCommit)
+        faults?.afterCommit()
         publish(state)
         CrashPoint.pass(.afterBell)
         // Before the submitters: whoever hears that a later one is durable has been told of all outcomes before it.

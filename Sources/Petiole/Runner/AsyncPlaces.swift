@@ -110,21 +110,24 @@ final class AsyncPlace: Sendable {
 
     init(core: RunnerCore) { self.core = core }
 
+    /// - Parameter id: what is waited for.
     /// - Throws: ``RunnerError/tooManyWaiting(limit:)`` when nobody would be left to run what is waited for.
-    func leave() throws(RunnerError) {
+    func leave(for id: JobID) throws(RunnerError) {
         let (hasLeft, isFirst) = waiting.withLock { waiting -> (Bool, Bool) in
             if waiting == 0, !core.places.leave() { return (false, false) }
             waiting += 1
             return (true, waiting == 1)
         }
         guard hasLeft else { throw .tooManyWaiting(limit: core.places.begun) }
+        core.stepper?.waits(for: id)
         if isFirst { core.pool.lookAgain() }
     }
 
-    func comeBack() {
+    func comeBack(from id: JobID) {
         waiting.withLock { waiting in
             waiting -= 1
             if waiting == 0 { core.places.comeBack() }
         }
+        core.stepper?.comesBack(from: id)
     }
 }

@@ -5,6 +5,12 @@ extension Claims {
     /// When the next timer of our queues is due, microseconds since 1970.
     var nextDue: Int64? { state.withLock { $0.nextDue } }
 
+    /// Whether something that the claims have decided is being written, and how often something was: what is due is made ready,
+    /// jobs are moved to gates. Its end makes somebody look again.
+    var writing: (isUnderWay: Bool, count: Int) {
+        state.withLock { ($0.isFiring || $0.movesUnderWay > 0, $0.writings) }
+    }
+
     /// A tenth of a second: so much later than it is due a job may become ready while there is always something to run.
     private static let timerInterval: Int64 = 100_000_000
 
@@ -45,6 +51,7 @@ extension Claims {
             state.nextDue = nil
             if state.isFiring { return false }
             state.isFiring = true
+            state.writings += 1
             return true
         }
         guard fires else { return }

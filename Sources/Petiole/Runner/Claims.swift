@@ -78,6 +78,9 @@ final class Claims: Sendable {
         var loneJob: UInt64?
         var nextDue: Int64?
         var isFiring = false
+        /// Moves to gates that are not durable, and how often something of ours was handed to the writer.
+        var movesUnderWay = 0
+        var writings = 0
         /// When the timers were looked at last, nanoseconds of the steady clock.
         var timersSeen: Int64 = 0
         /// After a firing that failed: not before this, microseconds since 1970.
@@ -185,7 +188,9 @@ final class Claims: Sendable {
         if let held = state.held.popLast() { return held }
         guard let first = try next(&state, reader, core) else { return nil }
         // Read-ahead: what the ring takes.
-        while core.pool.ticketsWaiting < core.pool.size * WorkerPool.ticketsAhead {
+        while core.stepper == nil,
+            core.pool.ticketsWaiting < core.pool.size * WorkerPool.ticketsAhead
+        {
             guard let ticket = try next(&state, reader, core) else { break }
             if !offer(ticket) {
                 state.held.append(ticket)
@@ -297,7 +302,7 @@ final class Claims: Sendable {
             if let left, left.next < left.end { (current.next, end) = left }
         }
         var count: UInt64 = 1
-        if current.end - current.next > 1,
+        if current.end - current.next > 1, core.stepper == nil,
             // A hint: a block that is damaged is the attempt's matter, job by job.
             let block = try? Lookup.block(current.next, reader, store.tables)
         {

@@ -45,6 +45,17 @@ class JobEntry: @unchecked Sendable {
         self.kind = kind
     }
 
+    /// An entry of the same type, for one that goes before it.
+    init(before entry: JobEntry) {
+        name = entry.name
+        queue = entry.queue
+        retryPolicy = entry.retryPolicy
+        timeLimit = entry.timeLimit
+        limits = entry.limits
+        marksStart = entry.marksStart
+        kind = entry.kind
+    }
+
     /// Runs one attempt on this thread.
     /// - Parameters:
     ///   - payload: in the map, until `endView` is called.
@@ -198,7 +209,7 @@ final class ClosureEntry: JobEntry, @unchecked Sendable {
 
 /// The entries of a runner: checked when they are registered, found by the store's number of their name.
 struct JobRegistry: Sendable {
-    private(set) var entries: [JobEntry] = []
+    var entries: [JobEntry] = []
     /// What limits the program sets, by the number of the name.
     private(set) var limits: [UInt32: (type: GateRules, key: GateRules)] = [:]
     /// Held by `entries`.

@@ -65,7 +65,8 @@ public final class JobRunner: Sendable {
     }
 
     init(
-        _ store: JobStore, registry: JobRegistry, options: Options, logger: Logger
+        _ store: JobStore, registry: JobRegistry, options: Options, logger: Logger,
+        stepper: Stepper? = nil
     ) throws(RunnerError) {
         self.store = store
         self.options = options
@@ -78,7 +79,8 @@ public final class JobRunner: Sendable {
         }
         core = RunnerCore(
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
-            parkLimit: options.parkLimit, queueOptions: options.queueOptions)
+            parkLimit: options.parkLimit, queueOptions: options.queueOptions,
+            stepper: stepper)
         queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
     }
 

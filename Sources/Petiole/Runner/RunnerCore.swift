@@ -23,6 +23,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let stoppables = Stoppables()
     let deadlines = AttemptDeadlines()
     let startMarks = StartMarks()
+    /// Lets jobs begin one at a time when somebody asks for the next; nil but in tests. Set before the start.
+    let stepper: Stepper?
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
@@ -31,9 +33,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     init(
         _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
-        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions]
+        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions],
+        stepper: Stepper? = nil
     ) {
         self.queueOptions = queueOptions
+        self.stepper = stepper
         jobStore = store
         self.store = store.open
         self.registry = registry
@@ -41,6 +45,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         self.parkLimit = parkLimit
         claims = Claims(store.open)
         places = AsyncPlaces(limit: asyncLimit)
+        stepper?.attach(self)
     }
 
     func prepare(seat: Int, workers: Int?, numbers: [String: UInt32], installsCrashHandler: Bool) {
@@ -49,8 +54,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         // A slot for each thread, the spare ones too, and for each asynchronous job in flight.
         let most = RunningSlots.slotsPerSeat - WorkerPool.defaultSpareLimit - places.limit
         pool = WorkerPool(
-            source: self, bell: store.signals.work,
-            size: min(max(workers ?? usableProcessors(), 1), most))
+            source: stepper ?? self, bell: store.signals.work,
+            size: min(max(workers ?? usableProcessors(), 1), most), steals: stepper == nil)
         // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
         store.slots.use(seat: seat, upTo: pool.workers.count)
         places.useSlots(store.slots, seat: seat, from: pool.workers.count)

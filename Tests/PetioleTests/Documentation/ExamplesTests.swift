@@ -13,6 +13,10 @@ import Testing
             ("README.md", "Examples.swift"),
             ("Sources/Petiole/Petiole.docc/GettingStarted.md", "Examples.swift"),
             ("Sources/Petiole/Petiole.docc/JobOptions.md", "OptionExamples.swift"),
+            (
+                "Sources/PetioleTesting/PetioleTesting.docc/Testing.md",
+                "../../PetioleTestingTests/TestingExamples.swift"
+            ),
         ])
     func identical(page: String, source: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)

@@ -292,7 +292,7 @@ extension Claims {
         let entry = core.registry.entry(name)?.takeUnretainedValue()
         var front = Front(
             id: id, end: min(end, block.end), block: block, name: name,
-            size: entry?.ticketSize ?? 1)
+            size: core.stepper == nil ? entry?.ticketSize ?? 1 : 1)
         let rules = queue.rules[name]
         if let rules, !rules.type.areNone || queue.gates[.type(name)] != nil {
             front.type = .type(name)
@@ -427,6 +427,8 @@ extension Claims {
             let moves = state.budget.moves.filter { $0.queue == index }.map { $0.move }
             if moves.isEmpty { continue }
             let queue = state.queues[index].owned
+            state.movesUnderWay += 1
+            state.writings += 1
             let submission = OutcomeSubmission(queue, OutcomeBlockBuilder())
             submission.moves = moves
             submission.whenDurable = { [self] _ in
@@ -443,6 +445,7 @@ extension Claims {
         let commit = store.environment.usage.lastCommit
         state.withLock { state in
             state.newestView = max(state.newestView, commit)
+            state.movesUnderWay -= 1
             // The queue may have been given up meanwhile.
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }) else {
                 return
