@@ -82,7 +82,8 @@ public final class TestRunner: Sendable {
 
     /// Makes steps until nothing is ready.
     /// - Parameters:
-    ///   - advancing: whether the clock is moved to the next due time, again and again, until no job of the runner's queues waits.
+    ///   - advancing: whether the clock is moved to the next time at which a job may start, again and again, until no job of the
+    ///     runner's queues waits for one.
     ///   - limit: steps at most: a job may retry or snooze for ever.
     /// - Returns: what was run, and what is left.
     /// - Throws: what ``step()`` throws; ``TestFailure`` at the limit.
@@ -100,7 +101,7 @@ public final class TestRunner: Sendable {
                         """)
                 }
             }
-            guard advancing, let wait = try untilNextDue() else { break }
+            guard advancing, let wait = try untilNext() else { break }
             clock.advance(wait)
         }
         var left: [JobSummary] = []
@@ -113,15 +114,16 @@ public final class TestRunner: Sendable {
         return Drained(steps: steps, left: left.sorted { $0.id < $1.id }, at: clock.now)
     }
 
-    /// How long until the next timer, when a job of the runner's queues waits for one.
-    private func untilNextDue() throws -> Duration? {
+    /// How long until something may start by itself, when a job of the runner's queues waits for that: for its due time, or for a
+    /// rate.
+    private func untilNext() throws -> Duration? {
         guard let stepper = state.withLock({ $0.running?.stepper }) else { return nil }
-        var isWaiting = false
-        for queue in try store.queues()
-        where stepper.queues.contains(queue.name) && !queue.isPaused && queue.counts.waiting > 0 {
-            isWaiting = true
+        let own = stepper.queues
+        let isWaiting = try store.queues().contains { queue in
+            own.contains(queue.name) && !queue.isPaused
+                && queue.counts.waiting + queue.counts.ready > 0
         }
-        return isWaiting ? stepper.untilNextDue.map { .microseconds($0) } : nil
+        return isWaiting ? stepper.untilNext.map { .microseconds($0) } : nil
     }
 
     /// Lets the next job make an attempt, and dies before what it came to is recorded: as a process does that is killed at this

@@ -153,6 +153,26 @@ import Testing
         }
     }
 
+    @Test("rates go by the clock of the test, as delays do")
+    func limits() async throws {
+        struct Slow: Job {
+            static var limits: JobLimits? { JobLimits(rate: RateLimit(2, per: .seconds(60))) }
+            var number: Int
+            func run(_ context: JobContext) -> Int { number }
+        }
+        try await withTestStore(jobs: [Slow.self]) { store, runner in
+            for number in 1...5 { try await store.enqueue(Slow(number: number)) }
+            let begin = runner.clock.now.microseconds
+            // A bucket begins empty.
+            #expect(try await runner.drain().steps == [])
+            runner.clock.advance(.seconds(60))
+            #expect(try await runner.drain().steps.map(\.id.rawValue) == [1, 2])
+            let rest = try await runner.drain(advancing: true)
+            #expect(rest.steps.map(\.id.rawValue) == [3, 4, 5])
+            #expect(runner.clock.now.microseconds - begin == 150_000_000)
+        }
+    }
+
     @Test("expiries, cancels and pauses are as with any runner")
     func states() async throws {
         let notes = Notes()

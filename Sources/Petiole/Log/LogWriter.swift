@@ -51,6 +51,8 @@ final class LogWriter: Sendable {
     let observers = CommitObservers()
     let progress = ProgressTable()
     let clock: StoreClock
+    /// Where the steady line was known to stand.
+    private let line: Mutex<SteadyLine>
     /// Nil but in tests.
     private let faults: CommitFaults?
 
@@ -88,13 +90,14 @@ final class LogWriter: Sendable {
 
     init(
         environment: Environment, tables: StoreTables, signals: StoreSignals, slots: RunningSlots,
-        clock: StoreClock, faults: CommitFaults? = nil, byteLimit: Int
+        clock: StoreClock, line: SteadyLine, faults: CommitFaults? = nil, byteLimit: Int
     ) {
         self.environment = environment
         self.tables = tables
         self.signals = signals
         self.slots = slots
         self.clock = clock
+        self.line = Mutex(line)
         self.faults = faults
         self.byteLimit = Mutex(byteLimit)
         word = SharedWord()
@@ -210,7 +213,7 @@ final class LogWriter: Sendable {
                 continue
             }
             if shouldLinger(batch, bytes) {
-                let deadline = petiole_real_time() + Self.lingerNanoseconds
+                let deadline = petiole_steady_time() + Self.lingerNanoseconds
                 while shouldLinger(batch, bytes), linger(until: deadline) {
                     bytes = gather(&batch, bytes: bytes)
                 }
@@ -246,7 +249,7 @@ final class LogWriter: Sendable {
         var seen = 0
         // Five at most: what comes need not be they.
         for _ in 0..<5 where seen < callers {
-            nap.wait(while: 0, until: petiole_real_time() + Self.napNanoseconds)
+            nap.wait(while: 0, for: Self.napNanoseconds)
             let waiting = inbox.count
             if waiting <= seen { return }
             seen = waiting
@@ -314,10 +317,10 @@ final class LogWriter: Sendable {
         var more = true
         // What came before the word said so has woken nobody.
         if isInboxEmpty, waiters.isEmpty, word.value == 2 {
-            more = word.wait(while: 2, until: deadline)
+            more = word.wait(while: 2, for: deadline - petiole_steady_time())
         }
         word.store(0)
-        return more && petiole_real_time() < deadline
+        return more && petiole_steady_time() < deadline
     }
 
     // MARK: Committing
@@ -451,13 +454,17 @@ final class LogWriter: Sendable {
 
     /// Commits submissions together and tells everybody. Nil on success; otherwise nothing has happened and nobody was told.
     private func attempt(_ batch: [Submission]) -> StorageError? {
-        let now = clock.now
+        let time = clock.reading
+        let isLineOutdated = line.withLock { $0.isOutdated(time) }
         let state: CommitState
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
-                var state = try CommitState(transaction, tables: tables, now: now)
-                try LogCommit(tables: tables, now: now, ranges: progress, slots: slots)
+                var state = try CommitState(transaction, tables: tables, time: time)
+                try LogCommit(tables: tables, time: time, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
+                if isLineOutdated {
+                    try line.withLock { $0 }.known(time).put(&transaction, tables.meta)
+                }
                 CrashPoint.pass(.beforeCommit)
                 if let error = faults?.beforeCommit() { throw error }
                 return state
@@ -465,6 +472,7 @@ final class LogWriter: Sendable {
         } catch {
             return error
         }
+        if isLineOutdated { line.withLock { $0 = $0.known(time) } }
         CrashPoint.pass(.afterCommit)
         faults?.afterCommit()
         publish(state)
@@ -490,7 +498,7 @@ final class LogWriter: Sendable {
         for (target, queue, name) in state.resolved { target.resolve(queue: queue, name: name) }
         CrashPoint.pass(.beforeBell)
         if state.controlMoved { signals.control.ring() }
-        if state.hasNewWork || state.earliestTimer != nil { signals.work.ring() }
+        if state.hasNewWork || state.hasSetTimer { signals.work.ring() }
         if !state.ended.isEmpty || state.hasParked { signals.recorded.ring() }
         if state.hasCounted { signals.counted.ring() }
     }

@@ -47,7 +47,6 @@ final class OpenStore: Sendable {
     ) throws(StoreError) {
         self.path = path
         self.identity = identity
-        self.clock = clock
         // Closed when the rest fails: a second environment of the directory would drop the first one's locks.
         var opened: Environment?
         do {
@@ -67,11 +66,15 @@ final class OpenStore: Sendable {
             signals = StoreSignals(bellFile)
             slots = try RunningSlots(path: path + "/running")
             locks = try ByteLocks.shared(path: path + "/locks")
+            let line = try SteadyLine.open(environment, tables.meta, clock)
+            var clock = clock
+            clock.steadyBase = line.base
+            self.clock = clock
             let settings = try Self.readSettings(environment, tables)
             settingsRecord = Mutex(settings)
             writer = LogWriter(
                 environment: environment, tables: tables, signals: signals, slots: slots,
-                clock: clock, faults: faults,
+                clock: clock, line: line, faults: faults,
                 byteLimit: Int(clamping: settings.byteLimit))
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
             opened = nil

@@ -65,6 +65,11 @@ final class SharedWord: @unchecked Sendable {
     func wait(while value: UInt32, until deadline: Int64 = -1) -> Bool {
         petiole_wait(word, value, 0, deadline) != ETIMEDOUT
     }
+    /// The same for at most so many nanoseconds by the steady clock: in time also when the system's clock is set meanwhile.
+    @discardableResult
+    func wait(while value: UInt32, for nanoseconds: Int64) -> Bool {
+        petiole_wait_for(word, value, 0, nanoseconds, .max) != ETIMEDOUT
+    }
 }
 
 /// A value that threads wait for and another one gives, once.

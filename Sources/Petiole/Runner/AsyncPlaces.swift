@@ -1,3 +1,4 @@
+import CPetiole
 import PetioleStorage
 import Synchronization
 
@@ -89,12 +90,12 @@ final class AsyncPlaces: Sendable {
     /// Attempts that have begun and not ended.
     var begun: Int { state.withLock { $0.begun } }
 
-    /// Blocks the thread until no asynchronous attempt is left, or until a deadline in nanoseconds of real time.
+    /// Blocks the thread until no asynchronous attempt is left, or until a deadline in nanoseconds of the steady clock.
     func waitUntilIdle(deadline: Int64) -> Bool {
         while true {
             let turn = idleWord.value
             if state.withLock({ $0.begun == 0 }) { return true }
-            if !idleWord.wait(while: turn, until: deadline) {
+            if !idleWord.wait(while: turn, for: deadline - petiole_steady_time()) {
                 return state.withLock { $0.begun == 0 }
             }
         }

@@ -168,8 +168,7 @@ public final class JobRunner: Sendable {
                 core.flushAll()
                 core.store.writer.hurry()
                 // A second: a process that cancels may die between its commit and its ring.
-                core.store.signals.recorded.wait(
-                    whileAt: seen, until: petiole_real_time() + 1_000_000_000)
+                core.store.signals.recorded.wait(whileAt: seen, for: 1_000_000_000)
             }
             waiting.wake()
         }
@@ -236,7 +235,7 @@ public final class JobRunner: Sendable {
     /// Blocks until no attempt is left. Returns whether that is so.
     private static func endAttempts(_ core: RunnerCore, _ grace: Duration) -> Bool {
         let joined = SharedWord()
-        let deadline = petiole_real_time() + nanoseconds(grace)
+        let deadline = petiole_steady_time() + nanoseconds(grace)
         core.pool.stop()
         OSThread.start(named: "petiole-join") {
             core.pool.join()
@@ -248,7 +247,7 @@ public final class JobRunner: Sendable {
         if isJoined, isIdle { return true }
         core.stopNow()
         // Commands get SIGTERM, and SIGKILL after their own grace; jobs that look at their context end soon.
-        let last = petiole_real_time() + 15_000_000_000
+        let last = petiole_steady_time() + 15_000_000_000
         isJoined = wait(joined, last)
         isIdle = core.places.waitUntilIdle(deadline: last)
         return isJoined && isIdle
@@ -256,7 +255,9 @@ public final class JobRunner: Sendable {
 
     private static func wait(_ word: SharedWord, _ deadline: Int64) -> Bool {
         while word.value == 0 {
-            if !word.wait(while: 0, until: deadline) { return word.value != 0 }
+            if !word.wait(while: 0, for: deadline - petiole_steady_time()) {
+                return word.value != 0
+            }
         }
         return true
     }

@@ -76,7 +76,7 @@ extension OutcomeSubmission {
                 acceptedAt: acceptedAt)
             let submission: OutcomeSubmission
             switch AttemptFollowUp.of(
-                failed, policy: policy, maxAttempts: maxAttempts, now: store.clock.now)
+                failed, policy: policy, maxAttempts: maxAttempts, now: store.clock.reading)
             {
             case .transition(let step):
                 submission = OutcomeSubmission(queue, OutcomeBlockBuilder())

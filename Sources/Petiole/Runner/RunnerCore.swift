@@ -142,7 +142,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             let control = store.signals.control.value
             try reader.begin()
             if claims.isTimeForTimers() {
-                try claims.lookAtTimers(reader, now: store.clock.now, self)
+                try claims.lookAtTimers(reader, now: store.clock.reading, self)
             }
             repeat {
                 if let ticket = try claims.claim(
@@ -153,7 +153,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             } while claims.isUnfinished()
             // The sentinel alone waits until a deadline: it is to look when the next one is.
             if claims.hasEarlierSleeper() { store.signals.work.ring() }
-            try claims.lookAtTimers(reader, now: store.clock.now, self)
+            try claims.lookAtTimers(reader, now: store.clock.reading, self)
         } catch {
             fail(.store(store.storeError(error)))
         }
@@ -177,9 +177,12 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     }
 
     func nextDeadline() -> Int64? {
-        let timer = claims.nextDue.map { $0 > Int64.max / 1_000 ? .max : $0 * 1_000 }
-        guard let token = claims.nextToken else { return timer }
-        return min(timer ?? .max, petiole_real_time() + max(0, token - petiole_steady_time()))
+        // By the system's clock, whatever is waited for: when the clock is set meanwhile, the steward makes us ask again.
+        claims.untilNext(store.clock).map { wait in
+            let (nanoseconds, overflow) = wait.multipliedReportingOverflow(by: 1_000)
+            let (deadline, isBeyond) = nanoseconds.addingReportingOverflow(petiole_real_time())
+            return overflow || isBeyond ? .max : deadline
+        }
     }
 
     private let loops = Mutex<[Int: AttemptLoop]>([:])

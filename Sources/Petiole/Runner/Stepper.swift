@@ -113,9 +113,9 @@ package final class Stepper: WorkSource, @unchecked Sendable {
     /// The queues that the runner owns.
     package var queues: [String] { core.claims.ownedQueues.map { $0.name } }
 
-    /// Microseconds until a timer of the runner's queues is due; nil: none is set.
-    package var untilNextDue: Int64? {
-        core.claims.nextDue.map { max(0, $0 - core.store.clock.now) }
+    /// Microseconds until something may start by itself in the runner's queues; nil: nothing is waited for.
+    package var untilNext: Int64? {
+        core.claims.untilNext(core.store.clock)
     }
 
     /// The runner has ended.

@@ -23,9 +23,7 @@ extension JobStore {
         }
         guard let found else { throw .noSuchJob(id) }
         let told = found.options
-        func time(_ microseconds: Int64) -> JobTime? {
-            microseconds == 0 ? nil : .at(WallTime(microseconds: microseconds))
-        }
+        func time(_ time: StoreTime) -> JobTime? { time.isNone ? nil : .at(open.shown(time)) }
         return EnqueueOptions(
             queue: try queueName(found.queue), priority: Int(found.priority),
             maxAttempts: found.meta.maxAttempts == 0 ? nil : Int(found.meta.maxAttempts),

@@ -1,4 +1,3 @@
-import CPetiole
 import PetioleDispatch
 import PetioleStorage
 
@@ -51,7 +50,7 @@ extension Claims {
     func nextThroughGates(
         _ state: inout State, _ index: Int, _ reader: Reader, _ core: RunnerCore
     ) throws(StorageError) -> Ticket? {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         state.queues[index].gates.wake(at: now)
         let idle = state.queues[index].gates.idleOnes()
         if !idle.isEmpty {
@@ -501,7 +500,7 @@ extension Claims {
             }
         }
         queue.rules = rules
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         if !whole.areNone || queue.gates[.queue] != nil { queue.gates.use(.queue, whole, at: now) }
         for (key, gate) in queue.gates.gates {
             // Who waited for its next attempt may have ended otherwise.
@@ -519,7 +518,7 @@ extension Claims {
     /// A ticket that held something has ended.
     /// - Returns: whether somebody may start who could not before.
     func end(_ first: UInt64, queue: UInt32, _ end: TicketHold.End) -> Bool {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         return state.withLock { state in
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }) else {
                 return false
@@ -540,7 +539,7 @@ extension Claims {
 
     /// A job that ran alone, past all gates, keeps its ordered key while it waits for its next attempt. Returns whether it has one.
     func keep(_ key: GateKey, of name: UInt32, by id: UInt64, queue: UInt32) -> Bool {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         return state.withLock { state in
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }),
                 let rules = state.queues[index].rules[name]?.key, rules.isOrdered
