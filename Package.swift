@@ -13,6 +13,7 @@ let package = Package(
     platforms: [.macOS(.v15)],
     products: [
         .library(name: "Petiole", targets: ["Petiole"]),
+        .library(name: "PetioleTesting", targets: ["PetioleTesting"]),
         .executable(name: "petiole", targets: ["PetioleCLI"]),
     ],
     dependencies: [
@@ -34,6 +35,9 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: common),
+        .target(
+            name: "PetioleTesting", dependencies: ["Petiole", "PetioleStorage"],
+            swiftSettings: common),
         .executableTarget(
             name: "PetioleCLI",
             dependencies: [
@@ -48,7 +52,11 @@ let package = Package(
         .testTarget(
             name: "PetioleDispatchTests", dependencies: ["PetioleDispatch"], swiftSettings: common),
         .testTarget(
-            name: "PetioleTests", dependencies: ["Petiole", "CPetiole", "CrashChild"],
+            name: "PetioleTests",
+            dependencies: ["Petiole", "PetioleTesting", "CPetiole", "CrashChild"],
+            swiftSettings: common),
+        .testTarget(
+            name: "PetioleTestingTests", dependencies: ["Petiole", "PetioleTesting"],
             swiftSettings: common),
         .testTarget(
             name: "PetioleCLITests", dependencies: ["PetioleCLI"], swiftSettings: common),

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdint.h>
 #include <time.h>
 
 static int64_t now_on(clockid_t clock) {
@@ -12,6 +13,12 @@ static int64_t now_on(clockid_t clock) {
 
 int64_t petiole_real_time(void) { return now_on(CLOCK_REALTIME); }
 int64_t petiole_steady_time(void) { return now_on(CLOCK_MONOTONIC); }
+#if defined(__APPLE__)
+// The clock of `mach_continuous_time`.
+int64_t petiole_uptime(void) { return now_on(CLOCK_MONOTONIC_RAW); }
+#else
+int64_t petiole_uptime(void) { return now_on(CLOCK_BOOTTIME); }
+#endif
 
 #if defined(__linux__)
 #include <linux/futex.h>
@@ -20,16 +27,26 @@ int64_t petiole_steady_time(void) { return now_on(CLOCK_MONOTONIC); }
 
 // FUTEX_WAIT_BITSET takes an absolute time, FUTEX_WAIT a relative one; with FUTEX_CLOCK_REALTIME the kernel ends the wait
 // also when the clock is set past the deadline (futex(2)).
-int petiole_wait_in(const uint32_t *word, uint32_t expected, int shared, int64_t deadline, uint32_t mask) {
-    int operation = FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME | (shared ? 0 : FUTEX_PRIVATE_FLAG);
+static int wait_until(const uint32_t *word, uint32_t expected, int flags, int64_t deadline, uint32_t mask) {
     struct timespec until, *limit = NULL;
     if (deadline >= 0) {
         until.tv_sec = (time_t)(deadline / 1000000000);
         until.tv_nsec = (long)(deadline % 1000000000);
         limit = &until;
     }
-    if (syscall(SYS_futex, word, operation, expected, limit, NULL, mask) == 0) return 0;
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET | flags, expected, limit, NULL, mask) == 0) return 0;
     return errno;
+}
+
+int petiole_wait_in(const uint32_t *word, uint32_t expected, int shared, int64_t deadline, uint32_t mask) {
+    int flags = FUTEX_CLOCK_REALTIME | (shared ? 0 : FUTEX_PRIVATE_FLAG);
+    return wait_until(word, expected, flags, deadline, mask);
+}
+
+int petiole_wait_for(const uint32_t *word, uint32_t expected, int shared, int64_t nanoseconds, uint32_t mask) {
+    int64_t now = petiole_steady_time(), left = nanoseconds < 0 ? 0 : nanoseconds;
+    int64_t deadline = left > INT64_MAX - now ? INT64_MAX : now + left;
+    return wait_until(word, expected, shared ? 0 : FUTEX_PRIVATE_FLAG, deadline, mask);
 }
 
 void petiole_wake_in(uint32_t *word, int shared, int count, uint32_t mask) {
@@ -63,6 +80,17 @@ int petiole_wait_in(const uint32_t *word, uint32_t expected, int shared, int64_t
     }
     if (result >= 0) return 0;
     if (errno == ETIMEDOUT) return petiole_real_time() >= deadline ? ETIMEDOUT : 0;
+    return errno == EFAULT || errno == ENOMEM ? EINTR : errno;
+}
+
+int petiole_wait_for(const uint32_t *word, uint32_t expected, int shared, int64_t nanoseconds, uint32_t mask) {
+    (void)mask;
+    os_sync_wait_on_address_flags_t flags = shared ? OS_SYNC_WAIT_ON_ADDRESS_SHARED : OS_SYNC_WAIT_ON_ADDRESS_NONE;
+    if (__atomic_load_n(word, __ATOMIC_ACQUIRE) != expected) return EAGAIN;
+    if (nanoseconds <= 0) return ETIMEDOUT;
+    int result = os_sync_wait_on_address_with_timeout(
+        (void *)word, expected, sizeof *word, flags, OS_CLOCK_MACH_ABSOLUTE_TIME, (uint64_t)nanoseconds);
+    if (result >= 0) return 0;
     return errno == EFAULT || errno == ENOMEM ? EINTR : errno;
 }
 

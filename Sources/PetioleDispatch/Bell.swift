@@ -91,6 +91,15 @@ package struct Bell: @unchecked Sendable {
         wait(whileAt: seen, until: deadline, mask: Bell.ringOnly)
     }
 
+    /// The same for at most so many nanoseconds by a clock that only goes forward: in time also when the real-time clock is
+    /// set meanwhile.
+    @discardableResult
+    package func wait(whileAt seen: UInt32, for nanoseconds: Int64) -> Bool {
+        let result = unsafe petiole_wait_for(
+            raw, seen, isShared ? 1 : 0, nanoseconds, Bell.ringOnly)
+        return result != ETIMEDOUT
+    }
+
     func wait(whileAt seen: UInt32, until deadline: Int64?, mask: UInt32) -> Bool {
         let result = unsafe petiole_wait_in(
             raw, seen, isShared ? 1 : 0, deadline.map { max($0, 0) } ?? -1, mask)

@@ -50,6 +50,7 @@ package final class WorkerPool: @unchecked Sendable {
     private let reach = Atomic<Int>(0)
     private let places: Guarded<Places>
     private let name: String
+    private let steals: Bool
 
     private struct Places {
         /// Threads that wait for a place, and workers whose thread was not yet started. The last is
@@ -77,10 +78,11 @@ package final class WorkerPool: @unchecked Sendable {
     ///   - bell: rung after each commit that may have brought work. Its memory stays mapped until
     ///     ``join()`` has returned.
     ///   - spin: how long a worker looks on before it parks; never on a single processor.
+    ///   - steals: whether a worker with nothing to do takes of what lies in another's rest.
     package init(
         source: any WorkSource, bell: Bell, size: Int? = nil,
         spin: Duration = WorkerPool.spin, spareLimit: Int = WorkerPool.defaultSpareLimit,
-        name: String = "petiole"
+        steals: Bool = true, name: String = "petiole"
     ) {
         let processors = usableProcessors()
         let size = size ?? processors
@@ -91,6 +93,7 @@ package final class WorkerPool: @unchecked Sendable {
         self.source = source
         self.bell = bell
         self.name = name
+        self.steals = steals
         ring = Ring(capacity: WorkerPool.ticketsAhead * size)
         parking = Parking(bell: bell)
         executor = PoolExecutor(parking: parking, name: "\(name)-tasks")
@@ -263,7 +266,7 @@ package final class WorkerPool: @unchecked Sendable {
         if executor.hasJobs { return .tasks }
         if let ticket = ring.pop() { return .ticket(ticket) }
         if let ticket = source.claim(for: worker) { return .ticket(ticket) }
-        if let ticket = steal(worker) { return .ticket(ticket) }
+        if steals, let ticket = steal(worker) { return .ticket(ticket) }
         return nil
     }
 

@@ -31,19 +31,22 @@ import Testing
         }
     }
 
-    @Test("only Petiole has public declarations")
+    /// Petiole, and the products over it.
+    private static let products = ["Sources/Petiole", "Sources/PetioleTesting"]
+
+    @Test("only Petiole and the products over it have public declarations")
     func publicOnlyInPetiole() throws {
         for file in try Tree.files(under: "Sources", ending: ".swift")
-        where !file.path.hasPrefix("Sources/Petiole/") {
+        where !Self.products.contains(where: { file.path.hasPrefix($0 + "/") }) {
             for index in PublicDeclarations.indices(in: file.lines) {
-                Issue.record("\(file.place(index)): public outside of Petiole; use package")
+                Issue.record("\(file.place(index)): public outside of a product; use package")
             }
         }
     }
 
-    @Test("every public declaration of Petiole is documented")
-    func publicIsDocumented() throws {
-        for file in try Tree.files(under: "Sources/Petiole", ending: ".swift") {
+    @Test("every public declaration of a product is documented", arguments: products)
+    func publicIsDocumented(product: String) throws {
+        for file in try Tree.files(under: product, ending: ".swift") {
             for index in PublicDeclarations.undocumented(in: file.lines) {
                 Issue.record("\(file.place(index)): public without a doc comment above it")
             }

@@ -34,6 +34,18 @@ import Testing
         #expect(petiole_real_time() >= until)
     }
 
+    @Test("a wait for a while ends after it, and at once when the bell has moved")
+    func duration() {
+        let bell = Bell.allocate()
+        defer { bell.deallocate() }
+        #expect(!bell.wait(whileAt: 0, for: 0))
+        #expect(!bell.wait(whileAt: 0, for: -5))
+        let until = petiole_steady_time() + 1_000_000
+        while bell.wait(whileAt: 0, for: until - petiole_steady_time()) {}
+        #expect(petiole_steady_time() >= until)
+        #expect(bell.wait(whileAt: 1, for: .max))
+    }
+
     @Test(
         "a ring reaches whoever waits, over shared memory as over private",
         arguments: [true, false])

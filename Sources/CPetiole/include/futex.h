@@ -15,8 +15,14 @@ void petiole_wake(uint32_t *_Nonnull word, int shared, int count);
 int petiole_wait_in(const uint32_t *_Nonnull word, uint32_t expected, int shared, int64_t deadline, uint32_t mask);
 void petiole_wake_in(uint32_t *_Nonnull word, int shared, int count, uint32_t mask);
 
+/// As the first, for at most so many nanoseconds by a clock that only goes forward: it ends in time also when the real-time
+/// clock is set meanwhile. Negative: 0.
+int petiole_wait_for(const uint32_t *_Nonnull word, uint32_t expected, int shared, int64_t nanoseconds, uint32_t mask);
+
 /// Now, in nanoseconds on the real-time clock, the clock of the deadlines above.
 int64_t petiole_real_time(void);
 /// Now, in nanoseconds on a clock that only goes forward.
 int64_t petiole_steady_time(void);
+/// Nanoseconds since the machine was started, those counted in which it slept.
+int64_t petiole_uptime(void);
 #endif

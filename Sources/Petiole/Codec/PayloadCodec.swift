@@ -17,7 +17,7 @@ public struct PayloadCodec: Sendable, Hashable {
     public static let json = PayloadCodec(id: 2)
 
     /// The codec whose payloads carry this id, or nil if no codec does.
-    init?(storedID: UInt8) {
+    package init?(storedID: UInt8) {
         guard storedID <= 2 else { return nil }
         self.init(id: storedID)
     }

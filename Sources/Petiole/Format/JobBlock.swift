@@ -19,7 +19,7 @@ import PetioleStorage
 /// | 12 | 4 | CRC-32C of the first id, then of the header without this field |
 /// | 16 | 8 | accepted, microseconds since 1970 |
 /// | 24 | 4 | length of the value in bytes |
-/// | 28 | 4 | 0 |
+/// | 28 | 4 | by how many seconds the system's clock was ahead of the steady line then, signed |
 ///
 /// | at | size | entry, from byte 32 on, 24 bytes each |
 /// |---|---|---|
@@ -174,16 +174,17 @@ struct JobBlockBuilder: ~Copyable {
     /// - Parameter name: written into each entry, unless nil: then they have theirs.
     func write(
         to target: UnsafeMutableRawPointer, first: UInt64, queue: UInt32, priority: UInt8,
-        name: UInt32?, acceptedAt: Int64
+        name: UInt32?, acceptedAt: ClockReading
     ) {
         target.storeLittleEndian(JobBlock.magic, at: 0)
         target.storeBytes(of: JobBlock.version, toByteOffset: 2, as: UInt8.self)
         target.storeBytes(of: priority, toByteOffset: 3, as: UInt8.self)
         target.storeLittleEndian(count, at: 4)
         target.storeLittleEndian(queue, at: 8)
-        target.storeLittleEndian(acceptedAt, at: 16)
+        target.storeLittleEndian(acceptedAt.wall, at: 16)
         target.storeLittleEndian(UInt32(size), at: 24)
-        target.storeLittleEndian(UInt32(0), at: 28)
+        let lead = Int32(clamping: acceptedAt.lead / 1_000_000)
+        target.storeLittleEndian(UInt32(bitPattern: lead), at: 28)
         target.storeLittleEndian(JobBlock.headerChecksum(target, first: first), at: 12)
         let table = target + JobBlock.headerSize
         entries.withBytes { _ = memcpy(table, $0.baseAddress!, $0.count) }
@@ -204,7 +205,10 @@ struct JobBlockView {
     let count: Int
     let queue: UInt32
     let priority: UInt8
+    /// Microseconds since 1970.
     let acceptedAt: Int64
+    /// The same on the steady line, to about a second.
+    let acceptedSteady: Int64
     private let value: UnsafeRawBufferPointer
     private let bytesStart: Int
 
@@ -233,6 +237,8 @@ struct JobBlockView {
         queue = value.littleEndian(at: 8)
         priority = value[3]
         acceptedAt = value.littleEndian(at: 16)
+        let lead = Int32(bitPattern: value.littleEndian(at: 28, as: UInt32.self))
+        acceptedSteady = acceptedAt &- Int64(lead) * 1_000_000
         self.value = value
         bytesStart = start
     }

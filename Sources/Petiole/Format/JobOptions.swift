@@ -10,10 +10,10 @@ import PetioleStorage
 ///
 /// A field whose tag is unknown is passed over.
 struct JobOptions: Equatable, Sendable {
-    /// Not before this, microseconds since 1970; 0: at once.
-    var due: Int64 = 0
-    /// Not after this, microseconds since 1970; 0: whenever.
-    var expiry: Int64 = 0
+    /// Not before this; 0: at once.
+    var due: StoreTime = 0
+    /// Not after this; 0: whenever.
+    var expiry: StoreTime = 0
     /// The job that enqueued this one with its outcome; 0: none did.
     var parent: UInt64 = 0
     /// The job at the beginning of that lineage; 0: none.
@@ -56,8 +56,10 @@ struct JobOptions: Equatable, Sendable {
             }
             let value = UnsafeRawBufferPointer(rebasing: bytes[at..<at + length])
             switch tag {
-            case Tag.due where length == 8: due = value.littleEndian(at: 0)
-            case Tag.expiry where length == 8: expiry = value.littleEndian(at: 0)
+            case Tag.due where length == 8:
+                due = StoreTime(rawValue: value.littleEndian(at: 0))
+            case Tag.expiry where length == 8:
+                expiry = StoreTime(rawValue: value.littleEndian(at: 0))
             case Tag.parent where length == 8: parent = value.littleEndian(at: 0)
             case Tag.root where length == 8: root = value.littleEndian(at: 0)
             case Tag.unique: unique = UniqueHold(value)
@@ -112,8 +114,8 @@ struct JobOptions: Equatable, Sendable {
             fields.append(littleEndian: UInt16(8))
             fields.append(littleEndian: number)
         }
-        add(Tag.due, due, to: &fields)
-        add(Tag.expiry, expiry, to: &fields)
+        add(Tag.due, due.rawValue, to: &fields)
+        add(Tag.expiry, expiry.rawValue, to: &fields)
         add(Tag.parent, parent, to: &fields)
         add(Tag.root, root, to: &fields)
         if let unique {

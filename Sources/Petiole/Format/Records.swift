@@ -18,8 +18,8 @@ enum RecordKey {
     static func lane(_ queue: UInt32, _ priority: UInt8, _ position: UInt64) -> Key {
         Key().appending(queue).appending(priority).appending(position)
     }
-    static func timer(_ queue: UInt32, _ due: Int64, _ id: UInt64) -> Key {
-        Key().appending(queue).appending(UInt64(max(0, due))).appending(id)
+    static func timer(_ queue: UInt32, _ due: StoreTime, _ id: UInt64) -> Key {
+        Key().appending(queue).appending(UInt64(max(0, due.rawValue))).appending(id)
     }
     /// A job that may have ended its process: it runs alone.
     static func suspect(_ queue: UInt32, _ id: UInt64) -> Key {
@@ -107,8 +107,7 @@ struct ActiveRecord: Equatable {
     /// Times that its process died while it ran alone.
     var loneCrashes: UInt8 = 0
     var position: UInt64 = 0
-    /// Microseconds since 1970.
-    var due: Int64 = 0
+    var due: StoreTime = 0
     var generation: UInt32 = 0
     var name: UInt32 = 0
     /// The owner's epoch in which its attempt was recorded to start, of a job that runs at most once; 0: it was not.
@@ -139,7 +138,7 @@ struct ActiveRecord: Equatable {
         attempts = bytes.littleEndian(at: 8)
         loneCrashes = bytes[10]
         position = bytes.littleEndian(at: 12)
-        due = bytes.littleEndian(at: 20)
+        due = StoreTime(rawValue: bytes.littleEndian(at: 20))
         generation = bytes.littleEndian(at: 28)
         name = bytes.littleEndian(at: 32)
         startEpoch = bytes.littleEndian(at: 36)
@@ -161,7 +160,7 @@ struct ActiveRecord: Equatable {
             target.storeLittleEndian(attempts, at: 8)
             target.storeLittleEndian(UInt16(loneCrashes), at: 10)
             target.storeLittleEndian(position, at: 12)
-            target.storeLittleEndian(due, at: 20)
+            target.storeLittleEndian(due.rawValue, at: 20)
             target.storeLittleEndian(generation, at: 28)
             target.storeLittleEndian(name, at: 32)
             target.storeLittleEndian(startEpoch, at: 36)

@@ -5,12 +5,12 @@ import PetioleStorage
 /// | at | size | |
 /// |---|---|---|
 /// | 0 | 8 | the job's id |
-/// | 8 | 8 | held until then after its end, microseconds since 1970; 0: as long as the job lives |
+/// | 8 | 8 | held until then after its end, a ``StoreTime``; 0: as long as the job lives |
 /// | 16 | 1 | 1 until it has started, 2 until it has ended, 3 for a time after that |
 /// | 17 | 7 | 0 |
 struct UniqueRecord: Equatable {
     var id: UInt64
-    var until: Int64 = 0
+    var until: StoreTime = 0
     var hold: UniqueHold.Kind
 
     static let size = 24
@@ -25,7 +25,7 @@ struct UniqueRecord: Equatable {
             throw FormatError("a row of the unique keys is cut short")
         }
         id = bytes.littleEndian(at: 0)
-        until = bytes.littleEndian(at: 8)
+        until = StoreTime(rawValue: bytes.littleEndian(at: 8))
         self.hold = hold
     }
 
@@ -34,7 +34,7 @@ struct UniqueRecord: Equatable {
     ) throws(StorageError) {
         var writer = ByteWriter(capacity: Self.size)
         writer.append(littleEndian: id)
-        writer.append(littleEndian: until)
+        writer.append(littleEndian: until.rawValue)
         writer.append(littleEndian: UInt64(hold.rawValue))
         let bytes = writer.withBytes { Array($0) }
         try withBytes(row) { (row) throws(StorageError) in
@@ -117,8 +117,7 @@ struct UniqueRelease: Sendable {
             }
             return
         }
-        let (until, overflow) = state.now.addingReportingOverflow(after)
-        record.until = overflow ? .max : until
+        record.until = StoreTime(state.time, after: after)
         try record.put(row, &transaction, tables.unique)
         try state.setUniqueTimer(&transaction, queue: queue, until: record.until, id: id, row: row)
     }
@@ -134,7 +133,7 @@ struct UniqueRelease: Sendable {
         }
         guard let found else { return }
         let record = try formatted { () throws(FormatError) in try UniqueRecord(found) }
-        guard record.id == id, record.until <= state.now else { return }
+        guard record.id == id, record.until.hasPassed(state.time) else { return }
         _ = try withBytes(row) { (row) throws(StorageError) in
             try transaction.delete(state.tables.unique, row)
         }

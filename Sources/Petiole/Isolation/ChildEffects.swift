@@ -20,7 +20,8 @@ enum ChildEffects {
                 count = job.block.size
                 job.block.write(
                     to: UnsafeMutableRawPointer(bytes.baseAddress!), first: 1, queue: 0,
-                    priority: job.target.priority, name: 0, acceptedAt: 0)
+                    priority: job.target.priority, name: 0,
+                    acceptedAt: ClockReading(wall: 0, steady: 0))
             }
             writer.write(string: block)
         }

@@ -222,15 +222,18 @@ final class ChildRunner: @unchecked Sendable {
 
 /// The runner's clock: the system's, moved as a test has.
 final class ShiftedClock: Sendable {
-    private let microseconds = Atomic<Int64>(0)
+    /// How far it is ahead of the steady clock: as ``StoreClock/shift``.
+    private let microseconds = Atomic<Int64>(StoreClock().shift)
 
     // Sequentially consistent: not worth an argument.
     func shift(to shift: Int64) { microseconds.store(shift, ordering: .sequentiallyConsistent) }
 
     var storeClock: StoreClock {
-        StoreClock { [self] in
+        var source = StoreClock.Source()
+        source.wall = { [self] in
             // Sequentially consistent: as above.
-            petiole_real_time() / 1_000 + microseconds.load(ordering: .sequentiallyConsistent)
+            petiole_steady_time() / 1_000 + microseconds.load(ordering: .sequentiallyConsistent)
         }
+        return StoreClock(source)
     }
 }

@@ -54,6 +54,8 @@ public struct JobContext: Sendable {
         defer { runner.stoppables.remove(id.rawValue) }
         // Asked to stop before it could be found.
         if isCancelled { throw CancellationError() }
+        runner.stepper?.waits(for: job.id, blockingThread: true)
+        defer { runner.stepper?.comesBack(from: job.id, blockingThread: true) }
         guard
             let result = runner.withoutPlace(
                 id.rawValue, { job.waitForResult(wait, isOver: { isOver.isSet }) })

@@ -3,8 +3,10 @@ import PetioleStorage
 /// What a transaction has read and changed so far: the writer's, for one commit. Becomes true when the commit is durable.
 struct CommitState {
     let tables: StoreTables
-    /// Microseconds since 1970, one reading for all that the commit accepts.
-    let now: Int64
+    /// One reading for all that the commit accepts.
+    let time: ClockReading
+    /// The system's clock, microseconds since 1970.
+    var now: Int64 { time.wall }
     var sequences: Sequences
     private let sequencesAsRead: Sequences
     private var counters: [(queue: UInt32, value: QueueCounters, read: QueueCounters)] = []
@@ -20,14 +22,14 @@ struct CommitState {
     private(set) var newNames: [String: UInt32] = [:]
     private(set) var newQueues: [String: QueueRecord] = [:]
     private(set) var resolved: [(JobTarget, queue: UInt32, name: UInt32)] = []
-    /// The earliest timer set, so that whoever sleeps until a later one is woken.
-    var earliestTimer: Int64?
+    /// Whether a timer was set, so that whoever sleeps until a later one is woken.
+    private(set) var hasSetTimer = false
 
     init(
-        _ transaction: borrowing WriteTransaction, tables: StoreTables, now: Int64
+        _ transaction: borrowing WriteTransaction, tables: StoreTables, time: ClockReading
     ) throws(StorageError) {
         self.tables = tables
-        self.now = now
+        self.time = time
         sequences = try Self.readSequences(transaction, tables)
         sequencesAsRead = sequences
     }
@@ -165,18 +167,19 @@ struct CommitState {
     }
 
     mutating func setTimer(
-        _ transaction: inout WriteTransaction, queue: UInt32, due: Int64, id: UInt64,
+        _ transaction: inout WriteTransaction, queue: UInt32, due: StoreTime, id: UInt64,
         why: TimerReason = .due
     ) throws(StorageError) {
         try transaction.put(tables.timers, RecordKey.timer(queue, due, id), count: 1) {
             $0.storeBytes(of: why.rawValue, as: UInt8.self)
         }
-        earliestTimer = min(earliestTimer ?? due, due)
+        hasSetTimer = true
     }
 
     /// A timer that takes the row of a unique key away.
     mutating func setUniqueTimer(
-        _ transaction: inout WriteTransaction, queue: UInt32, until: Int64, id: UInt64, row: [UInt8]
+        _ transaction: inout WriteTransaction, queue: UInt32, until: StoreTime, id: UInt64,
+        row: [UInt8]
     ) throws(StorageError) {
         try transaction.put(
             tables.timers, RecordKey.timer(queue, until, id), count: 1 + row.count
@@ -186,7 +189,7 @@ struct CommitState {
                 target.storeBytes(of: byte, toByteOffset: 1 + index, as: UInt8.self)
             }
         }
-        earliestTimer = min(earliestTimer ?? until, until)
+        hasSetTimer = true
     }
 }
 

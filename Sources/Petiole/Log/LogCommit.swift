@@ -3,7 +3,7 @@ import PetioleStorage
 /// How submissions become rows. Runs on the writer's thread inside its transaction; decides nothing about jobs.
 struct LogCommit {
     let tables: StoreTables
-    let now: Int64
+    let time: ClockReading
     let ranges: ProgressTable
     let slots: RunningSlots
 
@@ -48,7 +48,7 @@ struct LogCommit {
             }
             guard case .accept = decision else { return }
         }
-        lanes.add(enqueue, queue: queue, name: name, now: now)
+        lanes.add(enqueue, queue: queue, name: name, now: time)
     }
 
     /// What a commit accepts, by lane: so that it adds one range a lane, however the callers were mixed.
@@ -65,12 +65,13 @@ struct LogCommit {
         var keys: UniqueKeys
 
         mutating func add(
-            _ submission: EnqueueSubmission, queue: UInt32, name: UInt32, now: Int64
+            _ submission: EnqueueSubmission, queue: UInt32, name: UInt32, now: ClockReading
         ) {
             let priority = submission.target.priority
             // What is staged becomes ready as it is, and waits when a worker meets it: the transaction that publishes it does
             // not grow with the number of jobs.
-            let isDelayed = submission.options.due > now && submission.stage == nil
+            let due = submission.options.due
+            let isDelayed = !due.isNone && !due.hasPassed(now) && submission.stage == nil
             let index = lanes.firstIndex {
                 $0.queue == queue && $0.priority == priority && $0.stage == submission.stage
                     && $0.isDelayed == isDelayed
@@ -150,7 +151,7 @@ struct LogCommit {
                 try active.put(&transaction, tables.active, id)
                 try state.setTimer(&transaction, queue: lane.queue, due: options.due, id: id)
             }
-            if options.expiry > 0 {
+            if !options.expiry.isNone {
                 try state.setTimer(
                     &transaction, queue: lane.queue, due: options.expiry, id: id, why: .expiry)
             }
@@ -165,7 +166,7 @@ struct LogCommit {
         let target = try cursor.append(Key(first), count: block.size)
         block.write(
             to: target, first: first, queue: lane.queue, priority: lane.priority, name: name,
-            acceptedAt: now)
+            acceptedAt: time)
         state.sequences.nextJob += UInt64(block.count)
     }
 
@@ -184,7 +185,8 @@ struct LogCommit {
             submission.isPostponed = submission.orderedKey != nil
             try apply(
                 Transition(
-                    id: effects.job, priority: submission.priority, step: .postpone(due: now),
+                    id: effects.job, priority: submission.priority,
+                    step: .postpone(due: StoreTime(steady: time.steady)),
                     orderedKey: submission.orderedKey),
                 queue, &transaction, &state)
         } else if submission.outcomes.count > 0 {

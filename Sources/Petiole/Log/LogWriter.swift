@@ -51,6 +51,10 @@ final class LogWriter: Sendable {
     let observers = CommitObservers()
     let progress = ProgressTable()
     let clock: StoreClock
+    /// Where the steady line was known to stand.
+    private let line: Mutex<SteadyLine>
+    /// Nil but in tests.
+    private let faults: CommitFaults?
 
     /// 16 MiB: more does not commit faster, and makes those who come next wait longer.
     private static let batchBytes = 16 << 20
@@ -86,13 +90,15 @@ final class LogWriter: Sendable {
 
     init(
         environment: Environment, tables: StoreTables, signals: StoreSignals, slots: RunningSlots,
-        clock: StoreClock, byteLimit: Int
+        clock: StoreClock, line: SteadyLine, faults: CommitFaults? = nil, byteLimit: Int
     ) {
         self.environment = environment
         self.tables = tables
         self.signals = signals
         self.slots = slots
         self.clock = clock
+        self.line = Mutex(line)
+        self.faults = faults
         self.byteLimit = Mutex(byteLimit)
         word = SharedWord()
         space = SharedWord()
@@ -207,7 +213,7 @@ final class LogWriter: Sendable {
                 continue
             }
             if shouldLinger(batch, bytes) {
-                let deadline = petiole_real_time() + Self.lingerNanoseconds
+                let deadline = petiole_steady_time() + Self.lingerNanoseconds
                 while shouldLinger(batch, bytes), linger(until: deadline) {
                     bytes = gather(&batch, bytes: bytes)
                 }
@@ -243,7 +249,7 @@ final class LogWriter: Sendable {
         var seen = 0
         // Five at most: what comes need not be they.
         for _ in 0..<5 where seen < callers {
-            nap.wait(while: 0, until: petiole_real_time() + Self.napNanoseconds)
+            nap.wait(while: 0, for: Self.napNanoseconds)
             let waiting = inbox.count
             if waiting <= seen { return }
             seen = waiting
@@ -311,10 +317,10 @@ final class LogWriter: Sendable {
         var more = true
         // What came before the word said so has woken nobody.
         if isInboxEmpty, waiters.isEmpty, word.value == 2 {
-            more = word.wait(while: 2, until: deadline)
+            more = word.wait(while: 2, for: deadline - petiole_steady_time())
         }
         word.store(0)
-        return more && petiole_real_time() < deadline
+        return more && petiole_steady_time() < deadline
     }
 
     // MARK: Committing
@@ -391,6 +397,7 @@ final class LogWriter: Sendable {
     }
 
     private func isPastLimit(_ bytes: Int) -> Bool {
+        if faults?.lacksRoom() == .mapFull { return true }
         let usage = environment.usage
         let limit = min(byteLimit.withLock { $0 }, usage.mapBytes - (64 << 20))
         let needed = bytes + bytes / 4
@@ -403,7 +410,7 @@ final class LogWriter: Sendable {
 
     private func hasRoom(for enqueues: [Submission], _ reserve: inout DiskReserve) -> Bool {
         let bytes = enqueues.reduce(0) { $0 + $1.byteCount }
-        if isPastLimit(bytes) { return false }
+        if isPastLimit(bytes) || faults?.lacksRoom() != nil { return false }
         // Pages, their keys and the lists of freed ones: a quarter more than the bytes themselves, and 64 KiB.
         let written = bytes + bytes / 4 + 65_536
         let used = environment.usage.usedBytes
@@ -447,20 +454,27 @@ final class LogWriter: Sendable {
 
     /// Commits submissions together and tells everybody. Nil on success; otherwise nothing has happened and nobody was told.
     private func attempt(_ batch: [Submission]) -> StorageError? {
-        let now = clock.now
+        let time = clock.reading
+        let isLineOutdated = line.withLock { $0.isOutdated(time) }
         let state: CommitState
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
-                var state = try CommitState(transaction, tables: tables, now: now)
-                try LogCommit(tables: tables, now: now, ranges: progress, slots: slots)
+                var state = try CommitState(transaction, tables: tables, time: time)
+                try LogCommit(tables: tables, time: time, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
+                if isLineOutdated {
+                    try line.withLock { $0 }.known(time).put(&transaction, tables.meta)
+                }
                 CrashPoint.pass(.beforeCommit)
+                if let error = faults?.beforeCommit() { throw error }
                 return state
             }
         } catch {
             return error
         }
+        if isLineOutdated { line.withLock { $0 = $0.known(time) } }
         CrashPoint.pass(.afterCommit)
+        faults?.afterCommit()
         publish(state)
         CrashPoint.pass(.afterBell)
         // Before the submitters: whoever hears that a later one is durable has been told of all outcomes before it.
@@ -484,7 +498,7 @@ final class LogWriter: Sendable {
         for (target, queue, name) in state.resolved { target.resolve(queue: queue, name: name) }
         CrashPoint.pass(.beforeBell)
         if state.controlMoved { signals.control.ring() }
-        if state.hasNewWork || state.earliestTimer != nil { signals.work.ring() }
+        if state.hasNewWork || state.hasSetTimer { signals.work.ring() }
         if !state.ended.isEmpty || state.hasParked { signals.recorded.ring() }
         if state.hasCounted { signals.counted.ring() }
     }

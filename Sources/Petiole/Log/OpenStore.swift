@@ -27,6 +27,7 @@ final class OpenStore: Sendable {
     private let bellFile: MappedFile
     private let identity: FileIdentity
     let watch: OutcomeWatch
+    let refusals = Refusals()
     /// Counts on whenever a runner of this process has let go of the recovery byte.
     let recoveryTurn = SharedWord()
     /// Requests by job type, see ``request(_:_:codec:)``; forgotten when the settings change.
@@ -42,11 +43,10 @@ final class OpenStore: Sendable {
     var settings: SettingsRecord { settingsRecord.withLock { $0 } }
 
     fileprivate init(
-        path: String, identity: FileIdentity, clock: StoreClock
+        path: String, identity: FileIdentity, clock: StoreClock, faults: CommitFaults?
     ) throws(StoreError) {
         self.path = path
         self.identity = identity
-        self.clock = clock
         // Closed when the rest fails: a second environment of the directory would drop the first one's locks.
         var opened: Environment?
         do {
@@ -66,11 +66,15 @@ final class OpenStore: Sendable {
             signals = StoreSignals(bellFile)
             slots = try RunningSlots(path: path + "/running")
             locks = try ByteLocks.shared(path: path + "/locks")
+            let line = try SteadyLine.open(environment, tables.meta, clock)
+            var clock = clock
+            clock.steadyBase = line.base
+            self.clock = clock
             let settings = try Self.readSettings(environment, tables)
             settingsRecord = Mutex(settings)
             writer = LogWriter(
                 environment: environment, tables: tables, signals: signals, slots: slots,
-                clock: clock,
+                clock: clock, line: line, faults: faults,
                 byteLimit: Int(clamping: settings.byteLimit))
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
             opened = nil
@@ -241,7 +245,7 @@ enum StoreRegistry {
 
     /// Opens a store or gives back the one that is open.
     static func open(
-        _ path: String, _ options: StoreOptions, clock: StoreClock
+        _ path: String, _ options: StoreOptions, clock: StoreClock, faults: CommitFaults? = nil
     ) throws(StoreError) -> OpenStore {
         let result: Result<OpenStore, StoreError> = entries.withLock { entries in
             do throws(StoreError) {
@@ -253,7 +257,8 @@ enum StoreRegistry {
                     entries[identity]!.uses += 1
                     return .success(entries[identity]!.store)
                 }
-                let store = try OpenStore(path: path, identity: identity, clock: clock)
+                let store = try OpenStore(
+                    path: path, identity: identity, clock: clock, faults: faults)
                 entries[identity] = Entry(store: store, uses: 1)
                 return .success(store)
             } catch {

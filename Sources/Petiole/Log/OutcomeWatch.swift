@@ -36,7 +36,7 @@ final class OutcomeWatch: Sendable {
                 waiters.notify([(id, 1)])
             }
             // Ten seconds: a process may have died between its commit and its ring.
-            signals.recorded.wait(whileAt: seen, until: petiole_real_time() + 10_000_000_000)
+            signals.recorded.wait(whileAt: seen, for: 10_000_000_000)
         }
         endedWord.publish(1)
         endedWord.wakeAll()

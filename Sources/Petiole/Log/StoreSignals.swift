@@ -65,6 +65,11 @@ final class SharedWord: @unchecked Sendable {
     func wait(while value: UInt32, until deadline: Int64 = -1) -> Bool {
         petiole_wait(word, value, 0, deadline) != ETIMEDOUT
     }
+    /// The same for at most so many nanoseconds by the steady clock: in time also when the system's clock is set meanwhile.
+    @discardableResult
+    func wait(while value: UInt32, for nanoseconds: Int64) -> Bool {
+        petiole_wait_for(word, value, 0, nanoseconds, .max) != ETIMEDOUT
+    }
 }
 
 /// A value that threads wait for and another one gives, once.
@@ -83,13 +88,4 @@ final class Promise<Value: Sendable>: Sendable {
         while word.value == 0 { word.wait(while: 0) }
         return value.withLock { $0! }
     }
-}
-
-/// Where the time comes from; tests put their own here.
-struct StoreClock: Sendable {
-    /// Microseconds since 1970; nil: the system's clock.
-    var read: (@Sendable () -> Int64)?
-    var now: Int64 { read?() ?? petiole_real_time() / 1_000 }
-    /// How far it is ahead of the system's clock, by which attempts are timed, in microseconds.
-    var shift: Int64 { read.map { $0() - petiole_real_time() / 1_000 } ?? 0 }
 }

@@ -93,7 +93,7 @@ final class EnqueueSubmission: Submission {
     }
     /// What a job's options write besides its block: rows, their keys, and what the pages need for both.
     private var rowBytes: Int {
-        (options.due == 0 ? 0 : 200) + (options.expiry == 0 ? 0 : 100)
+        (options.due.isNone ? 0 : 200) + (options.expiry.isNone ? 0 : 100)
             + (options.unique.map { 150 + $0.key.count } ?? 0)
     }
     override var needsRoom: Bool { true }
@@ -178,11 +178,11 @@ struct SettledRange: Equatable, Sendable {
 struct Transition: Sendable {
     enum Step: Sendable {
         /// Another attempt, not before `due`.
-        case retry(due: Int64, AttemptHistory.Item)
+        case retry(due: StoreTime, AttemptHistory.Item)
         /// The same attempt again, not before `due`: it could not go on, and it is nobody's fault.
-        case postpone(due: Int64)
+        case postpone(due: StoreTime)
         /// Its name is unknown here: it waits for a runner that knows it, until `deadline`.
-        case park(name: UInt32, deadline: Int64)
+        case park(name: UInt32, deadline: StoreTime)
         /// Met before it started, and to be cancelled: recorded unless whoever asked was quicker.
         case cancel
         /// Met before it started, and its expiry has passed: likewise.

@@ -99,7 +99,7 @@ struct UniqueKeys {
         }
         guard let found else { return nil }
         let record = try formatted { () throws(FormatError) in try UniqueRecord(found) }
-        if record.until > 0 { return record.until > state.now ? record.id : nil }
+        if !record.until.isNone { return record.until.hasPassed(state.time) ? nil : record.id }
         let active = try Lookup.active(record.id, transaction, tables)
         if active == nil {
             if try Lookup.outcomes(record.id, transaction, tables) != nil { return nil }

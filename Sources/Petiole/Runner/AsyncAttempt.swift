@@ -15,7 +15,7 @@ struct AsyncAttempt: Sendable {
     let history: [UInt8]
     let isSuspect: Bool
     let meta: JobBlock.Meta
-    /// Microseconds since 1970.
+    /// On the steady line.
     let acceptedAt: Int64
     /// The job at the beginning of its lineage; 0: itself.
     let root: UInt64
@@ -33,7 +33,7 @@ struct AsyncAttempt: Sendable {
         let context = JobContext(
             id: JobID(rawValue: id), attempt: attempt, root: root, metadata: metadata,
             place: attemptPlace)
-        let startedAt = petiole_real_time()
+        let startedAt = petiole_steady_time()
         let body: @Sendable () async throws -> (codec: UInt8, result: [UInt8])
         do {
             body = try entry.prepare(payload, codec: meta.codec, context)
@@ -72,7 +72,7 @@ struct AsyncAttempt: Sendable {
             wasStopped = false
             end = .failure(passed)
         }
-        let now = petiole_real_time()
+        let now = petiole_steady_time()
         var outcome = OutcomeEntry(
             state: .succeeded, codec: 0, attempt: UInt16(clamping: attempt),
             startedAt: startedAt / 1_000 + core.store.clock.shift,
@@ -99,7 +99,7 @@ struct AsyncAttempt: Sendable {
                     error, attempt: attempt, startedAt: outcome.startedAt,
                     runMicroseconds: outcome.runMicroseconds, acceptedAt: acceptedAt),
                 policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
-                now: core.store.clock.now)
+                now: core.store.clock.reading)
             switch followUp {
             case .transition(let step):
                 transition = Transition(id: id, priority: priority, step: step)

@@ -1,3 +1,4 @@
+import CPetiole
 import PetioleStorage
 import Synchronization
 
@@ -89,12 +90,12 @@ final class AsyncPlaces: Sendable {
     /// Attempts that have begun and not ended.
     var begun: Int { state.withLock { $0.begun } }
 
-    /// Blocks the thread until no asynchronous attempt is left, or until a deadline in nanoseconds of real time.
+    /// Blocks the thread until no asynchronous attempt is left, or until a deadline in nanoseconds of the steady clock.
     func waitUntilIdle(deadline: Int64) -> Bool {
         while true {
             let turn = idleWord.value
             if state.withLock({ $0.begun == 0 }) { return true }
-            if !idleWord.wait(while: turn, until: deadline) {
+            if !idleWord.wait(while: turn, for: deadline - petiole_steady_time()) {
                 return state.withLock { $0.begun == 0 }
             }
         }
@@ -115,8 +116,9 @@ final class AsyncPlace: Sendable {
         self.job = job
     }
 
+    /// - Parameter id: what is waited for.
     /// - Throws: ``RunnerError/tooManyWaiting(limit:)`` when nobody would be left to run what is waited for.
-    func leave() throws(RunnerError) {
+    func leave(for id: JobID) throws(RunnerError) {
         let (hasLeft, isFirst) = waiting.withLock { waiting -> (Bool, Bool) in
             if waiting == 0, !(core.child?.leavePlace(job) ?? core.places.leave()) {
                 return (false, false)
@@ -125,14 +127,16 @@ final class AsyncPlace: Sendable {
             return (true, waiting == 1)
         }
         guard hasLeft else { throw .tooManyWaiting(limit: core.places.begun) }
+        core.stepper?.waits(for: id)
         if isFirst { core.pool?.lookAgain() }
     }
 
-    func comeBack() {
+    func comeBack(from id: JobID) {
         waiting.withLock { waiting in
             waiting -= 1
             if waiting > 0 { return }
             if let child = core.child { child.comeBack(job) } else { core.places.comeBack() }
         }
+        core.stepper?.comesBack(from: id)
     }
 }

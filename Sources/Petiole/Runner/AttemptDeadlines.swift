@@ -24,9 +24,6 @@ final class AttemptDeadlines: Sendable {
     private let state = Mutex(State())
     /// Moved when there is something new to wait for.
     private let word = SharedWord()
-    /// A second: waits are on the system's clock, which may be set.
-    private static let longestWait: Int64 = 1_000_000_000
-
     /// An attempt begins. Its slot names it already.
     func begin(_ id: UInt64, _ slot: AttemptSlot, _ limit: TimeLimit, _ stoppables: Stoppables) {
         let now = petiole_steady_time()
@@ -114,8 +111,7 @@ final class AttemptDeadlines: Sendable {
             for id in stops { stoppables.stop(id) }
             for id in kills { stoppables.kill(id) }
             guard let next else { return }
-            let wait = next.map { min($0 - now, Self.longestWait) }
-            word.wait(while: seen, until: wait.map { petiole_real_time() + $0 } ?? -1)
+            if let next { word.wait(while: seen, for: next - now) } else { word.wait(while: seen) }
         }
     }
 }

@@ -15,7 +15,7 @@ enum AttemptFollowUp {
         /// Microseconds since 1970.
         var startedAt: Int64
         var runMicroseconds: Int64
-        /// When the job was accepted, microseconds since 1970.
+        /// When the job was accepted, on the steady line.
         var acceptedAt: Int64
 
         /// An attempt that threw.
@@ -45,28 +45,28 @@ enum AttemptFollowUp {
 
     /// - Parameters:
     ///   - maxAttempts: the job's own bound; 0: the policy's.
-    ///   - now: microseconds since 1970.
     static func of(
-        _ failed: Failed, policy: RetryPolicy, maxAttempts: UInt8, now: Int64,
+        _ failed: Failed, policy: RetryPolicy, maxAttempts: UInt8, now: ClockReading,
         random: Double = .random(in: 0..<1)
     ) -> AttemptFollowUp {
         if case .tooManyWaiting? = failed.error as? RunnerError {
-            return .transition(.postpone(due: now + Transition.postponement()))
+            return .transition(.postpone(due: StoreTime(now, after: Transition.postponement())))
         }
         if case .snooze(let wait)? = failed.error as? JobControl {
-            return .transition(.postpone(due: now + RetryPolicy.microseconds(wait)))
+            return .transition(
+                .postpone(due: StoreTime(now, after: RetryPolicy.microseconds(wait))))
         }
         if failed.error is UndecodablePayload { return .end(.deadLetter, failed.record) }
         var policy = policy
         if maxAttempts > 0 { policy.maxAttempts = Int(maxAttempts) }
         let step = policy.step(
-            after: failed.error, attempt: failed.attempt, elapsed: max(0, now - failed.acceptedAt),
-            random: random)
+            after: failed.error, attempt: failed.attempt,
+            elapsed: max(0, now.steady - failed.acceptedAt), random: random)
         switch step {
         case .retry(let delay):
             return .transition(
                 .retry(
-                    due: now + delay,
+                    due: StoreTime(now, after: delay),
                     AttemptHistory.Item(
                         attempt: failed.attempt, startedAt: failed.startedAt,
                         runMicroseconds: failed.runMicroseconds, failure: failed.record)))

@@ -48,7 +48,7 @@ final class AttemptLoop: @unchecked Sendable {
     /// What the ticket holds at gates; nil: nothing.
     @exclusivity(unchecked) private var hold: TicketHold?
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
-    /// When the job that runs was accepted, microseconds since 1970; its block may be lent no more when it ends.
+    /// When the job that runs was accepted, on the steady line; its block may be lent no more when it ends.
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
     /// The time limit of the job that runs, in place of its type's.
     @exclusivity(unchecked) private var ownLimit: TimeLimit?
@@ -59,9 +59,9 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var hadOptions = false
     /// What frees the unique key of the job that runs.
     @exclusivity(unchecked) private var unique: UniqueRelease?
-    /// Real time in nanoseconds, read at the end of the last attempt.
+    /// Nanoseconds of the steady clock, read at the end of the last attempt.
     @exclusivity(unchecked) private var now: Int64 = 0
-    /// How far the store's clock is ahead of it, in microseconds.
+    /// How far the system's clock was ahead of it when the ticket was begun, in microseconds.
     @exclusivity(unchecked) private var shift: Int64 = 0
 
     let gatherer: OutcomeGatherer
@@ -125,7 +125,7 @@ final class AttemptLoop: @unchecked Sendable {
         if core.marksCrashes {
             petiole_set_crash_word(slot.flagsWord.assumingMemoryBound(to: UInt32.self))
         }
-        now = petiole_real_time()
+        now = petiole_steady_time()
         shift = store.clock.shift
         let begun = now
         var attempts = 0
@@ -171,7 +171,7 @@ final class AttemptLoop: @unchecked Sendable {
         if core.marksCrashes {
             petiole_set_crash_word(slot.flagsWord.assumingMemoryBound(to: UInt32.self))
         }
-        now = petiole_real_time()
+        now = petiole_steady_time()
     }
 
     /// Opens a view if none is open, and looks whether anything is known of the jobs to come beside the log.
@@ -261,7 +261,7 @@ final class AttemptLoop: @unchecked Sendable {
 
     /// Runs one job, or settles it when it is not to run. Returns its entry when an attempt was made on this thread.
     func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
-        slot.publish(id, startedAt: now / 1_000)
+        slot.publish(id, startedAt: now / 1_000 + shift)
         if hadOptions { forgetOptions() }
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
@@ -309,7 +309,7 @@ final class AttemptLoop: @unchecked Sendable {
             return nil
         }
         // A requeued job has its time anew.
-        acceptedAt = earlier.isRequeued ? .max : block.acceptedAt
+        acceptedAt = earlier.isRequeued ? .max : block.acceptedSteady
         let job: JobBlockView.Entry
         do throws(FormatError) {
             job = try block.entry(id)
@@ -370,12 +370,12 @@ final class AttemptLoop: @unchecked Sendable {
         ownLimit = options.timeLimit
         ownKey = options.limitKey.map { ($0, job.meta.name) }
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
-        let time = store.clock.now
-        if options.expiry > 0, options.expiry <= time, !earlier.isRequeued {
+        let time = store.clock.reading
+        if !options.expiry.isNone, options.expiry.hasPassed(time), !earlier.isRequeued {
             expire(id, earlier)
             return true
         }
-        if options.due > time, !earlier.isRequeued {
+        if !options.due.hasPassed(time), !earlier.isRequeued {
             gatherer.transition(id, .postpone(due: options.due))
             passedOver(id)
             return true
@@ -448,14 +448,14 @@ final class AttemptLoop: @unchecked Sendable {
                 job.payload, codec: job.meta.codec, context, into: &result,
                 endView: { endView() })
         } catch {
-            now = petiole_real_time()
+            now = petiole_steady_time()
             let passed = limit == nil ? nil : core.deadlines.end(id)
             let isStop = error is CancellationError && context.isCancelled
             return threw(
                 isStop ? passed ?? error : error, id, entry, attempt, startedAt, earlier,
                 maxAttempts)
         }
-        now = petiole_real_time()
+        now = petiole_steady_time()
         if limit != nil { _ = core.deadlines.end(id) }
         switch performance {
         case .succeeded(let codec):
@@ -502,7 +502,7 @@ final class AttemptLoop: @unchecked Sendable {
         _ earlier: EarlierAttempts, _ maxAttempts: UInt8, resultCodec: UInt8?
     ) {
         switch AttemptFollowUp.of(
-            failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.now)
+            failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.reading)
         {
         case .transition(let step):
             gatherer.transition(id, step, orderedKey: keepsKey(id, isAlone: earlier.isSuspect))
@@ -569,7 +569,7 @@ final class AttemptLoop: @unchecked Sendable {
 
     private func park(_ id: UInt64, name: UInt32) {
         let limit = min(max(0, core.parkLimit.components.seconds), StoreOptions.longest)
-        let deadline = store.clock.now + limit * 1_000_000
+        let deadline = StoreTime(store.clock.reading, after: limit * 1_000_000)
         gatherer.transition(id, .park(name: name, deadline: deadline))
     }
 
@@ -596,7 +596,7 @@ final class AttemptLoop: @unchecked Sendable {
         let flags = earlier.isSuspect ? AttemptSlot.alone : 0
         place.prepare(
             queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
-        place.publish(id, startedAt: now / 1_000)
+        place.publish(id, startedAt: now / 1_000 + shift)
         AsyncAttempt(
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,

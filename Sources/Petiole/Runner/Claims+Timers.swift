@@ -2,8 +2,22 @@ import CPetiole
 import PetioleStorage
 
 extension Claims {
-    /// When the next timer of our queues is due, microseconds since 1970.
-    var nextDue: Int64? { state.withLock { $0.nextDue } }
+    /// Microseconds until something of our queues may start by itself: a timer is due, or a token is there. Nil: nothing is
+    /// waited for.
+    func untilNext(_ clock: StoreClock) -> Int64? {
+        let now = clock.reading
+        let timer = state.withLock { state in
+            state.nextTimers.map { $0.left(now) }.min().map { max($0, state.firesFrom.left(now)) }
+        }
+        guard let token = nextToken else { return timer }
+        return min(timer ?? .max, (max(0, token - clock.ticks) + 999) / 1_000)
+    }
+
+    /// Whether something that the claims have decided is being written, and how often something was: what is due is made ready,
+    /// jobs are moved to gates. Its end makes somebody look again.
+    var writing: (isUnderWay: Bool, count: Int) {
+        state.withLock { ($0.isFiring || $0.movesUnderWay > 0, $0.writings) }
+    }
 
     /// A tenth of a second: so much later than it is due a job may become ready while there is always something to run.
     private static let timerInterval: Int64 = 100_000_000
@@ -20,31 +34,27 @@ extension Claims {
 
     /// Looks for timers; fires those that are due. Called by a worker that found nothing ready, and by others now and then.
     func lookAtTimers(
-        _ reader: Reader, now: Int64, _ core: RunnerCore
+        _ reader: Reader, now: ClockReading, _ core: RunnerCore
     ) throws(StorageError) {
         let queues = ownedQueues
-        var earliest: Int64?
+        var wall: StoreTime?
+        var steady: StoreTime?
         for queue in queues {
-            let cursor = try reader.cursor(store.tables.timers)
-            guard let (key, _) = try cursor.ceiling(RecordKey.timer(queue.id, 0, 0)),
-                key.count == 20, key.bigEndian(at: 0, as: UInt32.self) == queue.id
-            else { continue }
-            let due = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
-            earliest = min(earliest ?? due, due)
+            let next = try Timers.next(queue.id, reader, store.tables)
+            if let next = next.wall { wall = min(wall ?? next, next) }
+            if let next = next.steady { steady = min(steady ?? next, next) }
         }
+        let timers = [wall, steady].compactMap { $0 }
         let fires = state.withLock { state -> Bool in
-            guard let earliest else {
-                state.nextDue = nil
-                return false
-            }
-            if earliest > now || state.firesFrom > now {
-                state.nextDue = max(earliest, state.firesFrom)
+            if !timers.contains(where: { $0.hasPassed(now) }) || !state.firesFrom.hasPassed(now) {
+                state.nextTimers = timers
                 return false
             }
             // While the firing is under way, its end makes somebody look again.
-            state.nextDue = nil
+            state.nextTimers = []
             if state.isFiring { return false }
             state.isFiring = true
+            state.writings += 1
             return true
         }
         guard fires else { return }
@@ -62,7 +72,7 @@ extension Claims {
                 state.withLock { state in
                     state.isFiring = false
                     // A second: a full disk is not asked again and again.
-                    state.firesFrom = error == nil ? 0 : now + 1_000_000
+                    state.firesFrom = error == nil ? 0 : StoreTime(now, after: 1_000_000)
                 }
                 switch error {
                 case nil:

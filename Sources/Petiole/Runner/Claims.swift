@@ -1,4 +1,3 @@
-import CPetiole
 import PetioleDispatch
 import PetioleStorage
 import Synchronization
@@ -76,12 +75,16 @@ final class Claims: Sendable {
         var suspects: [LaneRow] = []
         var suspectPositions: Set<UInt64> = []
         var loneJob: UInt64?
-        var nextDue: Int64?
+        /// The next timer on each line.
+        var nextTimers: [StoreTime] = []
         var isFiring = false
+        /// Moves to gates that are not durable, and how often something of ours was handed to the writer.
+        var movesUnderWay = 0
+        var writings = 0
         /// When the timers were looked at last, nanoseconds of the steady clock.
         var timersSeen: Int64 = 0
-        /// After a firing that failed: not before this, microseconds since 1970.
-        var firesFrom: Int64 = 0
+        /// After a firing that failed: not before this.
+        var firesFrom: StoreTime = 0
         /// The commit of the newest view that was looked at. An older one lacks what was moved since, and shows what has gone.
         var newestView = 0
         /// What this claim may still move to gates.
@@ -101,7 +104,7 @@ final class Claims: Sendable {
         _ queues: [OwnedQueue], suspects: [LaneRow],
         options: [String: JobRunner.QueueOptions] = [:]
     ) {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         state.withLock { state in
             state.controlSeen = nil
             state.queues = queues.map { owned in
@@ -185,7 +188,9 @@ final class Claims: Sendable {
         if let held = state.held.popLast() { return held }
         guard let first = try next(&state, reader, core) else { return nil }
         // Read-ahead: what the ring takes.
-        while core.pool.ticketsWaiting < core.pool.size * WorkerPool.ticketsAhead {
+        while core.stepper == nil,
+            core.pool.ticketsWaiting < core.pool.size * WorkerPool.ticketsAhead
+        {
             guard let ticket = try next(&state, reader, core) else { break }
             if !offer(ticket) {
                 state.held.append(ticket)
@@ -297,7 +302,7 @@ final class Claims: Sendable {
             if let left, left.next < left.end { (current.next, end) = left }
         }
         var count: UInt64 = 1
-        if current.end - current.next > 1,
+        if current.end - current.next > 1, core.stepper == nil,
             // A hint: a block that is damaged is the attempt's matter, job by job.
             let block = try? Lookup.block(current.next, reader, store.tables)
         {
@@ -316,7 +321,7 @@ final class Claims: Sendable {
     func aged(
         _ queue: inout Queue, _ suspects: inout Set<UInt64>, _ reader: Reader
     ) throws(StorageError) -> Int? {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         guard let ageing = queue.options.ageing, now >= queue.agesAt else { return nil }
         let bound = TokenBucket.nanoseconds(ageing)
         var due: Int?

@@ -47,15 +47,15 @@ class JobEntry: @unchecked Sendable {
         self.kind = kind
     }
 
-    /// The same type, whose attempts are made in another way.
-    init(_ entry: JobEntry, kind: Kind) {
+    /// The same type, whose attempts are made in another way; nil: as they are.
+    init(_ entry: JobEntry, kind: Kind? = nil) {
         limits = entry.limits
         marksStart = entry.marksStart
         timeLimit = entry.timeLimit
         name = entry.name
         queue = entry.queue
         retryPolicy = entry.retryPolicy
-        self.kind = kind
+        self.kind = kind ?? entry.kind
     }
 
     /// Runs one attempt on this thread.
@@ -211,7 +211,7 @@ final class ClosureEntry: JobEntry, @unchecked Sendable {
 
 /// The entries of a runner: checked when they are registered, found by the store's number of their name.
 struct JobRegistry: Sendable {
-    private(set) var entries: [JobEntry] = []
+    var entries: [JobEntry] = []
     /// What limits the program sets, by the number of the name.
     private(set) var limits: [UInt32: (type: GateRules, key: GateRules)] = [:]
     /// Held by `entries`.

@@ -65,7 +65,8 @@ public final class JobRunner: Sendable {
     }
 
     init(
-        _ store: JobStore, registry: JobRegistry, options: Options, logger: Logger
+        _ store: JobStore, registry: JobRegistry, options: Options, logger: Logger,
+        stepper: Stepper? = nil
     ) throws(RunnerError) {
         if ChildServer.isServing { throw .insideChild }
         self.store = store
@@ -79,7 +80,8 @@ public final class JobRunner: Sendable {
         }
         core = RunnerCore(
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
-            parkLimit: options.parkLimit, queueOptions: options.queueOptions)
+            parkLimit: options.parkLimit, queueOptions: options.queueOptions,
+            stepper: stepper)
         queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
     }
 
@@ -167,8 +169,7 @@ public final class JobRunner: Sendable {
                 core.flushAll()
                 core.store.writer.hurry()
                 // A second: a process that cancels may die between its commit and its ring.
-                core.store.signals.recorded.wait(
-                    whileAt: seen, until: petiole_real_time() + 1_000_000_000)
+                core.store.signals.recorded.wait(whileAt: seen, for: 1_000_000_000)
             }
             waiting.wake()
         }
@@ -237,7 +238,7 @@ public final class JobRunner: Sendable {
     /// Blocks until no attempt is left. Returns whether that is so.
     private static func endAttempts(_ core: RunnerCore, _ grace: Duration) -> Bool {
         let joined = SharedWord()
-        let deadline = petiole_real_time() + nanoseconds(grace)
+        let deadline = petiole_steady_time() + nanoseconds(grace)
         core.pool.stop()
         OSThread.start(named: "petiole-join") {
             core.pool.join()
@@ -249,7 +250,7 @@ public final class JobRunner: Sendable {
         if isJoined, isIdle { return true }
         core.stopNow()
         // Commands get SIGTERM, and SIGKILL after their own grace; jobs that look at their context end soon.
-        let last = petiole_real_time() + 15_000_000_000
+        let last = petiole_steady_time() + 15_000_000_000
         isJoined = wait(joined, last)
         isIdle = core.places.waitUntilIdle(deadline: last)
         return isJoined && isIdle
@@ -257,7 +258,9 @@ public final class JobRunner: Sendable {
 
     private static func wait(_ word: SharedWord, _ deadline: Int64) -> Bool {
         while word.value == 0 {
-            if !word.wait(while: 0, until: deadline) { return word.value != 0 }
+            if !word.wait(while: 0, for: deadline - petiole_steady_time()) {
+                return word.value != 0
+            }
         }
         return true
     }

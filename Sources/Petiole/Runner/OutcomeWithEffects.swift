@@ -1,4 +1,37 @@
 import PetioleStorage
+import Synchronization
+
+/// Outcomes that found no room for their effects, and of which is being decided what follows: for who wants to know when all
+/// that an attempt came to has been handed to the writer.
+final class Refusals: Sendable {
+    private let state = Mutex<(count: Int, waiters: [UnsafeContinuation<Void, Never>])>((0, []))
+
+    /// On the writer's thread.
+    func begin() { state.withLock { $0.count += 1 } }
+
+    func end() {
+        let waiters = state.withLock { state -> [UnsafeContinuation<Void, Never>] in
+            state.count -= 1
+            guard state.count == 0 else { return [] }
+            defer { state.waiters = [] }
+            return state.waiters
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// Waits until there are none. Returns whether there were some.
+    func wait() async -> Bool {
+        if state.withLock({ $0.count == 0 }) { return false }
+        await withUnsafeContinuation { continuation in
+            let isOver = state.withLock { state -> Bool in
+                if state.count > 0 { state.waiters.append(continuation) }
+                return state.count == 0
+            }
+            if isOver { continuation.resume() }
+        }
+        return true
+    }
+}
 
 extension OutcomeSubmission {
     /// The success of one job, with its effects.
@@ -30,7 +63,11 @@ extension OutcomeSubmission {
         let whenDurable = whenDurable
         // The policy is the user's code, which may call the writer: on a thread of its own.
         whenRefused = { error in
-            OSThread.start(named: "petiole-refused") { refuse(error) }
+            store.refusals.begin()
+            OSThread.start(named: "petiole-refused") {
+                refuse(error)
+                store.refusals.end()
+            }
         }
         @Sendable func refuse(_ error: StorageError) {
             let failed = AttemptFollowUp.Failed(
@@ -39,7 +76,7 @@ extension OutcomeSubmission {
                 acceptedAt: acceptedAt)
             let submission: OutcomeSubmission
             switch AttemptFollowUp.of(
-                failed, policy: policy, maxAttempts: maxAttempts, now: store.clock.now)
+                failed, policy: policy, maxAttempts: maxAttempts, now: store.clock.reading)
             {
             case .transition(let step):
                 submission = OutcomeSubmission(queue, OutcomeBlockBuilder())

@@ -27,6 +27,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let children: WarmChildren
     /// In a child process, which has neither pool nor claims: what runs its jobs. Set before the first.
     private(set) var child: ChildRunner?
+    /// Lets jobs begin one at a time when somebody asks for the next; nil but in tests. Set before the start.
+    let stepper: Stepper?
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
@@ -35,9 +37,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     init(
         _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
-        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions]
+        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions],
+        stepper: Stepper? = nil
     ) {
         self.queueOptions = queueOptions
+        self.stepper = stepper
         jobStore = store
         self.store = store.open
         self.registry = registry
@@ -46,6 +50,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         claims = Claims(store.open)
         children = WarmChildren(store.open)
         places = AsyncPlaces(limit: asyncLimit)
+        stepper?.attach(self)
     }
 
     func prepare(seat: Int, workers: Int?, numbers: [String: UInt32], installsCrashHandler: Bool) {
@@ -54,8 +59,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         // A slot for each thread, the spare ones too, and for each asynchronous job in flight.
         let most = RunningSlots.slotsPerSeat - WorkerPool.defaultSpareLimit - places.limit
         pool = WorkerPool(
-            source: self, bell: store.signals.work,
-            size: min(max(workers ?? usableProcessors(), 1), most))
+            source: stepper ?? self, bell: store.signals.work,
+            size: min(max(workers ?? usableProcessors(), 1), most), steals: stepper == nil)
         // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
         store.slots.use(seat: seat, upTo: pool.workers.count)
         places.useSlots(store.slots, seat: seat, from: pool.workers.count)
@@ -154,7 +159,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             let control = store.signals.control.value
             try reader.begin()
             if claims.isTimeForTimers() {
-                try claims.lookAtTimers(reader, now: store.clock.now, self)
+                try claims.lookAtTimers(reader, now: store.clock.reading, self)
             }
             repeat {
                 if let ticket = try claims.claim(
@@ -165,7 +170,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             } while claims.isUnfinished()
             // The sentinel alone waits until a deadline: it is to look when the next one is.
             if claims.hasEarlierSleeper() { store.signals.work.ring() }
-            try claims.lookAtTimers(reader, now: store.clock.now, self)
+            try claims.lookAtTimers(reader, now: store.clock.reading, self)
         } catch {
             fail(.store(store.storeError(error)))
         }
@@ -189,9 +194,12 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     }
 
     func nextDeadline() -> Int64? {
-        let timer = claims.nextDue.map { $0 > Int64.max / 1_000 ? .max : $0 * 1_000 }
-        guard let token = claims.nextToken else { return timer }
-        return min(timer ?? .max, petiole_real_time() + max(0, token - petiole_steady_time()))
+        // By the system's clock, whatever is waited for: when the clock is set meanwhile, the steward makes us ask again.
+        claims.untilNext(store.clock).map { wait in
+            let (nanoseconds, overflow) = wait.multipliedReportingOverflow(by: 1_000)
+            let (deadline, isBeyond) = nanoseconds.addingReportingOverflow(petiole_real_time())
+            return overflow || isBeyond ? .max : deadline
+        }
     }
 
     private let loops = Mutex<[Int: AttemptLoop]>([:])

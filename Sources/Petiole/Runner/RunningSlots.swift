@@ -215,34 +215,11 @@ struct Answer: @unchecked Sendable {
         Int32(bitPattern: petiole_load_sequential_u32(word) &- control) >= 0
     }
 
-    /// Blocks the thread until the answer is given, `deadline` comes, or for no reason.
-    func wait(for control: UInt32, until deadline: Int64) {
+    /// Blocks the thread until the answer is given, so many nanoseconds are over, or for no reason.
+    func wait(for control: UInt32, atMost nanoseconds: Int64) {
         let value = petiole_load_sequential_u32(word)
-        if Int32(bitPattern: value &- control) < 0 { _ = petiole_wait(word, value, 1, deadline) }
-    }
-}
-
-/// A number that changes when the machine is started anew.
-enum BootMark {
-    static func current() -> UInt64 {
-        #if os(Linux)
-            if let file = fopen("/proc/sys/kernel/random/boot_id", "re") {
-                defer { fclose(file) }
-                var line = [CChar](repeating: 0, count: 64)
-                if fgets(&line, 64, file) != nil {
-                    return line.withUnsafeBytes { bytes in
-                        let low = petiole_crc32c(0, bytes.baseAddress, 64)
-                        let high = petiole_crc32c(1, bytes.baseAddress, 64)
-                        return UInt64(high) << 32 | UInt64(low)
-                    }
-                }
-            }
-            return 1
-        #else
-            var time = timeval()
-            var size = MemoryLayout<timeval>.size
-            sysctlbyname("kern.boottime", &time, &size, nil, 0)
-            return UInt64(bitPattern: Int64(time.tv_sec))
-        #endif
+        if Int32(bitPattern: value &- control) < 0 {
+            _ = petiole_wait_for(word, value, 1, nanoseconds, .max)
+        }
     }
 }

@@ -28,7 +28,8 @@ final class Steward: Sendable {
     private func work() {
         var lastCommit = -1
         var answered: UInt32?
-        var nextPrune = petiole_real_time()
+        var nextPrune = petiole_steady_time()
+        var clockWatch = ClockWatch(core.store)
         // Perhaps a runner before this one has, and died before it swept.
         var hasPruned = true
         while true {
@@ -46,7 +47,8 @@ final class Steward: Sendable {
             let commit = core.store.environment.usage.lastCommit
             let isBusy = commit != lastCommit
             lastCommit = commit
-            let now = petiole_real_time()
+            let now = petiole_steady_time()
+            clockWatch.look(core.store)
             if core.store.isReplaced {
                 core.fail(
                     .store(
@@ -69,7 +71,7 @@ final class Steward: Sendable {
                 nextPrune = now + (step.hasMore ? Self.busyTick : 60 * Self.busyTick)
             }
             let tick = isBusy ? Self.busyTick : Self.idleTick
-            core.store.signals.control.wait(whileAt: seen, until: petiole_real_time() + tick)
+            core.store.signals.control.wait(whileAt: seen, for: tick)
         }
         endedWord.publish(1)
         endedWord.wakeAll()

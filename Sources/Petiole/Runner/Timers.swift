@@ -22,17 +22,18 @@ enum Timers {
         _ queue: UInt32, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) -> [UInt64] {
-        var due: [(due: Int64, id: UInt64, value: [UInt8])] = []
+        var due: [(due: StoreTime, id: UInt64, value: [UInt8])] = []
         do {
             let cursor = try transaction.cursor(tables.timers)
-            var entry = try cursor.ceiling(RecordKey.timer(queue, 0, 0))
-            while let (key, value) = entry, due.count < limit, key.count == 20,
-                key.bigEndian(at: 0, as: UInt32.self) == queue
-            {
-                let time = Int64(clamping: key.bigEndian(at: 4, as: UInt64.self))
-                guard time <= state.now else { break }
-                due.append((time, key.bigEndian(at: 12), Array(value)))
-                entry = try cursor.next()
+            // Each line by its own clock; within a line in the order of their times.
+            for first: StoreTime in [0, .firstSteady] {
+                var entry = try cursor.ceiling(RecordKey.timer(queue, first, 0))
+                while let (key, value) = entry, due.count < limit, let time = time(key, of: queue),
+                    time.isSteady == first.isSteady, time.hasPassed(state.time)
+                {
+                    due.append((time, key.bigEndian(at: 12), Array(value)))
+                    entry = try cursor.next()
+                }
             }
         }
         var expiring: [UInt64] = []
@@ -51,6 +52,27 @@ enum Timers {
             }
         }
         return expiring
+    }
+
+    /// The time in the key of a row; nil when it is not of the queue.
+    static func time(_ key: UnsafeRawBufferPointer, of queue: UInt32) -> StoreTime? {
+        guard key.count == 20, key.bigEndian(at: 0, as: UInt32.self) == queue else { return nil }
+        return StoreTime(rawValue: Int64(clamping: key.bigEndian(at: 4, as: UInt64.self)))
+    }
+
+    /// The next timer of a queue on each line.
+    static func next(
+        _ queue: UInt32, _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> (wall: StoreTime?, steady: StoreTime?) {
+        let cursor = try reader.cursor(tables.timers)
+        guard let (key, _) = try cursor.ceiling(RecordKey.timer(queue, 0, 0)),
+            let first = time(key, of: queue)
+        else { return (nil, nil) }
+        if first.isSteady { return (nil, first) }
+        guard let (key, _) = try cursor.ceiling(RecordKey.timer(queue, .firstSteady, 0)) else {
+            return (first, nil)
+        }
+        return (first, time(key, of: queue))
     }
 
     /// A job's expiry has passed.
@@ -77,7 +99,7 @@ enum Timers {
     }
 
     private static func fire(
-        _ id: UInt64, due: Int64, _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ id: UInt64, due: StoreTime, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {
         guard var active = try Lookup.active(id, transaction, tables), active.due == due,
@@ -165,7 +187,7 @@ enum OutcomeRecording {
         _ id: UInt64, _ active: ActiveRecord, _ tables: StoreTables,
         _ transaction: inout WriteTransaction
     ) throws(StorageError) {
-        if active.due != 0 {
+        if !active.due.isNone {
             try transaction.delete(tables.timers, RecordKey.timer(active.queue, active.due, id))
         }
         if active.state == .parked {

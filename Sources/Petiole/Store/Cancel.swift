@@ -98,17 +98,17 @@ extension OpenStore {
         guard let owner = locks.holder(of: StoreFormat.queueLock(queue)) else { return true }
         signals.control.ring()
         let control = signals.control.value
-        let end = petiole_real_time() + 10_000_000_000
+        let end = petiole_steady_time() + 10_000_000_000
         for seat in 0..<RunningSlots.seatCount
         where locks.holder(of: StoreFormat.seatLock(seat)) == owner {
             let answer = slots.answer(seat: seat)
             while !answer.isGiven(to: control) {
-                let now = petiole_real_time()
+                let now = petiole_steady_time()
                 // Given up or dead: what it had not recorded never will be.
                 if locks.holder(of: StoreFormat.queueLock(queue)) != owner { break }
                 if now >= end { return false }
                 // A tenth of a second: the kernel tells nobody that a lock was dropped.
-                answer.wait(for: control, until: min(end, now + 100_000_000))
+                answer.wait(for: control, atMost: min(end - now, 100_000_000))
             }
         }
         return true

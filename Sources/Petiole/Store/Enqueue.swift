@@ -399,7 +399,7 @@ struct EnqueueRequest: Sendable {
         target = store.target(queue: queue, job: name, priority: UInt8(options.priority))
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
-        var jobOptions = try options.resolved(job: name, now: store.clock.now)
+        var jobOptions = try options.resolved(job: name, now: store.clock.reading)
         if let parent {
             jobOptions.parent = parent.id.rawValue
             jobOptions.root = parent.root == 0 ? parent.id.rawValue : parent.root

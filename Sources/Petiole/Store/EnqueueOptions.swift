@@ -41,7 +41,8 @@ public struct EnqueueOptions: Sendable, Hashable {
     }
 }
 
-/// A point in a job's life: an instant, or a while after the enqueue. Both are kept as an instant of the system's clock.
+/// A point in a job's life: an instant of the system's clock, or a while after the enqueue. A while goes on by itself: it is
+/// neither shorter nor longer when that clock is set.
 public enum JobTime: Sendable, Hashable {
     /// An instant.
     case at(WallTime)
@@ -74,28 +75,28 @@ extension EnqueueOptions {
             ?? limitKey.flatMap { JobLimits.problem(ofKey: $0) }
     }
 
-    /// The instants, microseconds since 1970. A due time that has passed is none.
-    func resolved(job: String, now: Int64) throws(EnqueueError) -> JobOptions {
-        func instant(_ time: JobTime) -> Int64 {
+    /// What is kept of them. A due time that has passed is none.
+    func resolved(job: String, now: ClockReading) throws(EnqueueError) -> JobOptions {
+        func kept(_ time: JobTime) -> StoreTime {
             switch time {
-            case .at(let instant): return instant.microseconds
+            case .at(let instant): StoreTime(wall: instant.microseconds)
             case .after(let wait):
-                let (sum, overflow) = now.addingReportingOverflow(
-                    wait == .zero ? 0 : RetryPolicy.microseconds(wait))
-                return overflow ? .max : sum
+                StoreTime(now, after: wait == .zero ? 0 : RetryPolicy.microseconds(wait))
             }
         }
         var options = JobOptions()
         if let due {
-            let due = instant(due)
-            if due > now { options.due = due }
+            let due = kept(due)
+            if !due.hasPassed(now) { options.due = due }
         }
-        if let expiry { options.expiry = instant(expiry) }
+        if let expiry { options.expiry = kept(expiry) }
         options.unique = unique.map { UniqueHold($0) }
         options.metadata = metadata
         options.timeLimit = timeLimit
         options.limitKey = limitKey
-        if options.expiry > 0, options.expiry <= options.due {
+        if !options.due.isNone, !options.expiry.isNone,
+            options.expiry.left(now) <= options.due.left(now)
+        {
             throw .invalidOption(job: job, "expiry is not later than due; it would never start")
         }
         return options

@@ -34,8 +34,8 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
                 return try end.flatMap { Result { try read() } }.get()
             }
             let place = AsyncPlace.current
-            try place?.leave()
-            defer { place?.comeBack() }
+            try place?.leave(for: id)
+            defer { place?.comeBack(from: id) }
             try await store.awaitEnd(of: id)
             return try read()
         }
@@ -81,7 +81,8 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
             // It is recorded as no bytes at all.
             if let none = NoResult() as? Output { return none }
             do throws(CodecError) {
-                return try outcome.result.decoded(PayloadCodec(storedID: outcome.codec) ?? codec)
+                let codec = PayloadCodec(storedID: outcome.codec) ?? codec
+                return try codec.decode(Output.self, from: outcome.result)
             } catch { throw JobError.undecodable(id, reason: error.description) }
         case .cancelled: throw JobError.cancelled(id)
         case .expired: throw JobError.expired(id)
@@ -122,20 +123,6 @@ final class HandleWait: Sendable {
     func wake() {
         word.publish(1)
         word.wakeAll()
-    }
-}
-
-extension [UInt8] {
-    fileprivate func decoded<Output: Decodable>(
-        _ codec: PayloadCodec
-    ) throws(CodecError) -> Output {
-        var result: Result<Output, CodecError>?
-        withUnsafeBytes { bytes in
-            do throws(CodecError) {
-                result = .success(try codec.decode(Output.self, from: bytes))
-            } catch { result = .failure(error) }
-        }
-        return try result!.get()
     }
 }
 

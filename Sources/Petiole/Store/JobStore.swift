@@ -19,8 +19,13 @@ public final class JobStore: Sendable {
         try self.init(at: path, options: options, clock: StoreClock())
     }
 
-    init(at path: String, options: StoreOptions, clock: StoreClock) throws(StoreError) {
-        open = try StoreRegistry.open(path, options, clock: clock)
+    /// - Parameters:
+    ///   - clock: where its time comes from, when it is not open in this process already.
+    ///   - faults: what goes wrong in its commits, likewise.
+    package init(
+        at path: String, options: StoreOptions, clock: StoreClock, faults: CommitFaults? = nil
+    ) throws(StoreError) {
+        open = try StoreRegistry.open(path, options, clock: clock, faults: faults)
         do throws(StoreError) {
             try prepare(options)
         } catch {

@@ -275,10 +275,10 @@ extension JobStore {
         switch item.active?.state {
         case .waiting:
             return .waiting(
-                due: WallTime(microseconds: item.active!.due), attempts: Int(item.active!.attempts))
+                due: open.shown(item.active!.due), attempts: Int(item.active!.attempts))
         case .parked: return .parked(name: try jobName(item.active!.name) ?? "?")
-        case nil where item.options.due > open.clock.now:
-            return .waiting(due: WallTime(microseconds: item.options.due), attempts: 0)
+        case nil where !item.options.due.hasPassed(open.clock.reading):
+            return .waiting(due: open.shown(item.options.due), attempts: 0)
         case .ready, nil: return .ready
         }
     }

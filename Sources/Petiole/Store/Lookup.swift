@@ -44,6 +44,13 @@ enum Lookup {
     }
 }
 
+extension OpenStore {
+    /// The instant of the system's clock at which a time is, as that clock stands now.
+    func shown(_ time: StoreTime) -> WallTime {
+        WallTime(microseconds: time.instant(clock.reading))
+    }
+}
+
 extension JobStore {
     /// Where a job is in its life.
     /// - Throws: ``StoreError/noSuchJob(_:)`` for an id that no job has, or whose job was pruned.
@@ -81,12 +88,12 @@ extension JobStore {
                 return .ready
             case .waiting:
                 return .waiting(
-                    due: WallTime(microseconds: active.due), attempts: Int(active.attempts))
+                    due: open.shown(active.due), attempts: Int(active.attempts))
             case .parked: return .parked(name: try jobName(name) ?? "?")
             }
         case .ready(let due):
-            if due > open.clock.now {
-                return .waiting(due: WallTime(microseconds: due), attempts: 0)
+            if !due.hasPassed(open.clock.reading) {
+                return .waiting(due: open.shown(due), attempts: 0)
             }
             return runningState(id) ?? .ready
         }
@@ -94,7 +101,7 @@ extension JobStore {
 
     private enum FoundState {
         case missing
-        case ready(due: Int64)
+        case ready(due: StoreTime)
         case ended(Outcome)
         case active(ActiveRecord, hasName: UInt32)
     }

@@ -250,7 +250,8 @@ enum Pruning {
         bytes.withUnsafeMutableBytes { target in
             builder.write(
                 to: target.baseAddress!, first: id, queue: block.queue, priority: block.priority,
-                name: nil, acceptedAt: block.acceptedAt)
+                name: nil,
+                acceptedAt: ClockReading(wall: block.acceptedAt, steady: block.acceptedSteady))
         }
         return bytes
     }

@@ -16,6 +16,10 @@ import Testing
                 "Sources/Petiole/Petiole.docc/JobOptions.md",
                 "OptionExamples.swift ../../CrashChild/Example.swift"
             ),
+            (
+                "Sources/PetioleTesting/PetioleTesting.docc/Testing.md",
+                "../../PetioleTestingTests/TestingExamples.swift"
+            ),
         ])
     func identical(page: String, sources: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)

@@ -15,7 +15,7 @@ import Testing
         bytes.withUnsafeMutableBytes {
             builder.write(
                 to: $0.baseAddress!, first: first, queue: 3, priority: 7, name: nil,
-                acceptedAt: 1_234)
+                acceptedAt: ClockReading(wall: 1_234, steady: 7_201_234))
         }
         return bytes
     }
@@ -44,6 +44,7 @@ import Testing
             #expect(block.queue == 3)
             #expect(block.priority == 7)
             #expect(block.acceptedAt == 1_234)
+            #expect(block.acceptedSteady == 7_001_234)
             for (index, payload) in payloads.enumerated() {
                 let entry = try block.entry(100 + UInt64(index))
                 #expect(Array(entry.payload) == payload)

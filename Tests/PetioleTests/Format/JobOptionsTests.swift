@@ -5,8 +5,8 @@ import Testing
 @Suite("Options of a job, as bytes") struct JobOptionsTests {
     private var full: JobOptions {
         var options = JobOptions()
-        options.due = 1
-        options.expiry = .max
+        options.due = StoreTime(wall: 1)
+        options.expiry = StoreTime(steady: .max)
         options.parent = 7
         options.root = 5
         options.unique = UniqueHold(Uniqueness(key: "k", hold: .afterFinish(.seconds(3))))

@@ -94,7 +94,8 @@ import Testing
     private func follow(_ error: any Error, _ policy: RetryPolicy) -> String {
         let failed = AttemptFollowUp.Failed(
             error, attempt: 1, startedAt: 10, runMicroseconds: 3, acceptedAt: 1)
-        switch AttemptFollowUp.of(failed, policy: policy, maxAttempts: 0, now: 20, random: 0.5) {
+        let now = ClockReading(wall: 20, steady: 20)
+        switch AttemptFollowUp.of(failed, policy: policy, maxAttempts: 0, now: now, random: 0.5) {
         case .transition(.postpone) where error is RunnerError: return "postponed"
         case .transition(.postpone) where (error as? ThrownInChild)?.meaning == .tooManyWaiting:
             return "postponed"

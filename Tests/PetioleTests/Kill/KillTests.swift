@@ -457,7 +457,7 @@ import Testing
                 // The runner has heard the request, and answers it while the command is still there.
                 let asked = signals.control.value
                 let answer = store.open.slots.answer(seat: 0)
-                while !answer.isGiven(to: asked) { answer.wait(for: asked, until: -1) }
+                while !answer.isGiven(to: asked) { answer.wait(for: asked, atMost: .max) }
                 // It cannot record what comes now: we are the one who writes.
                 let (begun, over) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
                 store.open.writer.submit(

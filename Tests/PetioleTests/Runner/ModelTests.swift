@@ -204,12 +204,13 @@ extension JobStore {
 
     private func isTimerDue() throws -> Bool {
         let tables = open.tables
-        let now = open.clock.now
+        let now = open.clock.reading
         return try open.read { (reader) throws(StorageError) in
             let cursor = try reader.cursor(tables.timers)
             var entry = try cursor.first()
             while let (key, _) = entry {
-                if Int64(clamping: key.bigEndian(at: 4, as: UInt64.self)) <= now { return true }
+                let time = StoreTime(rawValue: key.bigEndian(at: 4))
+                if time.hasPassed(now) { return true }
                 entry = try cursor.next()
             }
             return false

@@ -1,26 +1,21 @@
-import Foundation
 import PetioleStorage
+import PetioleTesting
 import Synchronization
 import Testing
 
 @testable import Petiole
 
-/// A store in a directory of its own, closed and removed after the body.
+typealias TestClock = PetioleTesting.TestClock
+
+/// A store in a directory of its own, checked, closed and removed after the body.
 func withStore<Value>(
     clock: TestClock = TestClock(), configure: (inout StoreOptions) -> Void = { _ in },
     _ body: (JobStore) async throws -> Value
 ) async throws -> Value {
-    let directory = try TestDirectory()
-    defer { directory.remove() }
-    let store = try directory.open(clock: clock, configure: configure)
-    do {
+    try await withTestStore(clock: clock, options: configure) { store, _ in
         let value = try await body(store)
         expectSound(store)
-        store.close()
         return value
-    } catch {
-        store.close()
-        throw error
     }
 }
 
@@ -42,20 +37,12 @@ func expectEqual<Value: Equatable>(
 }
 
 /// A fresh directory with room for a store.
-final class TestDirectory: Sendable {
-    let path: String
+struct TestDirectory: Sendable {
+    private let directory: PetioleTesting.TestDirectory
+    var path: String { directory.path }
     var store: String { path + "/work.petiole" }
 
-    init() throws {
-        // Relaxed: the same each time. Some hundred tests have a store open at once.
-        Environment.standardMapSize.store(1 << 36, ordering: .relaxed)
-        path =
-            FileManager.default.temporaryDirectory.path
-            + "/petiole-\(getpid())-\(UInt64.random(in: 0 ... .max))"
-        try FileManager.default.createDirectory(
-            atPath: path, withIntermediateDirectories: true,
-            attributes: [.posixPermissions: 0o700])
-    }
+    init() throws { directory = try PetioleTesting.TestDirectory() }
 
     func open(
         clock: TestClock = TestClock(), configure: (inout StoreOptions) -> Void = { _ in }
@@ -67,35 +54,17 @@ final class TestDirectory: Sendable {
     }
 
     func remove() {
-        do { try FileManager.default.removeItem(atPath: path) } catch {
-            Issue.record("a test's directory could not be removed: \(error)")
+        do { try directory.remove() } catch {
+            Issue.record(error)
         }
     }
 }
 
-/// The system's clock, moved ahead by the test.
-final class TestClock: Sendable {
-    private let ahead = Atomic<Int64>(0)
-    private let frozenAt: Int64?
-
-    /// - Parameter isFrozen: whether it stands still but for what the test moves it.
-    init(isFrozen: Bool = false) { frozenAt = isFrozen ? StoreClock().now : nil }
-
-    /// The store's own clock, moved.
-    var storeClock: StoreClock {
-        StoreClock { [self] in
-            // Sequentially consistent: not worth an argument.
-            (frozenAt ?? StoreClock().now) + ahead.load(ordering: .sequentiallyConsistent)
-        }
-    }
-
-    /// Moves ahead, and makes the runners of a store look at their timers.
-    func advance(_ duration: Duration, _ store: JobStore? = nil) {
-        let (seconds, attoseconds) = duration.components
-        let microseconds = seconds * 1_000_000 + attoseconds / 1_000_000_000_000
-        // Sequentially consistent: as above.
-        ahead.add(microseconds, ordering: .sequentiallyConsistent)
-        store?.open.signals.work.ring()
+extension TestClock {
+    /// Moves ahead, and makes the runners of a store that was opened by itself look at their timers.
+    func advance(_ duration: Duration, _ store: JobStore?) {
+        advance(duration)
+        store?.lookAtTimers()
     }
 }
 

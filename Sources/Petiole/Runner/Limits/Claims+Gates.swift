@@ -1,4 +1,3 @@
-import CPetiole
 import PetioleDispatch
 import PetioleStorage
 
@@ -57,7 +56,7 @@ extension Claims {
     func nextThroughGates(
         _ state: inout State, _ index: Int, _ reader: Reader, _ core: RunnerCore
     ) throws(StorageError) -> Ticket? {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         state.queues[index].gates.wake(at: now)
         let idle = state.queues[index].gates.idleOnes()
         if !idle.isEmpty {
@@ -298,7 +297,7 @@ extension Claims {
         let entry = core.registry.entry(name)?.takeUnretainedValue()
         var front = Front(
             id: id, end: min(end, block.end), block: block, name: name,
-            size: entry?.ticketSize ?? 1)
+            size: core.stepper == nil ? entry?.ticketSize ?? 1 : 1)
         let rules = queue.rules[name]
         if let rules, !rules.type.areNone || queue.gates[.type(name)] != nil {
             front.type = .type(name)
@@ -446,6 +445,8 @@ extension Claims {
             let moves = state.budget.moves.filter { $0.queue == index }.map { $0.move }
             if moves.isEmpty { continue }
             let queue = state.queues[index].owned
+            state.movesUnderWay += 1
+            state.writings += 1
             let submission = OutcomeSubmission(queue, OutcomeBlockBuilder())
             submission.moves = moves
             submission.whenDurable = { [self] _ in
@@ -462,6 +463,7 @@ extension Claims {
         let commit = store.environment.usage.lastCommit
         state.withLock { state in
             state.newestView = max(state.newestView, commit)
+            state.movesUnderWay -= 1
             // The queue may have been given up meanwhile.
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }) else {
                 return
@@ -517,7 +519,7 @@ extension Claims {
             }
         }
         queue.rules = rules
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         if !whole.areNone || queue.gates[.queue] != nil { queue.gates.use(.queue, whole, at: now) }
         for (key, gate) in queue.gates.gates {
             // Who waited for its next attempt may have ended otherwise.
@@ -535,7 +537,7 @@ extension Claims {
     /// A ticket that held something has ended.
     /// - Returns: whether somebody may start who could not before.
     func end(_ first: UInt64, queue: UInt32, _ end: TicketHold.End) -> Bool {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         return state.withLock { state in
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }) else {
                 return false
@@ -556,7 +558,7 @@ extension Claims {
 
     /// A job that ran alone, past all gates, keeps its ordered key while it waits for its next attempt. Returns whether it has one.
     func keep(_ key: GateKey, of name: UInt32, by id: UInt64, queue: UInt32) -> Bool {
-        let now = petiole_steady_time()
+        let now = store.clock.ticks
         return state.withLock { state in
             guard let index = state.queues.firstIndex(where: { $0.owned.id == queue }),
                 let rules = state.queues[index].rules[name]?.key, rules.isOrdered
