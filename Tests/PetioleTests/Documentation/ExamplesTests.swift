@@ -16,6 +16,7 @@ import Testing
                 "Sources/Petiole/Petiole.docc/JobOptions.md",
                 "OptionExamples.swift ../../CrashChild/Example.swift"
             ),
+            ("Sources/Petiole/Petiole.docc/Operations.md", "OperationExamples.swift"),
         ])
     func identical(page: String, sources: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)
