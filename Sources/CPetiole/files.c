@@ -21,8 +21,8 @@ static struct flock byte_at(int64_t offset, short type) {
     return lock;
 }
 
-int petiole_lock_byte(int file, int64_t offset, int wait) {
-    struct flock lock = byte_at(offset, F_WRLCK);
+static int take_byte(int file, int64_t offset, short type, int wait) {
+    struct flock lock = byte_at(offset, type);
     while (fcntl(file, wait ? F_SETLKW : F_SETLK, &lock)) {
         if (errno == EINTR)
             continue;
@@ -31,6 +31,12 @@ int petiole_lock_byte(int file, int64_t offset, int wait) {
     }
     return 0;
 }
+
+int petiole_lock_byte(int file, int64_t offset, int wait) {
+    return take_byte(file, offset, F_WRLCK, wait);
+}
+
+int petiole_share_byte(int file, int64_t offset) { return take_byte(file, offset, F_RDLCK, 0); }
 
 int petiole_await_byte(int file, int64_t offset) {
 #ifdef F_OFD_SETLKW

@@ -36,7 +36,7 @@ struct Cancel: AsyncParsableCommand {
                 }
             }
         }
-        let filter = choice.passing.filter()
+        let filter = choice.passing.filter(store)
         var line = JSONLine()
         if choice.dryRun {
             let count = try JobChoice.count(filter, ended: false, store)

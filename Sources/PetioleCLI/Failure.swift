@@ -30,6 +30,9 @@ struct Failure: Error {
             case .notPermitted: 77
             case .remoteFileSystem, .closed, .failed: 74
             case .full, .diskFull, .tooManyReaders: 75
+            case .invalidOption: 64
+            case .inUse: 75
+            case .copyFailed: 73
             }
     }
 

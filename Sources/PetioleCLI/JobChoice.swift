@@ -22,7 +22,8 @@ struct JobChoice: ParsableArguments {
         }
         guard !ids.isEmpty || hasFilter else {
             throw ValidationError(
-                "say which jobs: ids, --queue, --name, --tag, --state, --fingerprint, --all")
+                "say which jobs: ids, --queue, --name, --tag, --state, --since, --error, --all and others"
+            )
         }
     }
 

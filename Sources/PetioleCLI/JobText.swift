@@ -8,6 +8,7 @@ enum JobText {
         case .ready: "ready"
         case .waiting: "waiting"
         case .parked: "parked"
+        case .paused: "paused"
         case .running: "running"
         case .ended(let outcome): word(outcome.kind)
         }
@@ -70,7 +71,7 @@ enum JobText {
         case .waiting(let due, let attempts):
             line.add("attempt", attempts)
             line.add("due", TimeText.iso(due))
-        case .ready, .parked: break
+        case .ready, .parked, .paused: break
         }
     }
 

@@ -6,8 +6,9 @@ struct Jobs: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List jobs, in the order in which they were accepted.",
         discussion: """
-            States: ready, running, waiting (for another attempt), parked (no runner knows the name), succeeded, failed, \
-            dead (failed at all of several attempts), cancelled, expired, discarded.
+            States: ready, running, waiting (for its due time or another attempt), parked (no runner knows the name), \
+            paused (its job type is), succeeded, failed, dead (failed at all of several attempts), cancelled, expired, \
+            discarded.
 
             With --json one object a job: v, id, state, queue, priority, name, accepted, tags, and as the state has them \
             attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due; of commands arguments and \
@@ -16,6 +17,7 @@ struct Jobs: ParsableCommand {
             EXAMPLES
               petiole jobs --state failed --state dead
               petiole jobs --queue commands --limit 20 --after 1000
+              petiole jobs --ended-since 1h --error 'No space left'
             """)
 
     @OptionGroup var passing: JobFilterOptions
@@ -40,7 +42,7 @@ struct Jobs: ParsableCommand {
 
     func run() throws {
         let store = try location.openExisting()
-        var filter = passing.filter()
+        var filter = passing.filter(store)
         filter.after = after?.id
         var table = TextTable([
             ("id", .right), ("state", .left), ("attempt", .right), ("time", .right),
@@ -51,6 +53,7 @@ struct Jobs: ParsableCommand {
         var lines = RunLine()
         var count = 0
         var hasMore = false
+        var last = JobID(rawValue: 0)
         let damage = try readable {
             try store.forEachRecord(filter) { summary, extras, payload in
                 if limit > 0, count == limit {
@@ -58,6 +61,7 @@ struct Jobs: ParsableCommand {
                     return false
                 }
                 count += 1
+                last = summary.id
                 let input = InputMark.read(extras).map { Array($0.1) }
                 if json {
                     Standard.output.line(Self.json(summary, Array(payload), input))
@@ -70,7 +74,7 @@ struct Jobs: ParsableCommand {
         if !json {
             if count == 0 { Standard.output.line("no such jobs") }
             for line in table.lines where count > 0 { Standard.output.line(line) }
-            if hasMore { say("there are more: raise --limit, or go on with --after") }
+            if hasMore { say("there are more: go on with --after \(last), or raise --limit") }
         }
         if let damage { throw damage }
     }
@@ -100,7 +104,7 @@ struct Jobs: ParsableCommand {
             attempt = String(number)
             time = TimeText.duration(now.since(since))
         case .waiting(_, let attempts): attempt = String(attempts)
-        case .ready, .parked: break
+        case .ready, .parked, .paused: break
         }
         let command = JobText.command(name: summary.name, payload: payload)
         let title =

@@ -30,10 +30,11 @@ struct PetioleTool: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Pause.self,
-            Resume.self, Limit.self, Status.self,
+            Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Edit.self,
+            Pause.self, Resume.self, Limit.self, Status.self, Health.self,
             Jobs.self, Show.self,
-            Wait.self, Prune.self, Doctor.self,
+            Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
+            Compact.self, Doctor.self,
         ])
 }
 

@@ -35,7 +35,7 @@ struct Requeue: AsyncParsableCommand {
                 }
             }
         }
-        let filter = choice.passing.filter(states: [.failed, .deadLetter])
+        let filter = choice.passing.filter(store, states: [.failed, .deadLetter])
         var line = JSONLine()
         if choice.dryRun {
             let count = try JobChoice.count(filter, ended: true, store)

@@ -8,8 +8,9 @@ struct Status: ParsableCommand {
             "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
-            ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest \
-            (null, or id, attempt, since, seconds).
+            paused_types, ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest \
+            (null, or id, attempt, since, seconds), overdue (null, or id and average, in seconds, of an attempt that \
+            runs ten times as long as others of its type).
             """)
 
     @Flag(help: "Print a JSON object for each queue.")
@@ -21,11 +22,16 @@ struct Status: ParsableCommand {
         let store = try location.openExisting()
         let queues = try store.queues()
         let running = try store.runningJobs()
+        let pausedTypes = try store.pausedJobTypes()
+        let longRuns = try store.longRuns()
         let now = store.now
         if json {
             for queue in queues {
                 Standard.output.line(
-                    Self.json(queue, running.filter { $0.queue == queue.name }, now))
+                    Self.json(
+                        queue, running.filter { $0.queue == queue.name },
+                        pausedTypes.filter { $0.queue == nil || $0.queue == queue.name },
+                        longRuns.first { $0.queue == queue.name }, now))
             }
             return
         }
@@ -50,21 +56,37 @@ struct Status: ParsableCommand {
             ])
         }
         for line in table.lines { Standard.output.line(line) }
+        for type in pausedTypes {
+            let place = type.queue.map { "in \(visible($0))" } ?? "everywhere"
+            Standard.output.line(
+                "paused: \(visible(type.name)) \(place), for \(TimeText.duration(now.since(type.since)))"
+            )
+        }
         if let longest = running.first {
             Standard.output.line(
                 "longest running: job \(longest.id) of \(visible(longest.queue)), attempt \(longest.attempt), for "
                     + TimeText.duration(now.since(longest.since)))
         }
+        for run in longRuns {
+            let others = run.others > 0 ? ", and \(grouped(run.others)) more" : ""
+            Standard.output.line(
+                """
+                far longer than others of its type: job \(run.id) of \(visible(run.queue)), for \
+                \(TimeText.duration(now.since(run.since))) and not \(TimeText.duration(run.average))\(others)
+                """)
+        }
     }
 
-    private static func json(_ queue: QueueStatus, _ running: [RunningJob], _ now: WallTime)
-        -> String
-    {
+    private static func json(
+        _ queue: QueueStatus, _ running: [RunningJob], _ pausedTypes: [PausedJobType],
+        _ longRun: LongRun?, _ now: WallTime
+    ) -> String {
         var line = JSONLine()
         let counts = queue.counts
         line.add("queue", queue.name)
         line.add("pid", queue.ownerPID)
         line.addRaw("paused", queue.isPaused ? "true" : "false")
+        line.add("paused_types", Set(pausedTypes.map(\.name)).sorted().map { Array($0.utf8) })
         line.add("accepted", counts.accepted)
         line.add("ready", max(0, counts.ready - running.count))
         line.add("running", running.count)
@@ -86,6 +108,14 @@ struct Status: ParsableCommand {
             line.add("longest", part)
         } else {
             line.addRaw("longest", "null")
+        }
+        if let longRun {
+            var part = JSONLine()
+            part.add("id", Int(clamping: longRun.id.rawValue))
+            part.add("average", Int(longRun.average.components.seconds))
+            line.add("overdue", part)
+        } else {
+            line.addRaw("overdue", "null")
         }
         return line.line
     }

@@ -47,7 +47,13 @@ package final class ByteLocks: Sendable {
     private static let yields = 10_000
 
     private let file: Int32
-    private let held = Mutex<Set<Int64>>([])
+    private struct Held {
+        /// What this process has alone.
+        var alone: Set<Int64> = []
+        /// What it shares with others, and how many of its threads do.
+        var shared: [Int64: Int] = [:]
+    }
+    private let held = Mutex(Held())
 
     /// Of a file that this process has open nowhere else: see ``shared(path:)``.
     private init(owning file: Int32) { self.file = file }
@@ -85,7 +91,7 @@ package final class ByteLocks: Sendable {
     /// - Returns: false when this process itself holds it.
     package func lockWaiting(_ byte: Int64) throws(StorageError) -> Bool {
         while true {
-            if held.withLock({ $0.contains(byte) }) { return false }
+            if held.withLock({ $0.alone.contains(byte) }) { return false }
             var code = petiole_lock_byte(file, byte, 1)
             if code == EDEADLK { code = petiole_await_byte(file, byte) }
             if code != 0 { throw .system(call: "fcntl F_SETLKW", code: code) }
@@ -98,31 +104,67 @@ package final class ByteLocks: Sendable {
         }
     }
 
+    /// Waits in the kernel until nobody holds a byte's lock exclusively, and shares it with whoever does the same, threads and
+    /// processes. Blocks the thread. Given back by ``unshare(_:)``. A byte that is shared by this process is never locked by it.
+    /// - Returns: false when this process itself holds it exclusively.
+    package func share(_ byte: Int64) throws(StorageError) -> Bool {
+        while true {
+            // Under the mutex: as in `lockWaiting`.
+            let code = held.withLock { held -> Int32? in
+                if held.alone.contains(byte) { return nil }
+                let count = held.shared[byte] ?? 0
+                let code = count > 0 ? 0 : petiole_share_byte(file, byte)
+                if code == 0 { held.shared[byte] = count + 1 }
+                return code
+            }
+            switch code {
+            case nil: return false
+            case 0: return true
+            case EAGAIN: break
+            case let code?: throw .system(call: "fcntl F_SETLK", code: code)
+            }
+            // By a lock of the open file: one of the process would make a shared one of what another thread has alone by then.
+            let wait = petiole_await_byte(file, byte)
+            if wait != 0 { throw .system(call: "fcntl F_OFD_SETLKW", code: wait) }
+        }
+    }
+
+    package func unshare(_ byte: Int64) {
+        held.withLock { held in
+            guard let count = held.shared[byte] else { return }
+            held.shared[byte] = count > 1 ? count - 1 : nil
+            if count == 1 { _ = petiole_unlock_byte(file, byte) }
+        }
+    }
+
     /// Asks the kernel for a byte, without waiting. Nil when this process holds it, 0 when it is taken, else an errno.
     private func take(_ byte: Int64) -> Int32? {
         held.withLock { held in
-            guard !held.contains(byte) else { return nil }
+            // To the kernel a shared one of ours is no hindrance: it would become an exclusive one.
+            guard !held.alone.contains(byte), held.shared[byte] == nil else { return nil }
             let code = petiole_lock_byte(file, byte, 0)
-            if code == 0 { held.insert(byte) }
+            if code == 0 { held.alone.insert(byte) }
             return code
         }
     }
 
     package func unlock(_ byte: Int64) {
         held.withLock { held in
-            guard held.remove(byte) != nil else { return }
+            guard held.alone.remove(byte) != nil else { return }
             _ = petiole_unlock_byte(file, byte)
         }
     }
 
     /// The pid that holds a byte's lock, nil when nobody does.
     package func holder(of byte: Int64) -> pid_t? {
-        if held.withLock({ $0.contains(byte) }) { return getpid() }
+        if held.withLock({ $0.alone.contains(byte) }) { return getpid() }
         let holder = petiole_byte_holder(file, byte)
         return holder > 0 ? pid_t(truncatingIfNeeded: holder) : nil
     }
 
-    fileprivate var holdsNothing: Bool { held.withLock { $0.isEmpty } }
+    fileprivate var holdsNothing: Bool {
+        held.withLock { $0.alone.isEmpty && $0.shared.isEmpty }
+    }
 }
 
 // MARK: One for a file

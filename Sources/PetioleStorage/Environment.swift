@@ -308,29 +308,41 @@ import Synchronization
     }
 
     /// The number of the oldest commit that an open view of any process shows; nil when none is open.
-    private var oldestView: Int? {
+    private var oldestView: Int? { readers.compactMap { $0.commit }.min() }
+
+    /// Who has places for views, and which commit an open one shows.
+    private var readers: [(process: pid_t, commit: Int?)] {
         // One line a reader: pid, thread, number of the commit or "-". LMDB tells it in no other way.
-        final class Oldest { var commit: Int? }
-        let oldest = Oldest()
-        let context = unsafe Unmanaged.passUnretained(oldest).toOpaque()
+        final class Readers { var list: [(process: pid_t, commit: Int?)] = [] }
+        let readers = Readers()
+        let context = unsafe Unmanaged.passUnretained(readers).toOpaque()
         unsafe mdb_reader_list(
             handle,
             { line, context in
                 guard let line = unsafe line, let context = unsafe context else { return 0 }
                 let fields = unsafe String(cString: line).split { $0 == " " || $0 == "\n" }
-                if fields.count == 3, let commit = Int(fields[2]) {
-                    let oldest = unsafe Unmanaged<Oldest>.fromOpaque(context)
-                        .takeUnretainedValue()
-                    oldest.commit = min(oldest.commit ?? commit, commit)
+                if fields.count == 3, let process = pid_t(fields[0]) {
+                    unsafe Unmanaged<Readers>.fromOpaque(context).takeUnretainedValue()
+                        .list.append((process, Int(fields[2])))
                 }
                 return 0
             }, context)
-        return withExtendedLifetime(oldest) { oldest.commit }
+        return withExtendedLifetime(readers) { readers.list }
     }
 
-    /// Writes a consistent copy into a new file while others go on; not synced.
-    package func copy(to directory: String) throws(StorageError) {
-        try check(unsafe mdb_env_copy(handle, directory), "mdb_env_copy")
+    /// Writes a consistent copy of what is committed now into an empty file while others go on; not synced. A view is open as
+    /// long as it takes, so that pages that are freed meanwhile are not reused.
+    /// - Parameter compacting: leaves out the pages that are free. Refused where pages are neither free nor in use.
+    package func copy(to file: Int32, compacting: Bool) throws(StorageError) {
+        try check(
+            unsafe mdb_env_copyfd2(handle, file, compacting ? UInt32(MDB_CP_COMPACT) : 0),
+            "mdb_env_copyfd2")
+    }
+
+    /// The processes that have the environment open, but for those that died: each has had a view since it opened it.
+    package var processes: Set<pid_t> {
+        clearDeadReaders()
+        return Set(readers.map { $0.process })
     }
 
     /// Whether this version destroys the mutexes shared by processes when one that closes thinks it is the last.

@@ -49,6 +49,7 @@ extension JobState {
             "waiting until \(due.microseconds) µs after 1970"
                 + (attempts == 0 ? "" : ", after \(attempts) attempts")
         case .parked: "parked, since no runner of its queue knows its name"
+        case .paused(let name): "waiting, since the job type \(name) is paused"
         case .running(let attempt, _, _): "running, attempt \(attempt)"
         case .ended(let outcome):
             if let failure = outcome.failure {

@@ -215,6 +215,7 @@ case "life":
             }
         }
     }
+case _ where try await operate(arguments, store): break
 default:
     say("\(arguments[1])? see the head of main.swift", to: 2)
     exit(2)

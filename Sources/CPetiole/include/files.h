@@ -8,6 +8,9 @@
 /// With `wait` set it waits for the lock instead of returning EAGAIN; EDEADLK when the kernel sees processes that wait for
 /// each other.
 int petiole_lock_byte(int file, int64_t offset, int wait);
+/// The same, without waiting, for a lock that several processes may have at once, and that keeps an exclusive one out. Of a
+/// lock that the process has exclusively it makes a shared one.
+int petiole_share_byte(int file, int64_t offset);
 /// Waits until nobody holds a lock on the byte, by a lock of the open file, which the kernel's search for deadlocks leaves
 /// out. It is had for an instant and given back. May come back early. Returns 0 or an errno.
 int petiole_await_byte(int file, int64_t offset);

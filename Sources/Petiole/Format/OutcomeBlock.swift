@@ -195,6 +195,7 @@ struct OutcomeBlockView {
     private let bytesStart: Int
 
     var end: UInt64 { first + UInt64(count) }
+    var byteCount: Int { value.count }
     func contains(_ id: UInt64) -> Bool { id >= first && id < end }
 
     init(first: UInt64, value: UnsafeRawBufferPointer) throws(FormatError) {

@@ -44,9 +44,11 @@ enum RecordKey {
     static func holder(_ queue: UInt32, _ gate: GateKey) -> Key {
         Key().appending(queue).appending(UInt8(ascii: "o")).appending(gate.hash)
     }
-    static func parked(_ queue: UInt32, _ name: UInt32, _ position: UInt64) -> Key {
-        Key().appending(queue).appending(UInt8(ascii: "n")).appending(UInt64(name))
-            .appending(position)
+    /// A job that lies aside, for a reason and a name.
+    static func parked(
+        _ why: ActiveRecord.Parking, _ queue: UInt32, _ name: UInt32, _ position: UInt64
+    ) -> Key {
+        Key().appending(queue).appending(why.letter).appending(UInt64(name)).appending(position)
     }
 }
 
@@ -85,8 +87,24 @@ struct ActiveRecord: Equatable {
         case ready = 1
         /// In `timers`, until ``due``.
         case waiting = 2
-        /// In `parked`, at ``position``, until a runner knows its name.
+        /// In `parked`, at ``position``, for the reason ``parking``.
         case parked = 3
+    }
+
+    /// Why a job is parked.
+    enum Parking: UInt8, Sendable {
+        /// No runner of its queue knows its name.
+        case unknownName = 0
+        /// Its job type is paused.
+        case pausedType = 1
+
+        /// What stands for it in a key of `parked`.
+        var letter: UInt8 {
+            switch self {
+            case .unknownName: UInt8(ascii: "n")
+            case .pausedType: UInt8(ascii: "p")
+            }
+        }
     }
 
     var state: State
@@ -98,6 +116,10 @@ struct ActiveRecord: Equatable {
     var holdsKey = false
     /// Its expiry passed before it had started, as far as could be told: whoever meets it next records that.
     var isExpired = false
+    /// Its due time was edited: that of its options does not count any more.
+    var isRescheduled = false
+    /// What is to be done with it, ready as it is, instead of running it.
+    var pending: PendingChange?
     var queue: UInt32
     var priority: UInt8
     /// Attempts that have ended.
@@ -109,13 +131,15 @@ struct ActiveRecord: Equatable {
     var position: UInt64 = 0
     var due: StoreTime = 0
     var generation: UInt32 = 0
+    /// Of a parked job.
     var name: UInt32 = 0
     /// The owner's epoch in which its attempt was recorded to start, of a job that runs at most once; 0: it was not.
     var startEpoch: UInt32 = 0
+    var parking = Parking.unknownName
     /// The failed attempts so far: see ``AttemptHistory``.
     var history: [UInt8] = []
 
-    static let fixedSize = 40
+    static let fixedSize = 48
 
     init(state: State, queue: UInt32, priority: UInt8) {
         self.state = state
@@ -124,14 +148,16 @@ struct ActiveRecord: Equatable {
     }
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        guard bytes.count >= Self.fixedSize, let state = State(rawValue: bytes[0]) else {
-            throw FormatError("a row of the active jobs is cut short")
-        }
+        guard bytes.count >= Self.fixedSize, let state = State(rawValue: bytes[0]),
+            let parking = Parking(rawValue: bytes[42])
+        else { throw FormatError("a row of the active jobs is cut short") }
+        self.parking = parking
         self.state = state
         isCancelRequested = bytes[1] & 1 != 0
         isSuspect = bytes[1] & 2 != 0
         isExpired = bytes[1] & 4 != 0
         holdsKey = bytes[1] & 0x40 != 0
+        isRescheduled = bytes[1] & 16 != 0
         priority = bytes[2]
         guiltyCrashes = bytes[3]
         queue = bytes.littleEndian(at: 4)
@@ -142,6 +168,10 @@ struct ActiveRecord: Equatable {
         generation = bytes.littleEndian(at: 28)
         name = bytes.littleEndian(at: 32)
         startEpoch = bytes.littleEndian(at: 36)
+        if let pending = PendingChange(kind: bytes[41], priority: bytes[40], due: due) {
+            self.pending = pending
+            due = 0
+        }
         history = Array(bytes[Self.fixedSize...])
     }
 
@@ -152,7 +182,8 @@ struct ActiveRecord: Equatable {
             target.storeBytes(of: state.rawValue, as: UInt8.self)
             let flags: UInt8 =
                 (isCancelRequested ? 1 : 0) | (isSuspect ? 2 : 0) | (isExpired ? 4 : 0)
-                | (holdsKey ? 0x40 : 0)
+                | (holdsKey ? 0x40 : 0) | (isRescheduled ? 16 : 0)
+            let change = pending?.fields ?? (kind: 0, priority: 0, due: due)
             target.storeBytes(of: flags, toByteOffset: 1, as: UInt8.self)
             target.storeBytes(of: priority, toByteOffset: 2, as: UInt8.self)
             target.storeBytes(of: guiltyCrashes, toByteOffset: 3, as: UInt8.self)
@@ -160,10 +191,15 @@ struct ActiveRecord: Equatable {
             target.storeLittleEndian(attempts, at: 8)
             target.storeLittleEndian(UInt16(loneCrashes), at: 10)
             target.storeLittleEndian(position, at: 12)
-            target.storeLittleEndian(due.rawValue, at: 20)
+            target.storeLittleEndian(change.due.rawValue, at: 20)
             target.storeLittleEndian(generation, at: 28)
             target.storeLittleEndian(name, at: 32)
             target.storeLittleEndian(startEpoch, at: 36)
+            target.storeBytes(of: change.priority, toByteOffset: 40, as: UInt8.self)
+            target.storeBytes(of: change.kind, toByteOffset: 41, as: UInt8.self)
+            target.storeBytes(of: parking.rawValue, toByteOffset: 42, as: UInt8.self)
+            target.storeBytes(of: 0, toByteOffset: 43, as: UInt8.self)
+            target.storeLittleEndian(UInt32(0), at: 44)
             history.withUnsafeBytes { bytes in
                 (target + Self.fixedSize).copyMemory(
                     from: bytes.baseAddress ?? UnsafeRawPointer(target), byteCount: bytes.count)

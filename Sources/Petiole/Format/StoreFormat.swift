@@ -20,6 +20,10 @@ enum StoreFormat {
 
     // Bytes in `locks`.
     static let recoveryLock: Int64 = 0
+    /// Shared by who opens the store, had alone by who compacts it.
+    static let gateLock: Int64 = 1
+    /// Of who makes a backup.
+    static let backupLock: Int64 = 2
     static func queueLock(_ queue: UInt32) -> Int64 { 1 << 20 + Int64(queue) }
     static func seatLock(_ seat: Int) -> Int64 { 1 << 40 + Int64(seat) }
     static func stageLock(_ stage: UInt64) -> Int64 {

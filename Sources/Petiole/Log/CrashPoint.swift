@@ -15,6 +15,8 @@ enum CrashPoint: String {
     case beforeCommit, afterCommit, beforeBell, afterBell
     case takeoverCollected, takeoverApplied, takeoverCleared
     case cancelRequested
+    case changeMarked, typeResumed, purgePart
+    case backupCopied, backupFilled, backupRenamed, compactCopied, compactRenamed
     case stagePart, stagePublish
 
     #if DEBUG

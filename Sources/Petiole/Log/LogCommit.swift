@@ -343,6 +343,11 @@ struct LogCommit {
             return try OutcomeRecording.record(
                 id, .expired, nil, active, tables, &transaction, &state)
         }
+        if case .change(let position) = transition.step {
+            return try PendingChanges.met(
+                id, position: position, priority: transition.priority, queue: queue.id, tables,
+                &transaction, &state)
+        }
         // Cancelled meanwhile by who took it for one that had not started: it stays so.
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
         var active: ActiveRecord
@@ -374,6 +379,8 @@ struct LogCommit {
         }
         // The attempt has ended.
         active.startEpoch = 0
+        // Asked for while it ran, by somebody who has not come to take it back.
+        active.pending = nil
         switch transition.step {
         case .retry(let due, let attempt):
             active.state = .waiting
@@ -391,22 +398,38 @@ struct LogCommit {
             try state.setTimer(&transaction, queue: queue.id, due: due, id: id)
             try state.count(transaction, queue.id) { $0.waiting += 1 }
         case .park(let name, let deadline):
-            active.state = .parked
-            active.name = name
+            try park(id, &active, .unknownName, name: name, &transaction, &state)
             active.due = deadline
-            active.position = state.sequences.takePosition()
-            try transaction.put(
-                tables.parked, RecordKey.parked(queue.id, name, active.position), count: 8
-            ) { $0.storeLittleEndian(id, at: 0) }
             try state.setTimer(&transaction, queue: queue.id, due: deadline, id: id)
-            try state.count(transaction, queue.id) { $0.parked += 1 }
-            state.hasParked = true
-        case .cancel, .expire: break
+        case .pause(let name):
+            if try PausedTypes.contains(queue: queue.id, name: name, transaction, tables) {
+                try park(id, &active, .pausedType, name: name, &transaction, &state)
+            } else {
+                // It has gone on since, and nobody looks for this job any more.
+                active.position = try state.makeReady(
+                    &transaction, queue: queue.id, priority: active.priority, first: id, count: 1)
+            }
+        case .cancel, .expire, .change: break
         }
         if let key = transition.orderedKey {
             active.holdsKey = true
             try OrderedKeys.hold(key, id, queue.id, tables, &transaction)
         }
         try active.put(&transaction, tables.active, id)
+    }
+
+    private func park(
+        _ id: UInt64, _ active: inout ActiveRecord, _ why: ActiveRecord.Parking, name: UInt32,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        active.state = .parked
+        active.parking = why
+        active.name = name
+        active.position = state.sequences.takePosition()
+        try transaction.put(
+            tables.parked, RecordKey.parked(why, active.queue, name, active.position), count: 8
+        ) { $0.storeLittleEndian(id, at: 0) }
+        try state.count(transaction, active.queue) { $0.parked += 1 }
+        state.hasParked = true
     }
 }

@@ -495,6 +495,7 @@ final class LogWriter: Sendable {
     /// What is true now that the commit is durable.
     private func publish(_ state: CommitState) {
         progress.update(state.progress)
+        signals.noteCommit(state.now)
         for (target, queue, name) in state.resolved { target.resolve(queue: queue, name: name) }
         CrashPoint.pass(.beforeBell)
         if state.controlMoved { signals.control.ring() }

@@ -242,16 +242,25 @@ enum StoreRegistry {
         var uses: Int
     }
     private static let entries = Mutex<[FileIdentity: Entry]>([:])
+    /// The data files that this process is compacting.
+    private static let excluded = Mutex<Set<FileIdentity>>([])
 
     /// Opens a store or gives back the one that is open.
     static func open(
         _ path: String, _ options: StoreOptions, clock: StoreClock, faults: CommitFaults? = nil
     ) throws(StoreError) -> OpenStore {
+        let path = try StoreCreation.locate(path, options)
+        // While somebody compacts the store one waits here, with nothing of it open: see `Compact.swift`.
+        let locks = try passGate(path)
+        defer { locks.unshare(StoreFormat.gateLock) }
         let result: Result<OpenStore, StoreError> = entries.withLock { entries in
             do throws(StoreError) {
-                let path = try StoreCreation.locate(path, options)
                 guard let identity = FileIdentity(path + "/data.mdb") else {
                     throw .noStore(path: path)
+                }
+                // Between its start and the closing of its gate.
+                if excluded.withLock({ $0.contains(identity) }) {
+                    throw .inUse(path: path, pids: [Int(getpid())])
                 }
                 if entries[identity] != nil {
                     entries[identity]!.uses += 1
@@ -266,6 +275,27 @@ enum StoreRegistry {
             }
         }
         return try result.get()
+    }
+
+    private static func passGate(_ path: String) throws(StoreError) -> ByteLocks {
+        do throws(StorageError) {
+            let locks = try ByteLocks.shared(path: path + "/locks")
+            if try locks.share(StoreFormat.gateLock) { return locks }
+        } catch { throw StoreError(error, path: path) }
+        throw .inUse(path: path, pids: [Int(getpid())])
+    }
+
+    /// Runs a closure while this process does not have a store open, and does not open it.
+    static func excluding<Value>(_ path: String, _ body: () throws -> Value) throws -> Value {
+        guard let identity = FileIdentity(path + "/data.mdb") else {
+            throw StoreError.noStore(path: path)
+        }
+        let isFree = entries.withLock { entries in
+            entries[identity] == nil && excluded.withLock { $0.insert(identity).inserted }
+        }
+        guard isFree else { throw StoreError.inUse(path: path, pids: [Int(getpid())]) }
+        defer { excluded.withLock { _ = $0.remove(identity) } }
+        return try body()
     }
 
     /// Gives one use back; the last closes the store.

@@ -59,8 +59,7 @@ enum StoreCreation {
 
     private static func make(_ path: String, _ options: StoreOptions) throws(StoreError) {
         let parent = parent(of: path)
-        let name = path.split(separator: "/").last.map(String.init) ?? "store"
-        let draft = "\(parent)/.\(name).new-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+        let draft = draft(of: path)
         guard mkdir(draft, 0o700) == 0 else {
             if errno == ENOSPC { throw .diskFull(path: path) }
             throw .notPermitted(path: path, reason: "mkdir: \(systemMessage(errno))")
@@ -82,6 +81,13 @@ enum StoreCreation {
             remove(draft)
             throw StoreError(error, path: path)
         }
+    }
+
+    /// The name under which a store is made that is to be at a path.
+    static func draft(of path: String) -> String {
+        let name = path.split(separator: "/").last.map(String.init) ?? "store"
+        let random = UInt32.random(in: 0...UInt32.max)
+        return "\(parent(of: path))/.\(name).new-\(getpid())-\(random)"
     }
 
     private static func fill(
@@ -140,7 +146,7 @@ enum StoreCreation {
         return path
     }
 
-    private static func parent(of path: String) -> String {
+    static func parent(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/"), slash != path.startIndex else { return "/" }
         return String(path[..<slash])
     }

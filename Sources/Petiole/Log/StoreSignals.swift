@@ -23,6 +23,12 @@ struct StoreSignals: Sendable {
     nonisolated(unsafe) let controlWord: UnsafeMutablePointer<UInt32>
     // What guards it: the pointer never changes, and the word is only touched atomically.
 
+    /// When something was last committed, microseconds since 1970 by the store's clock; 0: nobody knows.
+    nonisolated(unsafe) private let commitWord: UnsafeMutableRawPointer
+    // What guards it: as above.
+    var lastCommit: Int64 { Int64(bitPattern: petiole_load_u64(commitWord)) }
+    func noteCommit(_ now: Int64) { petiole_store_u64(commitWord, UInt64(bitPattern: now)) }
+
     static let fileSize = 4_096
 
     init(_ file: MappedFile) {
@@ -34,6 +40,7 @@ struct StoreSignals: Sendable {
         recorded = Bell(shared: word(2))
         counted = Bell(shared: word(3))
         controlWord = word(1)
+        commitWord = UnsafeMutableRawPointer(word(4))
     }
 }
 

@@ -183,10 +183,14 @@ struct Transition: Sendable {
         case postpone(due: StoreTime)
         /// Its name is unknown here: it waits for a runner that knows it, until `deadline`.
         case park(name: UInt32, deadline: StoreTime)
+        /// Its job type is paused: it waits until that goes on.
+        case pause(name: UInt32)
         /// Met before it started, and to be cancelled: recorded unless whoever asked was quicker.
         case cancel
         /// Met before it started, and its expiry has passed: likewise.
         case expire
+        /// Met in the row at that position before it started, and marked: see ``PendingChanges``.
+        case change(position: UInt64)
     }
     var id: UInt64
     var priority: UInt8

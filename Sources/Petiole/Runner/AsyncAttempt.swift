@@ -73,6 +73,7 @@ struct AsyncAttempt: Sendable {
             end = .failure(passed)
         }
         let now = petiole_steady_time()
+        entry.measuredTask(now - startedAt)
         var outcome = OutcomeEntry(
             state: .succeeded, codec: 0, attempt: UInt16(clamping: attempt),
             startedAt: startedAt / 1_000 + core.store.clock.shift,

@@ -32,7 +32,9 @@ final class AttemptLoop: @unchecked Sendable {
     private let slot: AttemptSlot
     private let store: OpenStore
     private let pool: WorkerPool
-    private let registry: JobRegistry
+    /// What the runner knows, without the job types that are paused in the queue at hand.
+    @exclusivity(unchecked) private var registry: JobRegistry
+    private let aside: PutAside
     private let controlWord: UnsafeMutablePointer<UInt32>
     // One thread touches these, a job runs between: checking each access for another one at the same time is waste.
     @exclusivity(unchecked) private var controlSeen: UInt32 = 0
@@ -74,6 +76,7 @@ final class AttemptLoop: @unchecked Sendable {
         self.slot = slot
         store = core.store
         gatherer = OutcomeGatherer(core.store.writer)
+        aside = PutAside(core, gatherer)
         pool = core.pool
         registry = core.registry
         let place = AttemptPlace(slot, core)
@@ -183,6 +186,7 @@ final class AttemptLoop: @unchecked Sendable {
         block = nil
         if pauseSeen?.control != controlSeen || pauseSeen?.queue != queue!.id {
             isPaused = try queue!.isPaused(reader, store.tables)
+            registry = try aside.look(at: queue!.id, reader, store.tables) ?? registry
             pauseSeen = (controlSeen, queue!.id)
         }
         if !isPaused { try lookAhead(from: id) }
@@ -244,6 +248,8 @@ final class AttemptLoop: @unchecked Sendable {
         case cancel
         /// Its expiry has passed.
         case expire
+        /// Somebody has asked for something else than to run it.
+        case change
     }
 
     private func decide(_ id: UInt64) throws(StorageError) -> Decision {
@@ -252,7 +258,8 @@ final class AttemptLoop: @unchecked Sendable {
                 return .settle
             }
             if active.isCancelRequested { return .cancel }
-            return active.isExpired ? .expire : .run(active)
+            if active.isExpired { return .expire }
+            return active.pending == nil ? .run(active) : .change
         }
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
     }
@@ -289,6 +296,10 @@ final class AttemptLoop: @unchecked Sendable {
                 gatherer.transition(id, .expire)
                 passedOver(id)
                 return nil
+            case .change:
+                gatherer.transition(id, .change(position: position))
+                passedOver(id)
+                return nil
             }
         }
         if block?.contains(id) != true {
@@ -322,8 +333,12 @@ final class AttemptLoop: @unchecked Sendable {
         }
         if job.meta.flags & JobBlock.hasOptions != 0, isPutOff(id, job, earlier) { return nil }
         guard let entry = registry.entry(job.meta.name) else {
-            park(id, name: job.meta.name)
+            let waits = aside.put(id, name: job.meta.name)
             passedOver(id)
+            if waits {
+                endView()
+                aside.waitForWriter()
+            }
             return nil
         }
         // The registry holds it; counting references to what all workers share would cost more than a small job does.
@@ -375,7 +390,7 @@ final class AttemptLoop: @unchecked Sendable {
             expire(id, earlier)
             return true
         }
-        if !options.due.hasPassed(time), !earlier.isRequeued {
+        if !options.due.hasPassed(time), !earlier.isRequeued, !earlier.isRescheduled {
             gatherer.transition(id, .postpone(due: options.due))
             passedOver(id)
             return true
@@ -565,12 +580,6 @@ final class AttemptLoop: @unchecked Sendable {
                 state: .cancelled, codec: 0, attempt: UInt16(clamping: attempt),
                 startedAt: startedAt / 1_000 + shift, runMicroseconds: (now - startedAt) / 1_000),
             history: earlier.history)
-    }
-
-    private func park(_ id: UInt64, name: UInt32) {
-        let limit = min(max(0, core.parkLimit.components.seconds), StoreOptions.longest)
-        let deadline = StoreTime(store.clock.reading, after: limit * 1_000_000)
-        gatherer.transition(id, .park(name: name, deadline: deadline))
     }
 
     // MARK: Asynchronous jobs

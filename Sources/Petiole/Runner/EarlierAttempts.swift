@@ -7,6 +7,8 @@ struct EarlierAttempts {
     var isRequeued = false
     /// The epoch in which its start was recorded; 0: it was not.
     var startEpoch: UInt32 = 0
+    /// Its due time was edited: that of its enqueue does not count any more.
+    var isRescheduled = false
     /// Whether there is a row about the job in `active`.
     var hasRow = false
 
@@ -18,6 +20,7 @@ struct EarlierAttempts {
         isSuspect = active.isSuspect
         isRequeued = active.generation > 0
         startEpoch = active.startEpoch
+        isRescheduled = active.isRescheduled
         hasRow = true
     }
 }

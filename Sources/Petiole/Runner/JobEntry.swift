@@ -2,7 +2,7 @@ import Synchronization
 
 /// A job type that a runner knows, without its type: how to perform one attempt from bytes to bytes.
 class JobEntry: @unchecked Sendable {
-    // What guards it: everything is set once but `averageNanoseconds`, which is atomic.
+    // What guards it: everything is set once but the measured times, which are atomic.
     final let name: String
     final let queue: String
     final let retryPolicy: RetryPolicy
@@ -13,6 +13,8 @@ class JobEntry: @unchecked Sendable {
     final let marksStart: Bool
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
     private let averageNanoseconds = Atomic<Int64>(0)
+    /// The same of asynchronous jobs, which are not handed out by it.
+    private let taskNanoseconds = Atomic<Int64>(0)
 
     /// How attempts are made.
     enum Kind {
@@ -107,6 +109,22 @@ class JobEntry: @unchecked Sendable {
         // Relaxed: a hint; a lost update costs nothing.
         let old = averageNanoseconds.load(ordering: .relaxed)
         averageNanoseconds.store(old == 0 ? one : (old * 3 + one) / 4, ordering: .relaxed)
+    }
+
+    /// An asynchronous attempt took so long.
+    final func measuredTask(_ nanoseconds: Int64) {
+        // Relaxed: a hint; a lost update costs nothing.
+        let old = taskNanoseconds.load(ordering: .relaxed)
+        let new = old == 0 ? max(1, nanoseconds) : (old * 3 + nanoseconds) / 4
+        // Relaxed: as above.
+        taskNanoseconds.store(new, ordering: .relaxed)
+    }
+
+    /// Measured run time of an attempt of whatever kind; 0 before the first.
+    final var averageRun: Int64 {
+        // Relaxed: a hint.
+        if isAsync { return taskNanoseconds.load(ordering: .relaxed) }
+        return averageNanoseconds.load(ordering: .relaxed)
     }
 
     static func decode<Value: Decodable>(
@@ -266,6 +284,16 @@ struct JobRegistry: Sendable {
                 byNumber[Int(number)] = Unmanaged.passUnretained(entry)
             }
         }
+    }
+
+    /// The same, as if it did not know some names.
+    func without(_ numbers: Set<UInt32>) -> JobRegistry {
+        if numbers.isEmpty { return self }
+        var registry = self
+        for number in numbers where Int(number) < byNumber.count {
+            registry.byNumber[Int(number)] = nil
+        }
+        return registry
     }
 
     @inline(__always)

@@ -51,6 +51,10 @@ final class Ownership: Sendable {
                 for id in ids {
                     for number in numbers.values { try await unpark(id, number, open) }
                 }
+                // What somebody who let a job type go on and died has left.
+                try await onThread("petiole-resume") {
+                    while try !PausedTypes.moveBackLeftOvers(ids, open) {}
+                }
                 let suspects = try Takeover.suspects(ids, open)
                 core.claims.begin(
                     core.claims.ownedQueues, suspects: suspects, options: core.queueOptions)
@@ -167,9 +171,8 @@ final class Ownership: Sendable {
         // Mostly nothing of that name is parked: found out without a write transaction.
         let isThere = try open.read { (reader) throws(StorageError) in
             let cursor = try reader.cursor(open.tables.parked)
-            guard let (key, _) = try cursor.ceiling(RecordKey.parked(queue, name, 0)) else {
-                return false
-            }
+            let first = RecordKey.parked(.unknownName, queue, name, 0)
+            guard let (key, _) = try cursor.ceiling(first) else { return false }
             return key.count == 21 && key.bigEndian(at: 0, as: UInt32.self) == queue
                 && key[4] == UInt8(ascii: "n")
                 && key.bigEndian(at: 5, as: UInt64.self) == UInt64(name)
@@ -180,7 +183,7 @@ final class Ownership: Sendable {
         while !isDone {
             isDone = try await open.perform { (transaction, state) throws(StorageError) in
                 try Takeover.unpark(
-                    queue: queue, name: name, tables, &transaction, &state)
+                    .unknownName, queue: queue, name: name, tables, &transaction, &state)
             }
         }
     }

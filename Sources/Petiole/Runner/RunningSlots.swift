@@ -35,6 +35,8 @@ final class RunningSlots: Sendable {
     static let fileSize = headerSize + seatCount * slotsPerSeat * slotSize
 
     private let file: MappedFile
+    /// The 4,096 bytes before the slots.
+    var header: UnsafeMutableRawPointer { file.base }
 
     init(path: String) throws(StorageError) {
         file = try MappedFile(path: path, size: Self.fileSize)

@@ -26,8 +26,11 @@ final class Steward: Sendable {
     }
 
     private func work() {
+        let watchdog = Watchdog(core)
         var lastCommit = -1
         var answered: UInt32?
+        /// Jobs of a paused type that has gone on may lie aside.
+        var hasLeftOvers = false
         var nextPrune = petiole_steady_time()
         var clockWatch = ClockWatch(core.store)
         // Perhaps a runner before this one has, and died before it swept.
@@ -40,10 +43,13 @@ final class Steward: Sendable {
             stopCancelled()
             core.flushAll()
             core.children.lookAfter()
+            watchdog.look()
             if answered != seen {
                 answered = seen
                 answer(seen)
+                hasLeftOvers = true
             }
+            if hasLeftOvers { hasLeftOvers = moveBackLeftOvers() }
             let commit = core.store.environment.usage.lastCommit
             let isBusy = commit != lastCommit
             lastCommit = commit
@@ -70,11 +76,24 @@ final class Steward: Sendable {
                 }
                 nextPrune = now + (step.hasMore ? Self.busyTick : 60 * Self.busyTick)
             }
+            if hasLeftOvers { continue }
             let tick = isBusy ? Self.busyTick : Self.idleTick
             core.store.signals.control.wait(whileAt: seen, for: tick)
         }
         endedWord.publish(1)
         endedWord.wakeAll()
+    }
+
+    /// Moves some jobs back to their lanes whose type has gone on. Mostly who let it go on does that.
+    /// - Returns: whether there are more.
+    private func moveBackLeftOvers() -> Bool {
+        do throws(StoreError) {
+            return try !PausedTypes.moveBackLeftOvers(
+                core.claims.ownedQueues.map { $0.id }, core.store)
+        } catch {
+            // A full disk: looked at again when control moves, and by the next owner.
+            return false
+        }
     }
 
     /// Tells who cancels that everything which had ended when control stood at `seen` is recorded.

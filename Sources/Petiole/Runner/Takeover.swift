@@ -182,18 +182,18 @@ enum Takeover {
         }
     }
 
-    /// Moves back into their lanes what was parked because nobody knew its name. 10,000 a transaction.
+    /// Moves back into their lanes what was parked for a reason under a name. 10,000 a transaction.
     /// - Returns: whether none is left.
     static func unpark(
-        queue: UInt32, name: UInt32, _ tables: StoreTables,
+        _ why: ActiveRecord.Parking, queue: UInt32, name: UInt32, _ tables: StoreTables,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Bool {
         var found: [(position: UInt64, id: UInt64)] = []
         do {
             let cursor = try transaction.cursor(tables.parked)
-            var entry = try cursor.ceiling(RecordKey.parked(queue, name, 0))
+            var entry = try cursor.ceiling(RecordKey.parked(why, queue, name, 0))
             while let (key, value) = entry, found.count < 10_000, key.count == 21,
-                key.bigEndian(at: 0, as: UInt32.self) == queue, key[4] == UInt8(ascii: "n"),
+                key.bigEndian(at: 0, as: UInt32.self) == queue, key[4] == why.letter,
                 key.bigEndian(at: 5, as: UInt64.self) == UInt64(name)
             {
                 found.append((key.bigEndian(at: 13), value.littleEndian(at: 0)))
@@ -201,10 +201,12 @@ enum Takeover {
             }
         }
         for (position, id) in found {
-            try transaction.delete(tables.parked, RecordKey.parked(queue, name, position))
+            try transaction.delete(tables.parked, RecordKey.parked(why, queue, name, position))
             guard var active = try Lookup.active(id, transaction, tables), active.state == .parked
             else { continue }
-            try transaction.delete(tables.timers, RecordKey.timer(queue, active.due, id))
+            if active.due != 0 {
+                try transaction.delete(tables.timers, RecordKey.timer(queue, active.due, id))
+            }
             active.state = .ready
             active.due = 0
             active.position = try state.makeReady(

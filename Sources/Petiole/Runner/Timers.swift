@@ -192,7 +192,8 @@ enum OutcomeRecording {
         }
         if active.state == .parked {
             try transaction.delete(
-                tables.parked, RecordKey.parked(active.queue, active.name, active.position))
+                tables.parked,
+                RecordKey.parked(active.parking, active.queue, active.name, active.position))
         }
         if active.isSuspect {
             try transaction.delete(tables.parked, RecordKey.suspect(active.queue, id))

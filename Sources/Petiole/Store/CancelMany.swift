@@ -16,20 +16,7 @@ extension JobStore {
     /// - Complexity: that of the listing, and O(log *n*) a job. Their ids are kept in memory.
     @discardableResult
     public func cancel(matching filter: JobFilter) async throws(StoreError) -> CancelCounts {
-        var found: [UInt64] = []
-        var damage: StoreError?
-        do throws(StoreError) {
-            try forEachJob(filter) { summary in
-                if !summary.state.isEnded { found.append(summary.id.rawValue) }
-                return true
-            }
-        } catch {
-            // Those that can be read are cancelled before this is said.
-            guard case .damaged = error else { throw error }
-            damage = error
-        }
-        // One that pruning has moved meanwhile is found twice.
-        found = Set(found).sorted()
+        let (found, damage) = try unfinishedJobs(filter)
         var counts = CancelCounts()
         for start in stride(from: 0, to: found.count, by: Self.cancelLimit) {
             let some = Array(found[start..<min(found.count, start + Self.cancelLimit)])
@@ -63,7 +50,9 @@ extension JobStore {
                 active.isCancelRequested = true
                 try active.put(&transaction, tables.active, id)
                 marked.append(
-                    MarkedJob(id: id, queue: active.queue, attempts: Int(active.attempts)))
+                    MarkedJob(
+                        id: id, queue: active.queue, attempts: active.attempts,
+                        generation: active.generation))
             }
             if !marked.isEmpty { state.controlMoved = true }
             return (ended, marked)
@@ -93,7 +82,8 @@ extension JobStore {
                         }
                         guard outcome.state == .cancelled else { continue }
                         // An attempt that was under way has heeded the request already.
-                        if outcome.attempt > job.attempts { stopping += 1 } else { cancelled += 1 }
+                        let hasRun = outcome.attempt > Int(job.attempts)
+                        if hasRun { stopping += 1 } else { cancelled += 1 }
                     }
                     continue
                 }
@@ -111,12 +101,5 @@ extension JobStore {
         }
         counts.cancelled += cancelled
         counts.stopping += stopping
-    }
-
-    private struct MarkedJob: Sendable {
-        var id: UInt64
-        var queue: UInt32
-        /// Those that had ended then.
-        var attempts: Int
     }
 }

@@ -8,7 +8,7 @@ public struct JobCounts: Sendable, Hashable {
     public var ready = 0
     /// Waiting for their due time: delayed, or between two attempts.
     public var waiting = 0
-    /// Parked until a runner knows their name.
+    /// Parked: until a runner knows their name, or until their job type goes on.
     public var parked = 0
     /// Ended with a result.
     public var succeeded = 0
@@ -113,7 +113,7 @@ extension JobStore {
         }
     }
 
-    private static func counts(
+    static func counts(
         _ queue: UInt32, _ reader: Reader, _ tables: StoreTables
     ) throws(StorageError) -> JobCounts {
         guard let bytes = try reader.value(tables.meta, RecordKey.counters(queue)) else {

@@ -6,6 +6,8 @@ public enum JobState: Sendable, Hashable {
     case waiting(due: WallTime, attempts: Int)
     /// No runner of its queue knows its name yet.
     case parked(name: String)
+    /// Its job type is paused: see ``JobStore/pause(jobType:queue:)``.
+    case paused(name: String)
     /// An attempt runs, in the process with this pid.
     case running(attempt: Int, since: WallTime, pid: Int)
     /// It ended: see the outcome.

@@ -12,6 +12,8 @@ public struct JobFilter: Sendable, Hashable {
         case waiting
         /// No runner knows the name yet.
         case parked
+        /// Put aside while its job type is paused.
+        case paused
         /// Ended with a result.
         case succeeded
         /// Ended by the failure of its only attempt.
@@ -37,6 +39,16 @@ public struct JobFilter: Sendable, Hashable {
     public var tag: String?
     /// Only jobs that ended with a failure of this ``JobFailure/fingerprint``.
     public var fingerprint: String?
+    /// Only jobs that ended with a failure whose type or message contains this text, letter by letter.
+    public var error: String?
+    /// Only jobs that were accepted then or later.
+    public var acceptedSince: WallTime?
+    /// Only jobs that were accepted earlier.
+    public var acceptedBefore: WallTime?
+    /// Only jobs that ended then or later.
+    public var endedSince: WallTime?
+    /// Only jobs that ended earlier.
+    public var endedBefore: WallTime?
 
     /// Makes a filter that lets every job pass.
     public init() {}
@@ -107,19 +119,33 @@ public struct JobDetails: Sendable {
 }
 
 extension JobStore {
-    /// Jobs in the order of their ids, for as long as `visit` returns true. Those that pruning kept apart come last. One that
-    /// cannot be read has the name `?` and no payload.
-    /// - Throws: ``StoreError``; ``StoreError/damaged(path:reason:)`` at the end, when some could not be read.
+    /// Jobs in the order of their ids, for as long as `visit` returns true. One that cannot be read has the name `?` and no
+    /// payload. To go on where a listing ended, let ``JobFilter/after`` be the id of its last job: nothing is passed over and
+    /// nothing comes twice, whatever is accepted, ends or is pruned meanwhile.
     /// - Throws: ``StoreError``; ``StoreError/damaged(path:reason:)``, when all others were visited, if some jobs cannot be read.
-    /// - Complexity: O(jobs kept), less those of other queues when the filter names one; for each that has not ended also a look
-    ///   at the attempts in flight. The log is read 16 blocks at a time, each time in a view of its own.
+    /// - Complexity: O(jobs kept from ``JobFilter/after`` on), a step for each block of the log that the filter's queue or time
+    ///   excludes. The log is read 16 blocks at a time, each time in a view of its own.
     public func forEachJob(
         _ filter: JobFilter = JobFilter(), _ visit: (JobSummary) -> Bool
     ) throws(StoreError) {
         try forEachRecord(filter) { summary, _, _ in visit(summary) }
     }
 
-    /// The same with the bytes kept beside each payload, and the payload, lent for the call.
+    /// A page of jobs in the order of their ids: those with a greater id than ``JobFilter/after``, `limit` at most.
+    /// - Throws: as ``forEachJob(_:_:)``.
+    public func jobs(
+        _ filter: JobFilter = JobFilter(), limit: Int = 100
+    ) throws(StoreError) -> [JobSummary] {
+        var page: [JobSummary] = []
+        if limit <= 0 { return page }
+        try forEachJob(filter) { summary in
+            page.append(summary)
+            return page.count < limit
+        }
+        return page
+    }
+
+    /// The same as ``forEachJob(_:_:)`` with the bytes kept beside each payload, and the payload, lent for the call.
     package func forEachRecord(
         _ filter: JobFilter,
         _ visit: (JobSummary, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
@@ -128,81 +154,35 @@ extension JobStore {
         let queueRows = try queueRows()
         var queueNames: [UInt32: String] = [:]
         for (name, record) in queueRows { queueNames[record.id] = name }
-        let queue = filter.queue.map { wanted in
-            queueRows.first { $0.name == wanted }?.record.id ?? 0
-        }
+        let wanted = try ResolvedFilter(filter, queues: queueRows, open)
         var damaged: (first: UInt64, count: Int)?
-        for table in [open.tables.jobs, open.tables.kept] {
-            var next = (filter.after?.rawValue ?? 0) + 1
-            var isFirst = true
-            while true {
-                // A view for each few blocks: a listing must not keep freed pages from being reused for long.
-                let page = try open.read { (reader) throws(StorageError) -> Page in
-                    let cursor = try reader.cursor(table)
-                    var page = Page()
-                    var entry =
-                        isFirst ? try cursor.floor(Key(next)) : try cursor.ceiling(Key(next))
-                    if entry == nil, isFirst { entry = try cursor.ceiling(Key(next)) }
-                    var blocks = 0
-                    while let (key, value) = entry, blocks < 16 {
-                        let first: UInt64 = key.bigEndian(at: 0)
-                        let block: JobBlockView
-                        do throws(FormatError) {
-                            block = try JobBlockView(first: first, value: value)
-                        } catch {
-                            // How many jobs it held is not known.
-                            damaged = (damaged?.first ?? first, (damaged?.count ?? 0) + 1)
-                            page.next = first + 1
-                            entry = try cursor.next()
-                            continue
-                        }
-                        page.next = block.end
-                        if queue == nil || block.queue == queue {
-                            blocks += 1
-                            // A floor seek may give a block that ends before what is asked for.
-                            for id in min(max(block.first, next), block.end)..<block.end {
-                                guard
-                                    let item = try Self.item(
-                                        id, block, reader, open.tables)
-                                else { continue }
-                                page.items.append(item)
-                            }
-                        }
-                        entry = try cursor.next()
-                    }
-                    page.isLast = entry == nil
-                    return page
+        var page = Page(next: (filter.after?.rawValue ?? 0) + 1)
+        while !page.isLast {
+            page = try open.read { (reader) throws(StorageError) in
+                let next = try Self.page(from: page.next, wanted, reader, open.tables)
+                // Only where pages do not hold what they should.
+                if !next.isLast, next.next == page.next { throw .damaged("its log has no order") }
+                return next
+            }
+            if let first = page.firstDamaged {
+                damaged = (damaged?.first ?? first, (damaged?.count ?? 0) + page.damagedCount)
+            }
+            let inSlots = page.items.contains { $0.outcome == nil } ? open.slots.jobs() : []
+            for item in page.items {
+                let state = try state(item, inSlots: inSlots)
+                guard filter.states.isEmpty || filter.accepts(state) else { continue }
+                let summary = JobSummary(
+                    id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
+                    queue: queueNames[item.queue] ?? "?", priority: Int(item.priority),
+                    acceptedAt: WallTime(microseconds: item.acceptedAt),
+                    payloadBytes: item.bytes.count - item.extras,
+                    metadata: item.options.metadata ?? JobMetadata(), state: state)
+                let goesOn = item.bytes.withUnsafeBytes { bytes in
+                    visit(
+                        summary, UnsafeRawBufferPointer(rebasing: bytes[..<item.extras]),
+                        UnsafeRawBufferPointer(rebasing: bytes[item.extras...]))
                 }
-                isFirst = false
-                next = page.next
-                let inSlots = open.slots.jobs()
-                for item in page.items {
-                    if item.isDamaged {
-                        damaged = (damaged?.first ?? item.id, (damaged?.count ?? 0) + 1)
-                    }
-                    let state = try state(item, inSlots: inSlots)
-                    let summary = JobSummary(
-                        id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
-                        queue: queueNames[item.queue] ?? "?", priority: Int(item.priority),
-                        acceptedAt: WallTime(microseconds: item.acceptedAt),
-                        payloadBytes: item.bytes.count - item.extras,
-                        metadata: item.options.metadata ?? JobMetadata(), state: state)
-                    if let name = filter.name, name != summary.name { continue }
-                    if let tag = filter.tag, !summary.metadata.tags.contains(tag) { continue }
-                    guard filter.states.isEmpty || filter.accepts(state) else { continue }
-                    if let fingerprint = filter.fingerprint {
-                        guard case .ended(let outcome) = state,
-                            outcome.failure?.fingerprint == fingerprint
-                        else { continue }
-                    }
-                    let goesOn = item.bytes.withUnsafeBytes { bytes in
-                        visit(
-                            summary, UnsafeRawBufferPointer(rebasing: bytes[..<item.extras]),
-                            UnsafeRawBufferPointer(rebasing: bytes[item.extras...]))
-                    }
-                    if !goesOn { return }
-                }
-                if page.isLast { break }
+                if !goesOn { return }
             }
         }
         if let damaged {
@@ -212,10 +192,84 @@ extension JobStore {
         }
     }
 
+    /// Some jobs from an id on, in one view: what pruning kept apart comes first, since it lies before all that is in the log;
+    /// and what pruning keeps apart while a listing goes on is found there by the next view.
+    private static func page(
+        from first: UInt64, _ wanted: ResolvedFilter, _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> Page {
+        var page = Page(next: first)
+        var known = try KnownInOrder(reader, tables)
+        // 1,024 jobs that lie alone, or 16 blocks of which some may pass; of those that cannot, as many as take no time.
+        var budget = 1_024
+        for (table, cost) in [(tables.kept, 1), (tables.jobs, 64)] {
+            let cursor = try reader.cursor(table)
+            // A floor seek may give a block that ends before what is asked for.
+            var entry = try cursor.floor(Key(page.next))
+            if entry == nil { entry = try cursor.ceiling(Key(page.next)) }
+            var passedOver = 0
+            while let (key, value) = entry {
+                if budget <= 0 || passedOver > 4_096 { return page }
+                let blockFirst = try Lookup.id(key)
+                let block: JobBlockView
+                do throws(FormatError) {
+                    block = try JobBlockView(first: blockFirst, value: value)
+                } catch {
+                    // How many jobs it held is not known.
+                    if blockFirst >= page.next { page.noteDamage(blockFirst) }
+                    page.next = max(page.next, blockFirst + 1)
+                    entry = try cursor.next()
+                    continue
+                }
+                if wanted.passes(block) {
+                    budget -= cost
+                    for id in min(max(block.first, page.next), block.end)..<block.end {
+                        try page.take(id, block, wanted, &known)
+                    }
+                } else {
+                    passedOver += 1
+                }
+                page.next = max(page.next, block.end)
+                entry = try cursor.next()
+            }
+        }
+        page.isLast = true
+        return page
+    }
+
     private struct Page {
         var items: [Item] = []
-        var next: UInt64 = 0
+        var next: UInt64
         var isLast = false
+        var firstDamaged: UInt64?
+        var damagedCount = 0
+
+        init(next: UInt64) { self.next = next }
+
+        mutating func noteDamage(_ id: UInt64) {
+            firstDamaged = firstDamaged ?? id
+            damagedCount += 1
+        }
+
+        /// Copies a job out of the view, if it may pass.
+        mutating func take(
+            _ id: UInt64, _ block: JobBlockView, _ wanted: ResolvedFilter,
+            _ known: inout KnownInOrder
+        ) throws(StorageError) {
+            if known.isStaged(id) { return }
+            let active = try known.active(id)
+            let outcomes = active == nil ? try known.outcomes(id) : nil
+            var item = Item(id: id, block, active)
+            if let outcomes { item.read(outcomes) }
+            if !item.isDamaged, !wanted.passes(item.outcome) { return }
+            item.read(block) { entry, options in
+                wanted.passes(name: entry.meta.name) && wanted.passes(options.metadata)
+            }
+            if item.isDamaged {
+                noteDamage(id)
+                guard wanted.passes(name: 0), wanted.passes(nil as JobMetadata?) else { return }
+            }
+            if item.isWanted, wanted.passes(item.outcome) { items.append(item) }
+        }
     }
 
     private struct Item {
@@ -230,8 +284,42 @@ extension JobStore {
         var options = JobOptions()
         /// What was enqueued does not match its checksum.
         var isDamaged = false
+        /// False: the name or what its options say was not asked for.
+        var isWanted = true
         var active: ActiveRecord?
         var outcome: Outcome?
+
+        init(id: UInt64, _ block: JobBlockView, _ active: ActiveRecord?) {
+            self.id = id
+            queue = active?.queue ?? block.queue
+            priority = active?.priority ?? block.priority
+            acceptedAt = block.acceptedAt
+            self.active = active
+        }
+
+        mutating func read(_ outcomes: OutcomeBlockView) {
+            do throws(FormatError) { outcome = try Outcome(outcomes.entry(id)) } catch {
+                isDamaged = true
+            }
+        }
+
+        /// - Parameter isWanted: asked before anything is copied.
+        mutating func read(
+            _ block: JobBlockView, isWanted: (JobBlockView.Entry, JobOptions) -> Bool
+        ) {
+            do throws(FormatError) {
+                let entry = try block.entry(id)
+                let extras = try entry.extras()
+                options = try entry.options()
+                self.isWanted = isWanted(entry, options)
+                if !self.isWanted { return }
+                name = entry.meta.name
+                self.extras = extras.count
+                bytes = Array(extras) + Array(entry.payload)
+            } catch {
+                isDamaged = true
+            }
+        }
     }
 
     private static func item(
@@ -239,28 +327,11 @@ extension JobStore {
     ) throws(StorageError) -> Item? {
         if try isStaged(id, reader, tables) { return nil }
         let active = try Lookup.active(id, reader, tables)
-        var outcome: Outcome?
-        var isDamaged = false
+        var item = Item(id: id, block, active)
         if active == nil, let outcomes = try Lookup.outcomes(id, reader, tables) {
-            do throws(FormatError) { outcome = try Outcome(outcomes.entry(id)) } catch {
-                isDamaged = true
-            }
+            item.read(outcomes)
         }
-        var item = Item(
-            id: id, queue: active?.queue ?? block.queue,
-            priority: active?.priority ?? block.priority, acceptedAt: block.acceptedAt,
-            active: active, outcome: outcome)
-        item.isDamaged = isDamaged
-        do throws(FormatError) {
-            let entry = try block.entry(id)
-            let extras = try entry.extras()
-            item.options = try entry.options()
-            item.name = entry.meta.name
-            item.extras = extras.count
-            item.bytes = Array(extras) + Array(entry.payload)
-        } catch {
-            item.isDamaged = true
-        }
+        item.read(block) { _, _ in true }
         return item
     }
 
@@ -276,7 +347,12 @@ extension JobStore {
         case .waiting:
             return .waiting(
                 due: open.shown(item.active!.due), attempts: Int(item.active!.attempts))
-        case .parked: return .parked(name: try jobName(item.active!.name) ?? "?")
+        case .parked:
+            let name = try jobName(item.active!.name) ?? "?"
+            switch item.active!.parking {
+            case .unknownName: return .parked(name: name)
+            case .pausedType: return .paused(name: name)
+            }
         case nil where !item.options.due.hasPassed(open.clock.reading):
             return .waiting(due: open.shown(item.options.due), attempts: 0)
         case .ready, nil: return .ready
@@ -342,12 +418,13 @@ extension JobStore {
 }
 
 extension JobFilter {
-    fileprivate func accepts(_ state: JobState) -> Bool {
+    func accepts(_ state: JobState) -> Bool {
         switch state {
         case .ready: states.contains(.ready)
         case .running: states.contains(.running) || states.contains(.ready)
         case .waiting: states.contains(.waiting)
         case .parked: states.contains(.parked)
+        case .paused: states.contains(.paused)
         case .ended(let outcome):
             switch outcome.kind {
             case .succeeded: states.contains(.succeeded)

@@ -2,6 +2,12 @@ import PetioleStorage
 
 /// How a job is found in the log, within one view.
 enum Lookup {
+    /// The id that a key is. A damaged page may hold anything.
+    static func id(_ key: UnsafeRawBufferPointer) throws(StorageError) -> UInt64 {
+        guard key.count == 8 else { throw .damaged("a key of \(key.count) bytes is not an id") }
+        return key.bigEndian(at: 0)
+    }
+
     /// What the log holds of a job: a block, or what pruning kept of one.
     static func block(
         _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
@@ -89,7 +95,12 @@ extension JobStore {
             case .waiting:
                 return .waiting(
                     due: open.shown(active.due), attempts: Int(active.attempts))
-            case .parked: return .parked(name: try jobName(name) ?? "?")
+            case .parked:
+                let name = try jobName(name) ?? "?"
+                switch active.parking {
+                case .unknownName: return .parked(name: name)
+                case .pausedType: return .paused(name: name)
+                }
             }
         case .ready(let due):
             if !due.hasPassed(open.clock.reading) {

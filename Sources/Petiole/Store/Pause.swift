@@ -27,8 +27,7 @@ extension JobStore {
 
     private func setPaused(_ name: String, _ isPaused: Bool) async throws(StoreError) -> Bool {
         guard NameForm.isValid(name) else {
-            throw .failed(
-                path: path, reason: EnqueueError.invalidName(name, what: "queue").description)
+            throw .invalidOption(EnqueueError.invalidName(name, what: "queue").description)
         }
         let hasChanged = try await open.perform {
             (transaction, state) throws(StorageError) -> Bool in

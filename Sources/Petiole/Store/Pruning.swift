@@ -227,14 +227,7 @@ enum Pruning {
     ) -> [UInt8] {
         var builder = OutcomeBlockBuilder()
         builder.append(
-            id,
-            OutcomeEntry(
-                state: outcome.state,
-                codec: outcome.codec
-                    | (outcome.isResultDiscarded ? OutcomeBlock.discardedFlag : 0),
-                attempt: UInt16(clamping: outcome.attempt), startedAt: outcome.startedAt,
-                runMicroseconds: outcome.runMicroseconds),
-            history: outcome.history, result: outcome.result)
+            id, OutcomeEntry(outcome), history: outcome.history, result: outcome.result)
         var bytes = [UInt8](repeating: 0, count: builder.size)
         bytes.withUnsafeMutableBytes { builder.write(to: $0.baseAddress!, queue: queue) }
         return bytes

@@ -68,8 +68,6 @@ extension JobStore {
             guard case .damaged = error else { throw error }
             damage = error
         }
-        // Those that pruning kept apart come last.
-        found.sort { $0.id < $1.id }
         let tables = open.tables
         var count = 0
         var next = 0
@@ -148,49 +146,23 @@ enum Requeue {
         else { return ([], 1, 0) }
         let some = listed.prefix { $0.id < block.end }
         let wanted = Dictionary(some.map { ($0.id, $0.startedAt) }) { one, _ in one }
-        var ended: [Ended] = []
-        var rest: [(UInt64, OutcomeEntry, history: [UInt8], result: [UInt8])] = []
-        var bytes = 0
-        for id in block.first..<block.end {
-            // Beside an outcome that cannot be read the block cannot be written anew.
-            guard let entry = try? block.entry(id) else { return ([], some.count, 0) }
-            let outcome = OutcomeEntry(
-                state: entry.state,
-                codec: entry.codec | (entry.isResultDiscarded ? OutcomeBlock.discardedFlag : 0),
-                attempt: UInt16(clamping: entry.attempt), startedAt: entry.startedAt,
-                runMicroseconds: entry.runMicroseconds)
-            let history = entry.history.map { Array($0) } ?? []
-            bytes += entry.result.count + history.count + JobBlock.entrySize
-            if let startedAt = wanted[id], startedAt ?? entry.startedAt == entry.startedAt {
-                let failure = try formatted { () throws(FormatError) in try Outcome(entry).failure }
-                ended.append(
-                    Ended(
-                        id: id, queue: block.queue, entry: outcome,
-                        failure: failure.map { FailureRecord(type: $0.type, message: $0.message) },
-                        history: history))
-            } else {
-                rest.append((id, outcome, history, Array(entry.result)))
-            }
-        }
-        if ended.isEmpty { return ([], some.count, 0) }
         let queue = block.queue
-        // From here on the block is not read any more. A dead letter whose block was pruned has a row of its own.
-        if try !transaction.delete(tables.revised, Key(first)) {
-            try transaction.delete(tables.outcomes, Key(block.first))
-        }
-        var builder = OutcomeBlockBuilder()
-        for (id, outcome, history, result) in rest {
-            let size = history.count + result.count + 4
-            if builder.count > 0,
-                !builder.accepts(id, startedAt: outcome.startedAt, byteCount: size)
-            {
-                try put(builder, queue, tables, &transaction)
-                builder = OutcomeBlockBuilder()
+        var ended: [Ended] = []
+        let taken = try OutcomeRemoval.takeOut(of: block, tables, &transaction) {
+            (id, entry) throws(StorageError) in
+            guard let startedAt = wanted[id], startedAt ?? entry.startedAt == entry.startedAt else {
+                return false
             }
-            result.withUnsafeBytes { builder.append(id, outcome, history: history, result: $0) }
+            let failure = try formatted { () throws(FormatError) in try Outcome(entry).failure }
+            ended.append(
+                Ended(
+                    id: id, queue: queue, entry: OutcomeEntry(entry),
+                    failure: failure.map { FailureRecord(type: $0.type, message: $0.message) },
+                    history: entry.history.map { Array($0) } ?? []))
+            return true
         }
-        if builder.count > 0 { try put(builder, queue, tables, &transaction) }
-        return (ended, some.count, bytes)
+        guard let taken else { return ([], some.count, 0) }
+        return (ended, some.count, taken.bytes)
     }
 
     /// Reads the outcomes among which a job's is, which nothing was taken out of.
@@ -204,15 +176,6 @@ enum Requeue {
         for id in block.first..<block.end {
             _ = try formatted { () throws(FormatError) in try block.entry(id) }
         }
-    }
-
-    private static func put(
-        _ builder: borrowing OutcomeBlockBuilder, _ queue: UInt32, _ tables: StoreTables,
-        _ transaction: inout WriteTransaction
-    ) throws(StorageError) {
-        let cursor = try transaction.cursor(tables.outcomes)
-        let target = try cursor.insert(Key(builder.first), count: builder.size)
-        builder.write(to: target, queue: queue)
     }
 
     private static func makeReady(

@@ -9,8 +9,8 @@ import PetioleStorage
 /// The files in the store's folder `outputs`: what commands wrote beyond what an outcome holds. Each is named by its job and
 /// attempt, and is kept as long as the job is.
 enum SpilledOutputs {
-    /// Deletes the files of jobs that were pruned. After a pruning, and after a start: a crash may have come between a
-    /// pruning and this. Cost: a look at the log for each file; nothing where no output was ever that large.
+    /// Deletes the files of jobs that were pruned or purged. After that, and after a start: a crash may have come between it
+    /// and this. Cost: a look at the log for each file; nothing where no output was ever that large.
     static func sweep(_ store: OpenStore) {
         let path = store.path + "/outputs"
         guard let directory = opendir(path) else { return }
@@ -37,12 +37,8 @@ enum SpilledOutputs {
     ) {
         // What cannot be told stays; the next pruning asks again.
         let gone = try? store.read { (reader) throws(StorageError) -> [String] in
-            let bytes = try reader.value(
-                store.tables.meta, RecordKey.sequences.withUnsafeBytes { Key(copying: $0) })
-            guard let bytes else { return [] }
-            let head = try formatted { () throws(FormatError) in try Sequences(bytes).logHead }
             var gone: [String] = []
-            for (id, name) in names where id < head {
+            for (id, name) in names {
                 if try Lookup.block(id, reader, store.tables) == nil,
                     try Lookup.outcomes(id, reader, store.tables) == nil
                 {
@@ -51,6 +47,9 @@ enum SpilledOutputs {
             }
             return gone
         }
-        for name in gone ?? [] { unlink("\(path)/\(name)") }
+        guard let gone, !gone.isEmpty else { return }
+        // A backup copies them, this process's or another's: see `Backup.swift`. The next pruning asks again.
+        if store.locks.holder(of: StoreFormat.backupLock) != nil { return }
+        for name in gone { unlink("\(path)/\(name)") }
     }
 }

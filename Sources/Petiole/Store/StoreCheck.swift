@@ -66,6 +66,13 @@ package struct StoreCheck: Sendable {
         return check
     }
 
+    /// Checks a data file that nobody writes to, whatever its name.
+    static func run(file path: String) throws(DataFileProblem) -> StoreCheck {
+        var check = StoreCheck()
+        try check.walk(path)
+        return check
+    }
+
     private mutating func walk(_ file: String) throws(DataFileProblem) {
         var records = Records()
         let walk = DataFileWalk(path: file, isQuiet: false)

@@ -22,6 +22,12 @@ public enum StoreError: Error, Sendable, Equatable {
     case tooManyReaders(path: String)
     /// No job has this id: it never did, or it was pruned.
     case noSuchJob(JobID)
+    /// Others have the store open, who must not for what was asked: their processes.
+    case inUse(path: String, pids: [Int])
+    /// No copy of a store could be written there; the store itself is as it was.
+    case copyFailed(path: String, reason: String)
+    /// What was asked for is out of its bounds; the text says what is allowed.
+    case invalidOption(String)
     /// The store was closed, or its directory was replaced under it.
     case closed(path: String, reason: String)
     /// The disk or the system failed; whether the last change is there is unknown until the store is opened anew.
@@ -112,6 +118,17 @@ extension StoreError: CustomStringConvertible {
             there is no job \(id)
             it never was, or it ended longer ago than outcomes are kept
             """
+        case .inUse(let path, let pids):
+            """
+            the store at \(visible(path)) is in use by \(Self.processes(pids))
+            end what uses it, and try again
+            """
+        case .copyFailed(let path, let reason):
+            """
+            no copy of the store can be written to \(visible(path)): \(visible(reason))
+            nothing was left there, and the store is as it was
+            """
+        case .invalidOption(let reason): reason
         case .closed(let path, let reason):
             """
             the store at \(visible(path)) is closed: \(reason)
@@ -123,6 +140,14 @@ extension StoreError: CustomStringConvertible {
             end this program and start it again; what was accepted before is on the disk
             """
         }
+    }
+}
+
+extension StoreError {
+    private static func processes(_ pids: [Int]) -> String {
+        let named = pids.prefix(8).map { String($0) }.joined(separator: ", ")
+        let others = pids.count > 8 ? " and \(pids.count - 8) more" : ""
+        return "process\(pids.count == 1 ? "" : "es") \(named)\(others)"
     }
 }
 

@@ -75,7 +75,7 @@ struct RunSession {
         if try store.counts(queue: old).unfinished > 0 {
             var filter = JobFilter()
             filter.queue = old
-            filter.states = [.ready, .waiting, .parked]
+            filter.states = [.ready, .waiting, .parked, .paused]
             var unfinished: [JobID] = []
             try store.forEachJob(filter) {
                 unfinished.append($0.id)

@@ -20,6 +20,7 @@ import Testing
                 "Sources/PetioleTesting/PetioleTesting.docc/Testing.md",
                 "../../PetioleTestingTests/TestingExamples.swift"
             ),
+            ("Sources/Petiole/Petiole.docc/Operations.md", "OperationExamples.swift"),
         ])
     func identical(page: String, sources: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)

@@ -79,7 +79,7 @@ private struct Model {
         var model = Model()
         var history: [String] = []
         for _ in 0..<25 {
-            switch Int.random(in: 0..<10, using: &random) {
+            switch Int.random(in: 0..<12, using: &random) {
             case 0...3:
                 let kind = Model.Kind.allCases.randomElement(using: &random)!
                 let count = Int.random(in: 1...40, using: &random)
@@ -118,6 +118,22 @@ private struct Model {
                 // What is due is run once, and once more what was ready before.
                 model.moveOn()
                 model.run(knowing: knows)
+            case 9, 10:
+                guard
+                    let (id, entry) = model.jobs.sorted(by: { $0.key < $1.key })
+                        .randomElement(using: &random)
+                else { break }
+                let isDueNow = Bool.random(using: &random)
+                history.append("edit \(id)\(isDueNow ? " to be due" : "")")
+                let result = try await store.edit(
+                    JobID(rawValue: id), due: isDueNow ? .after(.zero) : nil,
+                    priority: Int.random(in: 0...9, using: &random))
+                switch entry.state {
+                case .ready, .waiting, .parked:
+                    #expect(result == .edited, "\(history)")
+                    if isDueNow { model.jobs[id]!.state = .ready }
+                default: #expect(result == .ended, "\(history)")
+                }
             default:
                 history.append("reopen")
                 store.close()

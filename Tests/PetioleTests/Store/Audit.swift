@@ -15,6 +15,7 @@ struct Audit {
     private var places: [UInt64: (queue: UInt32, priority: UInt8)] = [:]
     private var staged: [(first: UInt64, count: UInt64)] = []
     private var head: UInt64 = 1
+    private var nextJob: UInt64 = 1
 
     init(_ store: JobStore) throws {
         let tables = store.open.tables
@@ -131,11 +132,15 @@ struct Audit {
             if audit.outcomes[id] != nil { audit.note("job \(id) has ended and is active") }
             if !audit.jobs.contains(id) { audit.note("active job \(id) is not in the log") }
             if row.state != .ready {
-                if timers.remove(id) == nil { audit.note("job \(id) waits without a timer") }
+                let isPaused = row.state == .parked && row.parking == .pausedType
+                if timers.remove(id) == nil, !isPaused {
+                    audit.note("job \(id) waits without a timer")
+                }
             }
             if row.state == .parked {
                 parkedRows += 1
-                let key = RecordKey.parked(row.queue, row.name, row.position)
+                let key = RecordKey.parked(
+                    row.parking, row.queue, row.name, row.position)
                 if try reader.value(tables.parked, key) == nil {
                     audit.note("job \(id) is parked nowhere")
                 }
@@ -218,8 +223,9 @@ struct Audit {
         var audit = self
         try forEach(tables.meta, reader) { (key, value) throws(StorageError) in
             if key.elementsEqual(RecordKey.sequences) {
-                audit.head = try formatted { () throws(FormatError) in try Sequences(value) }
-                    .logHead
+                let sequences = try formatted { () throws(FormatError) in try Sequences(value) }
+                audit.head = sequences.logHead
+                audit.nextJob = sequences.nextJob
             }
             guard key.count == 5, key[0] == UInt8(ascii: "c") else { return }
             let one = try formatted { () throws(FormatError) in try QueueCounters(value) }
@@ -243,8 +249,9 @@ struct Audit {
         if sum.unfinished != unfinished {
             audit.note("\(sum.unfinished) are counted as unfinished, not \(unfinished)")
         }
-        // What was pruned stays counted.
-        if audit.head == 1 {
+        // What was pruned or purged stays counted, and what was swept of a stage never was.
+        let written = staged.reduce(UInt64(audit.jobs.count)) { $0 + $1.count }
+        if audit.head == 1, written + 1 == audit.nextJob {
             for (state, count) in [
                 (OutcomeBlock.State.succeeded, sum.succeeded), (.failed, sum.failed),
                 (.cancelled, sum.cancelled), (.deadLetter, sum.deadLetters),

@@ -1,0 +1,79 @@
+import ArgumentParser
+import Petiole
+
+/// `petiole edit`: gives jobs that have not started another due time or priority.
+struct Edit: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Give jobs that have not started another due time, another priority, or both.",
+        discussion: """
+            Says of each job what came of it: edited, started (it runs or ran meanwhile, and stays as it is), ended, \
+            expires (it would expire before the new due time). With options instead of ids, all that have not ended and \
+            that they let pass are edited. A job that was ready joins the end of its new lane. Exit status 0 whatever \
+            came of each; 66 when there is no such job.
+
+            EXAMPLES
+              petiole edit 17 --priority 0
+              petiole edit 17 --due 2026-11-24T06:00
+              petiole edit --tag import --due now --dry-run
+            """)
+
+    @Option(
+        help: ArgumentHelp(
+            "Not before: a while (2h), a time (2026-11-23T22:06, with Z for UTC), or now.",
+            valueName: "time"), transform: Moment.future)
+    var due: Moment?
+
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(parsing: .unconditional, help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
+    var priority: Int?
+
+    @Flag(
+        help: """
+            Print JSON: for each id v, id, result (edited, started, ended, expires, missing); else v, edited, started, \
+            expires, or v, found.
+            """)
+    var json = false
+
+    @OptionGroup var location: StoreLocation
+    @OptionGroup var choice: JobChoice
+
+    func validate() throws {
+        guard due != nil || priority != nil else {
+            throw ValidationError("say what is to be changed: --due, --priority or both")
+        }
+        if let priority, !(0...9).contains(priority) {
+            throw ValidationError("--priority takes 0 to 9")
+        }
+    }
+
+    func run() async throws {
+        let store = try location.openExisting()
+        let time = due?.jobTime
+        guard choice.ids.isEmpty else {
+            return try await choice.answer(store, json: json) { id in
+                switch try await store.edit(id, due: time, priority: priority) {
+                case .edited: "edited"
+                case .started: "started"
+                case .ended: "ended"
+                case .expiresBefore: "expires"
+                }
+            }
+        }
+        let filter = choice.passing.filter(store)
+        var line = JSONLine()
+        if choice.dryRun {
+            let count = try JobChoice.count(filter, ended: false, store)
+            line.add("found", count)
+            return Standard.output.line(
+                json ? line.line : "\(counted(count, "job")) would be edited")
+        }
+        let counts = try await store.edit(matching: filter, due: time, priority: priority)
+        line.add("edited", counts.edited)
+        line.add("started", counts.started)
+        line.add("expires", counts.expiring)
+        var text = "\(counted(counts.edited, "job")) edited"
+        if counts.started > 0 { text += ", \(grouped(counts.started)) had started" }
+        if counts.expiring > 0 { text += ", \(grouped(counts.expiring)) would expire before" }
+        Standard.output.line(json ? line.line : text)
+    }
+}
