@@ -29,7 +29,8 @@ struct Failure: Error {
             case .damaged, .newerFormat: 65
             case .notPermitted: 77
             case .remoteFileSystem, .closed, .failed: 74
-            case .full, .diskFull, .tooManyReaders: 75
+            case .invalidOption: 64
+            case .full, .diskFull, .tooManyReaders, .noRoom, .waitCancelled: 75
             }
     }
 

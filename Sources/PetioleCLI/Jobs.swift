@@ -7,7 +7,7 @@ struct Jobs: ParsableCommand {
         abstract: "List jobs, in the order in which they were accepted.",
         discussion: """
             States: ready, running, waiting (for another attempt), parked (no runner knows the name), succeeded, failed, \
-            dead (failed at all of several attempts), cancelled, expired, discarded.
+            dead (failed at all of several attempts), cancelled, expired, discarded, dropped.
 
             With --json one object a job: v, id, state, queue, priority, name, accepted, tags, and as the state has them \
             attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due; of commands arguments and \

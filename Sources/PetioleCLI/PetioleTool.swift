@@ -31,7 +31,7 @@ struct PetioleTool: ParsableCommand {
         version: Version.text,
         subcommands: [
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Pause.self,
-            Resume.self, Limit.self, Status.self,
+            Resume.self, Limit.self, CapacityCommand.self, Status.self,
             Jobs.self, Show.self,
             Wait.self, Prune.self, Doctor.self,
         ])

@@ -50,6 +50,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// When the job that runs was accepted, microseconds since 1970; its block may be lent no more when it ends.
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
+    /// Bytes of the job that runs, as a capacity counts them.
+    @exclusivity(unchecked) private var contentBytes = 0
     /// The time limit of the job that runs, in place of its type's.
     @exclusivity(unchecked) private var ownLimit: TimeLimit?
     /// Its limit key, and the number of its name.
@@ -243,6 +245,8 @@ final class AttemptLoop: @unchecked Sendable {
         case cancel
         /// Its expiry has passed.
         case expire
+        /// Others have taken its room.
+        case drop
     }
 
     private func decide(_ id: UInt64) throws(StorageError) -> Decision {
@@ -251,6 +255,7 @@ final class AttemptLoop: @unchecked Sendable {
                 return .settle
             }
             if active.isCancelRequested { return .cancel }
+            if active.isDropped { return .drop }
             return active.isExpired ? .expire : .run(active)
         }
         return try Lookup.outcomes(id, reader, store.tables) == nil ? .run(nil) : .settle
@@ -262,6 +267,7 @@ final class AttemptLoop: @unchecked Sendable {
     func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
         slot.publish(id, startedAt: now / 1_000)
         if hadOptions { forgetOptions() }
+        contentBytes = OutcomeGatherer.unknownBytes
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
             try openView(at: id)
@@ -286,6 +292,10 @@ final class AttemptLoop: @unchecked Sendable {
                 return nil
             case .expire:
                 gatherer.transition(id, .expire)
+                passedOver(id)
+                return nil
+            case .drop:
+                gatherer.transition(id, .drop)
                 passedOver(id)
                 return nil
             }
@@ -319,6 +329,7 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
+        contentBytes = job.content.count
         if job.meta.flags & JobBlock.hasOptions != 0, isPutOff(id, job, earlier) { return nil }
         guard let entry = registry.entry(job.meta.name) else {
             park(id, name: job.meta.name)
@@ -599,7 +610,8 @@ final class AttemptLoop: @unchecked Sendable {
         AsyncAttempt(
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
-            isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
+            isSuspect: earlier.isSuspect, meta: job.meta, contentBytes: UInt64(job.content.count),
+            acceptedAt: acceptedAt,
             root: context.root, metadata: context.metadata, unique: unique,
             limit: ownLimit ?? entry.timeLimit, hold: hold
         ).start(job.payload)
@@ -609,7 +621,9 @@ final class AttemptLoop: @unchecked Sendable {
 
     private func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
         result.withBytes {
-            gatherer.record(id, outcome, history: history, result: $0, release: unique)
+            gatherer.record(
+                id, outcome, history: history, result: $0, release: unique,
+                contentBytes: contentBytes)
         }
     }
 
@@ -624,6 +638,7 @@ final class AttemptLoop: @unchecked Sendable {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
         }
+        submission.contentBytes = UInt64(contentBytes)
         if let unique { submission.releases = [unique] }
         if let hold { self.hold!.isHandedOn = core.end(hold, queue!, with: submission) }
         submission.handleRefusal(

@@ -16,6 +16,12 @@ public enum StoreError: Error, Sendable, Equatable {
     case damaged(path: String, reason: String)
     /// The store's limit is reached.
     case full(path: String, used: Int, limit: Int)
+    /// A queue, or the store, holds as many jobs as its ``Capacity`` says: which, and how many.
+    case noRoom(CapacityReached)
+    /// An option is out of its bounds, or contradicts another: which, and what is allowed.
+    case invalidOption(String)
+    /// The task that waited for room was cancelled; nothing was accepted.
+    case waitCancelled
     /// The file system has no room left.
     case diskFull(path: String)
     /// All 1,024 read views of the store are taken.
@@ -97,6 +103,9 @@ extension StoreError: CustomStringConvertible {
             the store at \(visible(path)) is full (\(gibibytes(used)) of \(gibibytes(limit)) GiB)
             free space with `petiole prune --older-than 1d`, or raise its limit
             """
+        case .noRoom(let reached): reached.description
+        case .invalidOption(let problem): problem
+        case .waitCancelled: "the task that waited for room was cancelled"
         case .diskFull(let path):
             """
             the file system of \(visible(path)) has no room for new jobs; what runs is still recorded
