@@ -29,9 +29,8 @@ struct Failure: Error {
             case .damaged, .newerFormat: 65
             case .notPermitted: 77
             case .remoteFileSystem, .closed, .failed: 74
-            case .full, .diskFull, .tooManyReaders: 75
+            case .full, .diskFull, .tooManyReaders, .noRoom, .waitCancelled, .inUse: 75
             case .invalidOption: 64
-            case .inUse: 75
             case .copyFailed: 73
             }
     }

@@ -22,6 +22,7 @@ enum JobText {
         case .deadLetter: "dead"
         case .expired: "expired"
         case .discarded: "discarded"
+        case .dropped: "dropped"
         }
     }
 

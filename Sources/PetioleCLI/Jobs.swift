@@ -8,7 +8,7 @@ struct Jobs: ParsableCommand {
         discussion: """
             States: ready, running, waiting (for its due time or another attempt), parked (no runner knows the name), \
             paused (its job type is), succeeded, failed, dead (failed at all of several attempts), cancelled, expired, \
-            discarded.
+            discarded, dropped.
 
             With --json one object a job: v, id, state, queue, priority, name, accepted, tags, and as the state has them \
             attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due; of commands arguments and \

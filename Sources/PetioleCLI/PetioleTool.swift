@@ -31,7 +31,7 @@ struct PetioleTool: ParsableCommand {
         version: Version.text,
         subcommands: [
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Edit.self,
-            Pause.self, Resume.self, Limit.self, Status.self, Health.self,
+            Pause.self, Resume.self, Limit.self, CapacityCommand.self, Status.self, Health.self,
             Jobs.self, Show.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,

@@ -139,6 +139,7 @@ struct Show: ParsableCommand {
             case .cancelled: "cancelled"
             case .deadLetter: "dead: failed at attempt \(outcome.attempt), the last"
             case .expired: "expired: it had not started by then"
+            case .dropped: "dropped: its queue was full, and others took its room"
             case .discarded: "discarded on purpose at attempt \(outcome.attempt)"
             }
         }

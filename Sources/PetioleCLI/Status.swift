@@ -8,9 +8,10 @@ struct Status: ParsableCommand {
             "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
-            paused_types, ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest \
-            (null, or id, attempt, since, seconds), overdue (null, or id and average, in seconds, of an attempt that \
-            runs ten times as long as others of its type).
+            paused_types, ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, dropped, \
+            retries, bytes (of those that have not ended), capacity (null, or jobs, bytes, whenFull, waitUpTo), longest (null, \
+            or id, attempt, since, seconds), overdue (null, or id and average, in seconds, of an attempt that runs ten times \
+            as long as others of its type).
             """)
 
     @Flag(help: "Print a JSON object for each queue.")
@@ -48,7 +49,7 @@ struct Status: ParsableCommand {
             let counts = queue.counts
             let inFlight = running.count { $0.queue == queue.name }
             table.add([
-                visible(queue.name) + (queue.isPaused ? " (paused)" : ""),
+                visible(queue.name) + Self.marks(queue),
                 queue.ownerPID.map { String($0) } ?? "-", grouped(inFlight),
                 grouped(max(0, counts.ready - inFlight)), grouped(counts.waiting + counts.parked),
                 grouped(counts.succeeded), grouped(counts.failed), grouped(counts.deadLetters),
@@ -77,6 +78,16 @@ struct Status: ParsableCommand {
         }
     }
 
+    /// What is out of the ordinary about a queue.
+    private static func marks(_ queue: QueueStatus) -> String {
+        var marks: [String] = []
+        if queue.isPaused { marks.append("paused") }
+        if let capacity = queue.capacity, CapacityText.isFull(capacity, queue.counts) {
+            marks.append("full")
+        }
+        return marks.isEmpty ? "" : " (\(marks.joined(separator: ", ")))"
+    }
+
     private static func json(
         _ queue: QueueStatus, _ running: [RunningJob], _ pausedTypes: [PausedJobType],
         _ longRun: LongRun?, _ now: WallTime
@@ -98,7 +109,16 @@ struct Status: ParsableCommand {
         line.add("dead", counts.deadLetters)
         line.add("expired", counts.expired)
         line.add("discarded", counts.discarded)
+        line.add("dropped", counts.dropped)
         line.add("retries", counts.retries)
+        line.add("bytes", counts.unfinishedBytes)
+        if let capacity = queue.capacity {
+            var part = JSONLine()
+            CapacityText.add(capacity, to: &part)
+            line.add("capacity", part)
+        } else {
+            line.addRaw("capacity", "null")
+        }
         if let longest = running.first {
             var part = JSONLine()
             part.add("id", Int(clamping: longest.id.rawValue))

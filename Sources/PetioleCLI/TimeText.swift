@@ -108,3 +108,40 @@ func grouped(_ number: Int) -> String {
 func counted(_ number: Int, _ noun: String) -> String {
     "\(grouped(number)) \(noun)\(number == 1 ? "" : "s")"
 }
+
+/// Numbers of bytes as people write and read them.
+enum SizeText {
+    private static let units: [Character] = ["K", "M", "G", "T"]
+
+    /// Reads a number and one of K, M, G, T, each 1,024 times the one before, or none; "iB" and "B" may follow.
+    static func bytes(_ text: String) -> Int? {
+        var rest = text[...]
+        if rest.hasSuffix("iB") {
+            rest = rest.dropLast(2)
+        } else if rest.hasSuffix("B") {
+            rest = rest.dropLast()
+        }
+        var shift = 0
+        if let last = rest.last, let unit = units.firstIndex(of: last) {
+            shift = 10 * (unit + 1)
+            rest = rest.dropLast()
+        }
+        guard let number = Int(rest), number >= 0 else { return nil }
+        let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
+        return overflow ? nil : bytes
+    }
+
+    /// "512 B", "1.5 MiB".
+    static func text(_ bytes: Int) -> String {
+        guard bytes >= 1_024 else { return "\(bytes) B" }
+        var value = Double(bytes) / 1_024
+        var unit = 0
+        while value >= 1_024, unit + 1 < units.count {
+            value /= 1_024
+            unit += 1
+        }
+        let tenths = Int((value * 10).rounded())
+        let fraction = tenths % 10 == 0 ? "" : ".\(tenths % 10)"
+        return "\(grouped(tenths / 10))\(fraction) \(units[unit])iB"
+    }
+}

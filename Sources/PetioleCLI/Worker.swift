@@ -187,7 +187,7 @@ private final class OutcomeReporter: Sendable {
             say("job \(id) failed: \(visible(outcome.failure.message))")
         case .cancelled:
             if isVerbose { say("job \(id) was cancelled") }
-        case .expired, .discarded:
+        case .expired, .discarded, .dropped:
             if isVerbose { say("job \(id): \(JobText.word(outcome.kind))") }
         }
     }

@@ -71,6 +71,7 @@ extension Outcome.Kind {
         case .deadLetter: "a dead letter"
         case .expired: "expired"
         case .discarded: "discarded"
+        case .dropped: "dropped"
         }
     }
 }

@@ -10,6 +10,8 @@ import Petiole
 //
 //     CrashChild produce STORE COUNT BATCH    enqueues, and prints each range of ids that was accepted
 //     CrashChild unique STORE COUNT           enqueues so many jobs, each with a key of its own, and prints their ids
+//     CrashChild flood STORE COUNT HOW        enqueues so many jobs, and drops or waits when it is full, as HOW says; prints
+//                                             what was accepted
 //     CrashChild stage STORE                  enqueues 24 MiB at once, and prints as above
 //     CrashChild run STORE EFFECTS WORKERS    runs what is there, then exits
 //     CrashChild serve STORE EFFECTS WORKERS  runs until it is killed; says `serving` when it owns the queue
@@ -113,6 +115,17 @@ case "unique":
         let job = try await store.enqueue(
             Work(kind: "plain"), options: EnqueueOptions(unique: rule))
         say("\(job.id) \(job.id)")
+    }
+case "flood":
+    let whenFull: Capacity.WhenFull = arguments[4] == "drop" ? .dropOldest : .wait()
+    for _ in 0..<Int(arguments[3])! {
+        do throws(EnqueueError) {
+            let job = try await store.enqueue(
+                Work(kind: "plain"), options: EnqueueOptions(whenFull: whenFull))
+            say("\(job.id) \(job.id)")
+        } catch {
+            // All that may be dropped runs, or is on its way out.
+        }
     }
 case "stage":
     let bytes = [UInt8](repeating: 7, count: 60_000)

@@ -11,19 +11,27 @@ struct Sequences: Equatable {
     var nextName: UInt32 = 1
     /// The oldest id whose block may still be there.
     var logHead: UInt64 = 1
+    /// Goes up with each change of the settings, so that every process that writes takes it over.
+    var settingsTurn: UInt32 = 0
+    /// Whether there is a row for what the store holds in all: see ``QueueCounters``.
+    var hasTotal = false
 
-    static let size = 40
+    static let size = 48
 
     init() {}
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        guard bytes.count >= Self.size else { throw FormatError("the sequences are cut short") }
+        // 40 bytes have those that no later version has written.
+        guard bytes.count >= 40 else { throw FormatError("the sequences are cut short") }
         nextJob = bytes.littleEndian(at: 0)
         nextPosition = bytes.littleEndian(at: 8)
         nextStage = bytes.littleEndian(at: 16)
         nextQueue = bytes.littleEndian(at: 24)
         nextName = bytes.littleEndian(at: 28)
         logHead = bytes.littleEndian(at: 32)
+        guard bytes.count >= Self.size else { return }
+        settingsTurn = bytes.littleEndian(at: 40)
+        hasTotal = bytes[44] & 1 != 0
     }
 
     func write(to target: UnsafeMutableRawPointer) {
@@ -33,6 +41,8 @@ struct Sequences: Equatable {
         target.storeLittleEndian(nextQueue, at: 24)
         target.storeLittleEndian(nextName, at: 28)
         target.storeLittleEndian(logHead, at: 32)
+        target.storeLittleEndian(settingsTurn, at: 40)
+        target.storeLittleEndian(UInt32(hasTotal ? 1 : 0), at: 44)
     }
 
     mutating func takePosition() -> UInt64 {
@@ -41,7 +51,9 @@ struct Sequences: Equatable {
     }
 }
 
-/// How many jobs of a queue are where. What is ready or running is what the others leave: no count is written twice.
+/// How many jobs of a queue are where, and how many it may hold. What is ready or running is what the others leave: no count
+/// is written twice. The row of queue 0 is there when the store has a capacity: its `accepted` are the jobs of all queues that
+/// have not ended.
 struct QueueCounters: Equatable {
     var accepted: UInt64 = 0
     var succeeded: UInt64 = 0
@@ -55,13 +67,22 @@ struct QueueCounters: Equatable {
     var retries: UInt64 = 0
     var expired: UInt64 = 0
     var discarded: UInt64 = 0
+    /// Ended to make room for others.
+    var dropped: UInt64 = 0
+    /// Bytes of the jobs that have not ended: payloads and what lies beside them.
+    var bytes: UInt64 = 0
+    /// Jobs that are marked to be dropped and have not ended yet, and their bytes: see `Dropping`.
+    var dropping: UInt64 = 0
+    var droppingBytes: UInt64 = 0
+    var capacity = CapacityRecord()
 
-    static let size = 128
+    static let size = 160
 
     init() {}
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        guard bytes.count >= Self.size else {
+        // 128 bytes have those that no later version has written.
+        guard bytes.count >= 128 else {
             throw FormatError("a queue's counters are cut short")
         }
         accepted = bytes.littleEndian(at: 0)
@@ -74,6 +95,12 @@ struct QueueCounters: Equatable {
         retries = bytes.littleEndian(at: 56)
         expired = bytes.littleEndian(at: 64)
         discarded = bytes.littleEndian(at: 72)
+        guard bytes.count >= Self.size else { return }
+        dropped = bytes.littleEndian(at: 80)
+        self.bytes = bytes.littleEndian(at: 88)
+        dropping = bytes.littleEndian(at: 96)
+        droppingBytes = bytes.littleEndian(at: 104)
+        capacity = CapacityRecord(bytes, at: 112)
     }
 
     func write(to target: UnsafeMutableRawPointer) {
@@ -87,15 +114,31 @@ struct QueueCounters: Equatable {
         target.storeLittleEndian(retries, at: 56)
         target.storeLittleEndian(expired, at: 64)
         target.storeLittleEndian(discarded, at: 72)
-        for at in stride(from: 80, to: Self.size, by: 8) {
+        target.storeLittleEndian(dropped, at: 80)
+        target.storeLittleEndian(bytes, at: 88)
+        target.storeLittleEndian(dropping, at: 96)
+        target.storeLittleEndian(droppingBytes, at: 104)
+        capacity.write(to: target, at: 112)
+        for at in stride(from: 144, to: Self.size, by: 8) {
             target.storeLittleEndian(UInt64(0), at: at)
         }
     }
 
     var ended: UInt64 {
-        succeeded &+ failed &+ cancelled &+ deadLetters &+ expired &+ discarded
+        succeeded &+ failed &+ cancelled &+ deadLetters &+ expired &+ discarded &+ dropped
     }
     var unfinished: UInt64 { accepted &- ended }
+
+    /// What counts against a capacity: what is to be dropped is as good as gone.
+    var held: JobLoad {
+        JobLoad(jobs: unfinished &- dropping, bytes: bytes &- droppingBytes)
+    }
+
+    /// Takes the bytes of jobs that have ended off. Nothing is left of them with the last job: what could not be read of a
+    /// damaged record is not counted for ever.
+    mutating func takeOff(bytes ended: UInt64) {
+        bytes = unfinished == 0 || ended > bytes ? 0 : bytes - ended
+    }
 
     mutating func count(_ state: OutcomeBlock.State) { change(state, by: 1) }
 
@@ -111,6 +154,7 @@ struct QueueCounters: Equatable {
         case .deadLetter: deadLetters &+= step
         case .expired: expired &+= step
         case .discarded: discarded &+= step
+        case .dropped: dropped &+= step
         }
     }
 }

@@ -77,6 +77,9 @@ struct JobBlockBuilder: ~Copyable {
     /// Bytes of the block as it would be written.
     var size: Int { JobBlock.headerSize + entries.count + bytes.count }
 
+    /// Bytes of the jobs themselves: payloads and what lies beside them.
+    var contentSize: Int { bytes.count }
+
     /// Whether a job of so many bytes still belongs in this block. The first always does, however large.
     func fits(_ byteCount: Int) -> Bool {
         count == 0 || size + JobBlock.entrySize + byteCount <= StoreFormat.blockLimit
@@ -341,6 +344,13 @@ struct JobBlockView {
         let length = Int(value.littleEndian(at: start, as: UInt16.self))
         guard length <= extras - 2 else { return nil }
         return UnsafeRawBufferPointer(rebasing: value[start + 2..<start + 2 + length])
+    }
+
+    /// Bytes of a job, payload and what lies beside it, as its entry says; the checksum is not looked at.
+    func contentSize(_ id: UInt64) -> Int {
+        let at = JobBlock.headerSize + Int(id - first) * JobBlock.entrySize
+        return Int(value.littleEndian(at: at + 4, as: UInt32.self))
+            + Int(value.littleEndian(at: at + 18, as: UInt16.self))
     }
 
     /// The name of a job without looking at its bytes: a hint for how much to hand out at once.

@@ -26,7 +26,7 @@ import PetioleStorage
 /// | 0 | 4 | offset of history and result from the end of the entries |
 /// | 4 | 4 | their length |
 /// | 8 | 4 | CRC-32C of them, then of bytes 12…23 as 8 + 8 (16 twice), then of the id |
-/// | 12 | 1 | state: 1 succeeded, 2 failed, 3 cancelled, 4 dead letter, 5 expired, 6 discarded |
+/// | 12 | 1 | state: 1 succeeded, 2 failed, 3 cancelled, 4 dead letter, 5 expired, 6 discarded, 7 dropped |
 /// | 13 | 1 | codec of the result; bit 7: a history lies before it, with its length in 4 bytes first |
 /// | 14 | 2 | attempt, 0 when none began |
 /// | 16 | 4 | start, microseconds after the base time |
@@ -47,6 +47,8 @@ enum OutcomeBlock {
         case expired = 5
         /// Given up on purpose.
         case discarded = 6
+        /// Ended to make room for others.
+        case dropped = 7
 
         /// Whether the result's place holds a failure.
         var holdsFailure: Bool { self == .failed || self == .deadLetter || self == .discarded }

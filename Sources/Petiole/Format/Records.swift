@@ -21,6 +21,14 @@ enum RecordKey {
     static func timer(_ queue: UInt32, _ due: StoreTime, _ id: UInt64) -> Key {
         Key().appending(queue).appending(UInt64(max(0, due.rawValue))).appending(id)
     }
+    /// `meta`: up to where a queue's lanes have been searched for jobs to drop.
+    static func dropPlaces(_ queue: UInt32) -> Key {
+        Key().appending(UInt8(ascii: "d")).appending(queue)
+    }
+    /// A job that is marked to be dropped: for the runner of the queue to find.
+    static func dropping(_ queue: UInt32, _ id: UInt64) -> Key {
+        Key().appending(queue).appending(UInt8(ascii: "d")).appending(id)
+    }
     /// A job that may have ended its process: it runs alone.
     static func suspect(_ queue: UInt32, _ id: UInt64) -> Key {
         Key().appending(queue).appending(UInt8(ascii: "s")).appending(id)
@@ -120,6 +128,8 @@ struct ActiveRecord: Equatable {
     var isRescheduled = false
     /// What is to be done with it, ready as it is, instead of running it.
     var pending: PendingChange?
+    /// To be dropped, unless it has started already: whoever meets it next records that.
+    var isDropped = false
     var queue: UInt32
     var priority: UInt8
     /// Attempts that have ended.
@@ -158,6 +168,7 @@ struct ActiveRecord: Equatable {
         isExpired = bytes[1] & 4 != 0
         holdsKey = bytes[1] & 0x40 != 0
         isRescheduled = bytes[1] & 16 != 0
+        isDropped = bytes[1] & 8 != 0
         priority = bytes[2]
         guiltyCrashes = bytes[3]
         queue = bytes.littleEndian(at: 4)
@@ -182,7 +193,7 @@ struct ActiveRecord: Equatable {
             target.storeBytes(of: state.rawValue, as: UInt8.self)
             let flags: UInt8 =
                 (isCancelRequested ? 1 : 0) | (isSuspect ? 2 : 0) | (isExpired ? 4 : 0)
-                | (holdsKey ? 0x40 : 0) | (isRescheduled ? 16 : 0)
+                | (holdsKey ? 0x40 : 0) | (isRescheduled ? 16 : 0) | (isDropped ? 8 : 0)
             let change = pending?.fields ?? (kind: 0, priority: 0, due: due)
             target.storeBytes(of: flags, toByteOffset: 1, as: UInt8.self)
             target.storeBytes(of: priority, toByteOffset: 2, as: UInt8.self)
@@ -229,6 +240,17 @@ struct SettingsRecord: Equatable, Sendable {
         byteLimit = bytes.littleEndian(at: 8)
         payloadLimit = bytes.littleEndian(at: 16)
         retentionShare = bytes.littleEndian(at: 20)
+    }
+
+    /// The store's, or what holds for one that says nothing.
+    static func read(
+        _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> SettingsRecord {
+        let key = RecordKey.settings.withUnsafeBytes { Key(copying: $0) }
+        guard let bytes = try transaction.value(tables.meta, key) else {
+            return StoreOptions.defaults
+        }
+        return try formatted { () throws(FormatError) in try SettingsRecord(bytes) }
     }
 
     var bytes: [UInt8] {
@@ -283,10 +305,16 @@ struct FormatRecord: Equatable, Sendable {
 struct StageRecord: Equatable, Sendable {
     var queue: UInt32
     var priority: UInt8
+    /// Of their payloads and what lies beside them.
+    var byteCount: UInt64 = 0
     var ranges: [(first: UInt64, count: UInt64)] = []
+
+    var jobCount: UInt64 { ranges.reduce(0) { $0 + $1.count } }
+    static let headerSize = 16
 
     static func == (left: StageRecord, right: StageRecord) -> Bool {
         left.queue == right.queue && left.priority == right.priority
+            && left.byteCount == right.byteCount
             && left.ranges.elementsEqual(right.ranges, by: ==)
     }
 
@@ -296,20 +324,22 @@ struct StageRecord: Equatable, Sendable {
     }
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        guard bytes.count >= 8, (bytes.count - 8) % 16 == 0 else {
+        guard bytes.count >= Self.headerSize, bytes.count % 16 == 0 else {
             throw FormatError("a stage's row is cut short")
         }
         queue = bytes.littleEndian(at: 0)
         priority = bytes[4]
-        for at in stride(from: 8, to: bytes.count, by: 16) {
+        byteCount = bytes.littleEndian(at: 8)
+        for at in stride(from: Self.headerSize, to: bytes.count, by: 16) {
             ranges.append((bytes.littleEndian(at: at), bytes.littleEndian(at: at + 8)))
         }
     }
 
     var bytes: [UInt8] {
-        var writer = ByteWriter(capacity: 8 + ranges.count * 16)
+        var writer = ByteWriter(capacity: Self.headerSize + ranges.count * 16)
         writer.append(littleEndian: queue)
         writer.append(littleEndian: UInt32(priority))
+        writer.append(littleEndian: byteCount)
         for range in ranges {
             writer.append(littleEndian: range.first)
             writer.append(littleEndian: range.count)

@@ -1,7 +1,7 @@
 /// Effects that were gathered in a child, as bytes: applied by the runner with the success that they came with.
 ///
 /// In the numbers and strings of ``CompactWriter``: new jobs, each with queue, name, priority (1), what a conflict of its unique
-/// key means (1), and a block of the one job; rows written, each with its key and 0, or 1 and its value; rows read, each with its
+/// key means (1), what becomes of it when there is no room (1: 0 what the capacity says), and a block of the one job; rows written, each with its key and 0, or 1 and its value; rows read, each with its
 /// key and 0, or 1 and its hash.
 enum ChildEffects {
     static func encode(_ effects: AttemptEffects) -> [UInt8] {
@@ -15,6 +15,13 @@ enum ChildEffects {
             case .giveBack: writer.write(0)
             case .replace: writer.write(1)
             case .refuse: writer.write(2)
+            }
+            switch job.whenFull {
+            case nil: writer.write(0)
+            case .refuse: writer.write(1)
+            // Nobody waits within a transaction: as a refusal.
+            case .wait: writer.write(1)
+            case .dropOldest: writer.write(2)
             }
             let block = [UInt8](unsafeUninitializedCapacity: job.block.size) { bytes, count in
                 count = job.block.size
@@ -83,6 +90,13 @@ enum ChildEffects {
             case 2: .refuse
             default: throw CompactFault.malformed
             }
+        let whenFull: CapacityRecord.WhenFull? =
+            switch try reader.byte() {
+            case 0: nil
+            case 1: .refuse
+            case 2: .dropOldest
+            default: throw CompactFault.malformed
+            }
         return try (try reader.string()).withUnsafeBytes { bytes in
             let view = try JobBlockView(first: 1, value: bytes)
             guard view.count == 1 else { throw CompactFault.malformed }
@@ -91,7 +105,7 @@ enum ChildEffects {
             block.append(entry.content, meta: entry.meta)
             return EnqueueSubmission(
                 to: store.target(queue: queue, job: name, priority: priority),
-                options: try entry.options(), onConflict: conflict, block)
+                options: try entry.options(), onConflict: conflict, whenFull: whenFull, block)
         }
     }
 

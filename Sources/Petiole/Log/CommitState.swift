@@ -7,9 +7,13 @@ struct CommitState {
     let time: ClockReading
     /// The system's clock, microseconds since 1970.
     var now: Int64 { time.wall }
+    /// Who runs what now, for what ends jobs that may be claimed.
+    let runners: Runners
     var sequences: Sequences
     private let sequencesAsRead: Sequences
     private var counters: [(queue: UInt32, value: QueueCounters, read: QueueCounters)] = []
+    /// What the store held in all before this commit, once it was asked for.
+    private var totalAsRead: QueueCounters?
 
     // What to do when it is durable.
     var hasNewWork = false
@@ -17,6 +21,8 @@ struct CommitState {
     var controlMoved = false
     /// A job was parked: a drain does not wait for it any more.
     var hasParked = false
+    /// There is room where there was none, without a job's end: who waits for some looks.
+    var hasRoom = false
     var ended: [(first: UInt64, count: UInt64)] = []
     var progress: [UInt32: RangeProgress] = [:]
     private(set) var newNames: [String: UInt32] = [:]
@@ -26,16 +32,18 @@ struct CommitState {
     private(set) var hasSetTimer = false
 
     init(
-        _ transaction: borrowing WriteTransaction, tables: StoreTables, time: ClockReading
+        _ transaction: borrowing WriteTransaction, tables: StoreTables, time: ClockReading,
+        runners: Runners
     ) throws(StorageError) {
         self.tables = tables
         self.time = time
+        self.runners = runners
         sequences = try Self.readSequences(transaction, tables)
         sequencesAsRead = sequences
     }
 
-    private static func readSequences(
-        _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    static func readSequences(
+        _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> Sequences {
         guard
             let bytes = try transaction.value(
@@ -46,6 +54,7 @@ struct CommitState {
 
     /// Writes what every commit writes: sequences and counters that changed.
     mutating func finish(_ transaction: inout WriteTransaction) throws(StorageError) {
+        if sequences.hasTotal { try finishTotal(&transaction) }
         if sequences != sequencesAsRead {
             let key = RecordKey.sequences.withUnsafeBytes { Key(copying: $0) }
             try transaction.put(tables.meta, key, count: Sequences.size) {
@@ -70,17 +79,102 @@ struct CommitState {
         _ change: (inout QueueCounters) -> Void
     ) throws(StorageError) {
         hasCounted = true
-        if let index = counters.firstIndex(where: { $0.queue == queue }) {
-            change(&counters[index].value)
+        let index = try counterIndex(transaction, queue)
+        change(&counters[index].value)
+    }
+
+    private mutating func counterIndex(
+        _ transaction: borrowing WriteTransaction, _ queue: UInt32
+    ) throws(StorageError) -> Int {
+        if let index = counters.firstIndex(where: { $0.queue == queue }) { return index }
+        let read = try QueueCounters.read(queue, transaction, tables) ?? QueueCounters()
+        counters.append((queue, read, read))
+        return counters.count - 1
+    }
+
+    // MARK: Capacity
+
+    /// Whether a queue, or the store, may hold only so much.
+    mutating func hasCapacity(
+        _ transaction: borrowing WriteTransaction, _ queue: UInt32
+    ) throws(StorageError) -> Bool {
+        if sequences.hasTotal { return true }
+        let index = try counterIndex(transaction, queue)
+        return !counters[index].value.capacity.isNone
+    }
+
+    /// Whether there is room for jobs in a queue, and what is to be done when there is not.
+    mutating func admission(
+        of added: JobLoad, in queue: UInt32, whenFull: CapacityRecord.WhenFull?,
+        _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> Admission {
+        let counters = counters[try counterIndex(transaction, queue)].value
+        let ofQueue = Admission.of(
+            added, held: counters.held, capacity: counters.capacity, whenFull: whenFull)
+        guard sequences.hasTotal else { return ofQueue }
+        let total = try total(transaction)
+        let ofStore = Admission.of(
+            added, held: total.held, capacity: total.capacity, whenFull: whenFull)
+        return ofQueue.and(ofStore.ofStore)
+    }
+
+    /// What is marked to be dropped in a queue and has not ended yet.
+    mutating func dropping(
+        _ transaction: borrowing WriteTransaction, _ queue: UInt32
+    ) throws(StorageError) -> UInt64 {
+        counters[try counterIndex(transaction, queue)].value.dropping
+    }
+
+    /// What the store holds in all, with what this commit has changed so far.
+    private mutating func total(
+        _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> QueueCounters {
+        if totalAsRead == nil { totalAsRead = try QueueCounters.read(0, transaction, tables) }
+        return counters.reduce(totalAsRead ?? QueueCounters()) { total, queue in
+            total.changed(from: queue.read, to: queue.value)
+        }
+    }
+
+    private mutating func finishTotal(
+        _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        let total = try total(transaction)
+        if total != totalAsRead {
+            try transaction.put(tables.meta, RecordKey.counters(0), count: QueueCounters.size) {
+                total.write(to: $0)
+            }
+        }
+    }
+
+    /// Sets what the store may hold. Its row is made of the queues' own with the first capacity, and goes with the last.
+    mutating func setTotalCapacity(
+        _ capacity: CapacityRecord, _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        guard !capacity.isNone else {
+            sequences.hasTotal = false
+            totalAsRead = nil
+            try transaction.delete(tables.meta, RecordKey.counters(0))
             return
         }
-        var value = QueueCounters()
-        if let bytes = try transaction.value(tables.meta, RecordKey.counters(queue)) {
-            value = try formatted { () throws(FormatError) in try QueueCounters(bytes) }
+        var total = QueueCounters()
+        if sequences.hasTotal {
+            // As it was before this commit: what it has changed is added behind all.
+            _ = try self.total(transaction)
+            total = totalAsRead ?? total
+        } else {
+            for queue in 1..<sequences.nextQueue {
+                let known = counters.first { $0.queue == queue }?.read
+                var read = known
+                if read == nil { read = try QueueCounters.read(queue, transaction, tables) }
+                if let read { total = total.changed(from: QueueCounters(), to: read) }
+            }
         }
-        let read = value
-        change(&value)
-        counters.append((queue, value, read))
+        total.capacity = capacity
+        sequences.hasTotal = true
+        totalAsRead = total
+        try transaction.put(tables.meta, RecordKey.counters(0), count: QueueCounters.size) {
+            total.write(to: $0)
+        }
     }
 
     // MARK: Names
@@ -213,4 +307,32 @@ func withBytes<Value>(
         }
     }
     return try result!.get()
+}
+
+extension QueueCounters {
+    /// The store's own, when those of a queue have changed.
+    fileprivate func changed(from old: QueueCounters, to new: QueueCounters) -> QueueCounters {
+        var sum = self
+        sum.accepted = sum.accepted &+ new.unfinished &- old.unfinished
+        sum.bytes = sum.bytes &+ new.bytes &- old.bytes
+        sum.dropping = sum.dropping &+ new.dropping &- old.dropping
+        sum.droppingBytes = sum.droppingBytes &+ new.droppingBytes &- old.droppingBytes
+        return sum
+    }
+}
+
+extension Admission {
+    /// The same when it is the store's capacity that was asked.
+    fileprivate var ofStore: Admission {
+        func store(_ reached: CapacityRecord.Reached) -> CapacityRecord.Reached {
+            var reached = reached
+            reached.isOfStore = true
+            return reached
+        }
+        switch self {
+        case .wait(let limit, let reached): return .wait(limit, store(reached))
+        case .refuse(let reached): return .refuse(store(reached))
+        case .accept, .drop: return self
+        }
+    }
 }

@@ -36,8 +36,9 @@ struct LogCommit {
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
+        // A commit that failed may have left its own answers.
+        enqueue.refusal = nil
         if let hold = enqueue.options.unique {
-            // A commit that failed may have left its own answers.
             enqueue.conflict = nil
             enqueue.replaced = nil
             var decision = try lanes.keys.decide(
@@ -48,7 +49,35 @@ struct LogCommit {
             }
             guard case .accept = decision else { return }
         }
-        lanes.add(enqueue, queue: queue, name: name, now: time)
+        guard try state.hasCapacity(transaction, queue), enqueue.stage == nil else {
+            lanes.add(enqueue, queue: queue, name: name, now: time)
+            return
+        }
+        // One that takes another's place needs no room: the other ends at once.
+        if enqueue.options.unique == nil || !lanes.keys.replaces(enqueue) {
+            enqueue.refusal = try admit(
+                enqueue.load, queue, enqueue.target.priority, enqueue.whenFull, &transaction,
+                &state)
+            if enqueue.refusal != nil { return lanes.keys.withdraw(enqueue) }
+        }
+        // Counted now, so that who comes next in this commit is told of it.
+        let load = enqueue.load
+        let isDelayed = lanes.add(
+            enqueue, queue: queue, name: name, now: time, isCounted: true)
+        try state.count(transaction, queue) {
+            $0.accepted += load.jobs
+            $0.bytes += load.bytes
+            if isDelayed { $0.waiting += load.jobs }
+        }
+    }
+
+    /// Sees to it that there is room for jobs. Nil when there is.
+    private func admit(
+        _ load: JobLoad, _ queue: UInt32, _ priority: UInt8, _ whenFull: CapacityRecord.WhenFull?,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> AdmissionRefusal? {
+        try state.admit(
+            load, in: queue, priority: priority, whenFull: whenFull, &transaction)
     }
 
     /// What a commit accepts, by lane: so that it adds one range a lane, however the callers were mixed.
@@ -60,13 +89,18 @@ struct LogCommit {
             /// Not due yet: they wait in `timers`, and come into the lane one by one.
             let isDelayed: Bool
             var submissions: [(EnqueueSubmission, name: UInt32)] = []
+            /// What is in the counters already.
+            var counted = JobLoad()
         }
         var lanes: [Lane] = []
         var keys: UniqueKeys
 
+        /// - Returns: whether it waits for its due time.
+        @discardableResult
         mutating func add(
-            _ submission: EnqueueSubmission, queue: UInt32, name: UInt32, now: ClockReading
-        ) {
+            _ submission: EnqueueSubmission, queue: UInt32, name: UInt32, now: ClockReading,
+            isCounted: Bool = false
+        ) -> Bool {
             let priority = submission.target.priority
             // What is staged becomes ready as it is, and waits when a worker meets it: the transaction that publishes it does
             // not grow with the number of jobs.
@@ -84,6 +118,8 @@ struct LogCommit {
                         queue: queue, priority: priority, stage: submission.stage,
                         isDelayed: isDelayed, submissions: [(submission, name)]))
             }
+            if isCounted { lanes[index ?? lanes.count - 1].counted += submission.load }
+            return isDelayed
         }
     }
 
@@ -96,9 +132,11 @@ struct LogCommit {
             let cursor = try transaction.cursor(tables.jobs)
             let first = state.sequences.nextJob
             var gathered = JobBlockBuilder(jobs: 64, bytes: 8_192)
+            var bytes: UInt64 = 0
             for (submission, name) in lane.submissions {
                 submission.first = state.sequences.nextJob + UInt64(gathered.count)
                 for part in [submission] + submission.more {
+                    bytes += UInt64(part.block.contentSize)
                     if gathered.count > 0,
                         gathered.size + part.block.size - JobBlock.headerSize
                             > StoreFormat.blockLimit
@@ -117,7 +155,8 @@ struct LogCommit {
             if gathered.count > 0 { try put(gathered, lane, name: nil, cursor, &state) }
             let count = state.sequences.nextJob - first
             if let stage = lane.stage {
-                try Staging.add(stage, first: first, count: count, &transaction, state)
+                try Staging.add(
+                    stage, first: first, count: count, bytes: bytes, &transaction, state)
                 continue
             }
             if !lane.isDelayed {
@@ -126,8 +165,9 @@ struct LogCommit {
                     count: count)
             }
             try state.count(transaction, lane.queue) {
-                $0.accepted += count
-                if lane.isDelayed { $0.waiting += count }
+                $0.accepted += count - lane.counted.jobs
+                $0.bytes += bytes - lane.counted.bytes
+                if lane.isDelayed { $0.waiting += count - lane.counted.jobs }
             }
             for (submission, _) in lane.submissions where submission.options.hasTimes {
                 try setTimers(submission, lane, &transaction, &state)
@@ -190,13 +230,23 @@ struct LogCommit {
                     orderedKey: submission.orderedKey),
                 queue, &transaction, &state)
         } else if submission.outcomes.count > 0 {
+            submission.refusal = nil
+            if let effects = submission.effects,
+                let refusal = try refusal(of: effects, in: queue.id, transaction, &state)
+            {
+                // Nothing of it is recorded; what follows instead is decided by its maker.
+                submission.refusal = refusal
+                return
+            }
             let isFirst = try put(submission, &transaction, &state)
             for release in submission.releases {
                 // One that was cancelled meanwhile has freed it already.
                 try release.apply(queue: queue.id, &transaction, &state)
             }
             if isFirst, let effects = submission.effects {
-                try apply(effects, &lanes, &transaction, &state)
+                submission.refusal = try apply(effects, &lanes, &transaction, &state)
+                // What was recorded is to be undone: tried again alone, it says so alone.
+                if submission.refusal != nil { throw .mapFull }
             }
         }
         for transition in submission.transitions {
@@ -225,13 +275,45 @@ struct LogCommit {
         return false
     }
 
+    /// Whether there is no room for what a job enqueues with its success, and nothing can be dropped for it. Its own end
+    /// makes room for one.
+    private func refusal(
+        of effects: AttemptEffects, in queue: UInt32, _ transaction: borrowing WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) -> EnqueueError? {
+        var added: [UInt32: JobLoad] = [:]
+        for enqueue in effects.spawned {
+            // A queue that is new has no capacity, and one that is full is known.
+            guard let target = enqueue.target.resolved, enqueue.options.unique == nil else {
+                continue
+            }
+            added[target.queue, default: JobLoad()] += enqueue.load
+            var load = added[target.queue]!
+            if target.queue == queue { load.jobs -= 1 }
+            let admission = try state.admission(
+                of: load, in: target.queue, whenFull: enqueue.whenFull, transaction)
+            switch admission {
+            case .refuse(let reached), .wait(_, let reached):
+                return enqueue.noRoom(reached)
+            case .accept, .drop: break
+            }
+        }
+        return nil
+    }
+
     /// What a job wants done with its success: see ``AttemptEffects``.
+    /// - Returns: why something of it cannot be done; what was done by then is to be undone.
     private func apply(
         _ effects: AttemptEffects, _ lanes: inout AcceptedLanes,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) {
+    ) throws(StorageError) -> EnqueueError? {
         for enqueue in effects.spawned {
             try take(enqueue, &lanes, &transaction, &state)
+            switch enqueue.refusal {
+            case nil: break
+            case .refused(let reached), .wait(_, let reached), .again(let reached):
+                return enqueue.noRoom(reached)
+            }
         }
         for (row, value) in effects.writes {
             try withBytes(row) { (row) throws(StorageError) in
@@ -241,6 +323,7 @@ struct LogCommit {
                 }
             }
         }
+        return nil
     }
 
     /// - Returns: whether the outcomes are the first of all their jobs.
@@ -253,13 +336,15 @@ struct LogCommit {
         let free = try unrecorded(first, end, transaction)
         let isFirst = free.count == 1 && free[0].first == first && free[0].end == end
         if isFirst {
-            try insert(submission.outcomes, submission.queue, &transaction, &state)
+            try insert(
+                submission.outcomes, submission.queue, bytes: submission.contentBytes,
+                &transaction, &state)
         } else {
             // Somebody was quicker: who cancels a job records it too when it will not start.
             for run in free {
                 try insert(
                     submission.outcomes.part(from: run.first, to: run.end), submission.queue,
-                    &transaction, &state)
+                    bytes: nil, &transaction, &state)
             }
         }
         // Active rows of jobs that ended say nothing any more.
@@ -276,6 +361,10 @@ struct LogCommit {
                 }
                 if active.holdsKey {
                     try OrderedKeys.release(id, active.queue, tables, &transaction, &state)
+                }
+                if active.isDropped {
+                    let bytes = try ContentBytes.of(id, id + 1, transaction, tables)
+                    try Dropping.unmark(id, active, bytes: bytes, &transaction, &state)
                 }
                 // After a delete the cursor stands on the entry that followed.
                 entry = try cursor.ceiling(Key(id + 1))
@@ -312,10 +401,15 @@ struct LogCommit {
         return free
     }
 
+    /// - Parameter bytes: of the jobs, as far as they are known.
     private func insert(
-        _ outcomes: borrowing OutcomeBlockBuilder, _ queue: OwnedQueue,
+        _ outcomes: borrowing OutcomeBlockBuilder, _ queue: OwnedQueue, bytes: UInt64?,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
+        var ended = bytes ?? 0
+        if bytes == nil {
+            ended = try ContentBytes.of(outcomes.first, outcomes.end, transaction, tables)
+        }
         do {
             let cursor = try transaction.cursor(tables.outcomes)
             let target = try cursor.insert(Key(outcomes.first), count: outcomes.size)
@@ -323,6 +417,7 @@ struct LogCommit {
         }
         try state.count(transaction, queue.id) { counters in
             outcomes.forEachState { counters.count($0) }
+            counters.takeOff(bytes: ended)
         }
         state.ended.append((outcomes.first, outcomes.end - outcomes.first))
     }
@@ -348,6 +443,13 @@ struct LogCommit {
                 id, position: position, priority: transition.priority, queue: queue.id, tables,
                 &transaction, &state)
         }
+        if case .drop = transition.step {
+            guard let active = try Lookup.active(id, transaction, tables), active.isDropped else {
+                return
+            }
+            return try OutcomeRecording.record(
+                id, .dropped, nil, active, tables, &transaction, &state)
+        }
         // Cancelled meanwhile by who took it for one that had not started: it stays so.
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
         var active: ActiveRecord
@@ -361,13 +463,14 @@ struct LogCommit {
             try transaction.delete(tables.parked, RecordKey.suspect(queue.id, id))
             active.isSuspect = false
         }
-        if active.isExpired, !active.isCancelRequested {
+        if active.isExpired || active.isDropped, !active.isCancelRequested {
             if case .retry(_, let attempt) = transition.step {
                 active.attempts = UInt16(clamping: attempt.attempt)
                 active.history = AttemptHistory.appending(attempt, to: active.history)
             }
             return try OutcomeRecording.record(
-                id, .expired, nil, active, tables, &transaction, &state)
+                id, active.isDropped ? .dropped : .expired, nil, active, tables, &transaction,
+                &state)
         }
         if active.isCancelRequested {
             // There will be no other attempt, and so nobody to meet the request later.
@@ -409,7 +512,7 @@ struct LogCommit {
                 active.position = try state.makeReady(
                     &transaction, queue: queue.id, priority: active.priority, first: id, count: 1)
             }
-        case .cancel, .expire, .change: break
+        case .cancel, .expire, .change, .drop: break
         }
         if let key = transition.orderedKey {
             active.holdsKey = true

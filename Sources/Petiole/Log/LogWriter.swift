@@ -47,6 +47,7 @@ final class LogWriter: Sendable {
     let tables: StoreTables
     let signals: StoreSignals
     let slots: RunningSlots
+    let runners: Runners
     let waiters = WaiterTable()
     let observers = CommitObservers()
     let progress = ProgressTable()
@@ -83,6 +84,9 @@ final class LogWriter: Sendable {
     private let broken = Mutex<StorageError?>(nil)
     /// Bytes of the file that jobs may fill.
     let byteLimit: Mutex<Int>
+    /// The settings that were taken over last: see ``Sequences/settingsTurn``.
+    private let settingsTurn: Atomic<UInt32>
+    private let settingsChanged = Mutex<(@Sendable (SettingsRecord, UInt32) -> Void)?>(nil)
     /// 1 once the thread takes nothing more.
     private let endedWord: SharedWord
     /// Of whoever writes.
@@ -90,8 +94,11 @@ final class LogWriter: Sendable {
 
     init(
         environment: Environment, tables: StoreTables, signals: StoreSignals, slots: RunningSlots,
-        clock: StoreClock, line: SteadyLine, faults: CommitFaults? = nil, byteLimit: Int
+        locks: ByteLocks, clock: StoreClock, line: SteadyLine, faults: CommitFaults? = nil,
+        byteLimit: Int, settingsTurn: UInt32
     ) {
+        self.settingsTurn = Atomic(settingsTurn)
+        runners = Runners(slots: slots, locks: locks)
         self.environment = environment
         self.tables = tables
         self.signals = signals
@@ -105,6 +112,11 @@ final class LogWriter: Sendable {
         endedWord = SharedWord()
         reserve = Mutex(DiskReserve(dataFile: environment.dataFile))
         OSThread.start(named: "petiole-log") { [self] in work() }
+    }
+
+    /// - Parameter body: told within a commit; it only takes them over.
+    func whenSettingsChange(_ body: @escaping @Sendable (SettingsRecord, UInt32) -> Void) {
+        settingsChanged.withLock { $0 = body }
     }
 
     // MARK: Submitting
@@ -396,6 +408,12 @@ final class LogWriter: Sendable {
         broken.withLock { $0 = $0 ?? error }
     }
 
+    /// Whether the store's file may take so many bytes of jobs more.
+    func hasFileRoom(_ bytes: Int) -> Bool { !isPastLimit(bytes) }
+
+    /// Whether it could not if it was empty.
+    func isTooLarge(_ bytes: Int) -> Bool { bytes + bytes / 4 > byteLimit.withLock { $0 } }
+
     private func isPastLimit(_ bytes: Int) -> Bool {
         if faults?.lacksRoom() == .mapFull { return true }
         let usage = environment.usage
@@ -459,7 +477,9 @@ final class LogWriter: Sendable {
         let state: CommitState
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
-                var state = try CommitState(transaction, tables: tables, time: time)
+                var state = try CommitState(
+                    transaction, tables: tables, time: time, runners: runners)
+                try takeOverSettings(state, batch, transaction)
                 try LogCommit(tables: tables, time: time, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
                 if isLineOutdated {
@@ -484,6 +504,22 @@ final class LogWriter: Sendable {
         return nil
     }
 
+    /// Another process has set something: that holds from this commit on.
+    private func takeOverSettings(
+        _ state: CommitState, _ batch: [Submission], _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) {
+        let turn = state.sequences.settingsTurn
+        // Relaxed: of whoever writes; one at a time does.
+        guard settingsTurn.load(ordering: .relaxed) != turn else { return }
+        let settings = try SettingsRecord.read(transaction, tables)
+        settingsChanged.withLock { $0 }?(settings, turn)
+        // Relaxed: as above.
+        settingsTurn.store(turn, ordering: .relaxed)
+        // What was let in by the limit before is judged anew, each by itself.
+        let bytes = batch.reduce(0) { $0 + ($1.needsRoom ? $1.byteCount : 0) }
+        if bytes > 0, isPastLimit(bytes) { throw .mapFull }
+    }
+
     private func finish(_ submission: Submission, _ error: StorageError?) {
         if let enqueue = submission as? EnqueueSubmission, enqueue.isBuffered {
             // Relaxed: a bound on memory, not an order.
@@ -500,7 +536,7 @@ final class LogWriter: Sendable {
         CrashPoint.pass(.beforeBell)
         if state.controlMoved { signals.control.ring() }
         if state.hasNewWork || state.hasSetTimer { signals.work.ring() }
-        if !state.ended.isEmpty || state.hasParked { signals.recorded.ring() }
+        if !state.ended.isEmpty || state.hasParked || state.hasRoom { signals.recorded.ring() }
         if state.hasCounted { signals.counted.ring() }
     }
 }

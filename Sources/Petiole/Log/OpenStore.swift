@@ -23,11 +23,12 @@ final class OpenStore: Sendable {
     let names = NameCache()
     let buffered = BufferedFailures()
     let progress = Mutex<ProgressFile?>(nil)
-    private let settingsRecord: Mutex<SettingsRecord>
+    private let settingsRecord: Mutex<(record: SettingsRecord, turn: UInt32)>
     private let bellFile: MappedFile
     private let identity: FileIdentity
     let watch: OutcomeWatch
     let refusals = Refusals()
+    let room: RoomWaiters
     /// Counts on whenever a runner of this process has let go of the recovery byte.
     let recoveryTurn = SharedWord()
     /// Requests by job type, see ``request(_:_:codec:)``; forgotten when the settings change.
@@ -40,7 +41,7 @@ final class OpenStore: Sendable {
         let priority: UInt8
     }
 
-    var settings: SettingsRecord { settingsRecord.withLock { $0 } }
+    var settings: SettingsRecord { settingsRecord.withLock { $0.record } }
 
     fileprivate init(
         path: String, identity: FileIdentity, clock: StoreClock, faults: CommitFaults?
@@ -70,13 +71,14 @@ final class OpenStore: Sendable {
             var clock = clock
             clock.steadyBase = line.base
             self.clock = clock
-            let settings = try Self.readSettings(environment, tables)
-            settingsRecord = Mutex(settings)
+            let (settings, turn) = try Self.readSettings(environment, tables)
+            settingsRecord = Mutex((settings, turn))
             writer = LogWriter(
                 environment: environment, tables: tables, signals: signals, slots: slots,
-                clock: clock, line: line, faults: faults,
-                byteLimit: Int(clamping: settings.byteLimit))
+                locks: locks, clock: clock, line: line, faults: faults,
+                byteLimit: Int(clamping: settings.byteLimit), settingsTurn: turn)
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
+            room = RoomWaiters(signals)
             opened = nil
         } catch let error as NewerFormat {
             opened?.close()
@@ -92,6 +94,7 @@ final class OpenStore: Sendable {
             throw .failed(path: path, reason: "\(error)")
         }
         environment.clearDeadReaders()
+        writer.whenSettingsChange { [weak self] in self?.adopt($0, turn: $1) }
     }
 
     private static func readFormat(
@@ -108,13 +111,30 @@ final class OpenStore: Sendable {
 
     private static func readSettings(
         _ environment: Environment, _ tables: StoreTables
-    ) throws(StorageError) -> SettingsRecord {
+    ) throws(StorageError) -> (SettingsRecord, turn: UInt32) {
         try environment.view { (reader) throws(StorageError) in
-            guard
-                let bytes = try reader.value(
-                    tables.meta, RecordKey.settings.withUnsafeBytes { Key(copying: $0) })
-            else { return StoreOptions.defaults }
-            return try formatted { () throws(FormatError) in try SettingsRecord(bytes) }
+            (
+                try SettingsRecord.read(reader, tables),
+                try CommitState.readSequences(reader, tables).settingsTurn
+            )
+        }
+    }
+
+    /// Takes over what another process may have set since this one last wrote.
+    func refreshSettings() throws(StoreError) {
+        do throws(StorageError) {
+            let (settings, turn) = try Self.readSettings(environment, tables)
+            adopt(settings, turn: turn)
+        } catch { throw storeError(error) }
+    }
+
+    /// Takes over settings, unless newer ones were already.
+    private func adopt(_ settings: SettingsRecord, turn: UInt32) {
+        requests.withLock { $0 = [:] }
+        settingsRecord.withLock { current in
+            guard Int32(bitPattern: turn &- current.turn) >= 0 else { return }
+            current = (settings, turn)
+            writer.byteLimit.withLock { $0 = Int(clamping: settings.byteLimit) }
         }
     }
 
@@ -186,8 +206,10 @@ final class OpenStore: Sendable {
     }
 
     func storeError(_ error: StorageError) -> StoreError {
+        // Of a store that is closed nothing is read any more.
         StoreError(
-            error, path: path, usage: environment.usage, limit: Int(clamping: settings.byteLimit))
+            error, path: path, usage: error == .mapFull ? environment.usage : nil,
+            limit: Int(clamping: settings.byteLimit))
     }
 
     /// The one target for a queue, a name and a priority.
@@ -206,14 +228,9 @@ final class OpenStore: Sendable {
     /// Whether the path still names the directory that is open.
     var isReplaced: Bool { FileIdentity(path + "/data.mdb") != identity }
 
-    func adoptSettings(_ settings: SettingsRecord) {
-        requests.withLock { $0 = [:] }
-        settingsRecord.withLock { $0 = settings }
-        writer.byteLimit.withLock { $0 = Int(clamping: settings.byteLimit) }
-    }
-
     fileprivate func close() {
         writer.stop()
+        room.stop()
         watch.stop()
         // Versions 0.9.26 to 0.9.31 destroy the shared mutexes when a process thinks it is the last to close (ITS#10095):
         // there the map is left to the end of the process.

@@ -22,14 +22,15 @@ import PetioleStorage
 enum Staging {
     /// Adds a written range to a stage's row.
     static func add(
-        _ stage: UInt32, first: UInt64, count: UInt64, _ transaction: inout WriteTransaction,
-        _ state: CommitState
+        _ stage: UInt32, first: UInt64, count: UInt64, bytes added: UInt64,
+        _ transaction: inout WriteTransaction, _ state: CommitState
     ) throws(StorageError) {
         let key = Key(UInt64(stage))
         guard let bytes = try transaction.value(state.tables.stages, key) else {
             throw .damaged("stage \(stage) is gone")
         }
         var record = try formatted { () throws(FormatError) in try StageRecord(bytes) }
+        record.byteCount += added
         if let last = record.ranges.last, last.first + last.count == first {
             record.ranges[record.ranges.count - 1].count += count
         } else {
@@ -56,23 +57,39 @@ enum Staging {
         return true
     }
 
-    /// Makes all that was staged ready, in order. Returns its ranges.
+    enum Publication: Sendable {
+        case published([ClosedRange<UInt64>])
+        /// There is no room: all of it stays as it is.
+        case refused(AdmissionRefusal)
+    }
+
+    /// Makes all that was staged ready, in order, if there is room.
     static func publish(
-        _ stage: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) -> [(first: UInt64, count: UInt64)] {
+        _ stage: UInt32, whenFull: CapacityRecord.WhenFull?, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) -> Publication {
         let key = Key(UInt64(stage))
         guard let bytes = try transaction.value(state.tables.stages, key) else {
             throw .damaged("stage \(stage) is gone")
         }
         let record = try formatted { () throws(FormatError) in try StageRecord(bytes) }
+        let load = JobLoad(jobs: record.jobCount, bytes: record.byteCount)
+        if let refusal = try state.admit(
+            load, in: record.queue, priority: record.priority, whenFull: whenFull, &transaction)
+        {
+            return .refused(refusal)
+        }
         for range in record.ranges {
             try state.makeReady(
                 &transaction, queue: record.queue, priority: record.priority, first: range.first,
                 count: range.count)
-            try state.count(transaction, record.queue) { $0.accepted += range.count }
+        }
+        try state.count(transaction, record.queue) {
+            $0.accepted += load.jobs
+            $0.bytes += load.bytes
         }
         try transaction.delete(state.tables.stages, key)
-        return record.ranges
+        return .published(record.ranges.map { $0.first...$0.first + $0.count - 1 })
     }
 
     /// Deletes some of what an abandoned stage wrote.

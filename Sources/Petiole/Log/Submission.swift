@@ -57,8 +57,11 @@ final class EnqueueSubmission: Submission {
     /// Set for a part of what is larger than one transaction: see ``Staging``.
     var stage: UInt32?
     let onConflict: Uniqueness.Conflict
+    /// What becomes of it when there is no room; nil: what the capacity says.
+    let whenFull: CapacityRecord.WhenFull?
     /// The writer's, while it commits.
     var conflict: UniqueConflict?
+    var refusal: AdmissionRefusal?
     var replaced: UInt64?
     var reply: (Result<Acceptance, StorageError>) -> Void
     /// The id of the first job; the writer's, while it commits.
@@ -71,6 +74,7 @@ final class EnqueueSubmission: Submission {
         target = request.target
         options = request.jobOptions
         onConflict = request.onConflict
+        whenFull = request.whenFull
         self.block = block
         self.reply = reply
     }
@@ -78,11 +82,12 @@ final class EnqueueSubmission: Submission {
     /// One that was made in another process.
     init(
         to target: JobTarget, options: JobOptions, onConflict: Uniqueness.Conflict,
-        _ block: consuming JobBlockBuilder
+        whenFull: CapacityRecord.WhenFull?, _ block: consuming JobBlockBuilder
     ) {
         self.target = target
         self.options = options
         self.onConflict = onConflict
+        self.whenFull = whenFull
         self.block = block
         reply = { _ in }
     }
@@ -98,10 +103,19 @@ final class EnqueueSubmission: Submission {
     }
     override var needsRoom: Bool { true }
     var jobCount: UInt64 { more.reduce(UInt64(block.count)) { $0 + UInt64($1.block.count) } }
+    /// What it adds to what its queue holds.
+    var load: JobLoad {
+        JobLoad(
+            jobs: jobCount,
+            bytes: UInt64(more.reduce(block.contentSize) { $0 + $1.block.contentSize }))
+    }
 
     override func finished(_ error: StorageError?) {
         if let error { return reply(.failure(error)) }
-        reply(.success(Acceptance(first: first, conflict: conflict, replaced: replaced)))
+        reply(
+            .success(
+                Acceptance(
+                    first: first, conflict: conflict, replaced: replaced, refusal: refusal)))
     }
 }
 
@@ -113,6 +127,8 @@ struct Acceptance: Sendable {
     var conflict: UniqueConflict?
     /// The job that was replaced; whoever enqueued sees to it that it ends.
     var replaced: UInt64?
+    /// Nothing was accepted, since there is no room.
+    var refusal: AdmissionRefusal?
 }
 
 /// What attempts of a queue came to: outcomes of consecutive ids, or another attempt later, and what is settled thereby.
@@ -136,8 +152,12 @@ final class OutcomeSubmission: Submission {
     var effects: AttemptEffects?
     /// That job's priority.
     var priority: UInt8 = 0
-    /// What follows instead when there is no room for the effects.
-    var whenRefused: ((StorageError) -> Void)?
+    /// What follows instead when there is no room for the effects: a `StorageError`, or an ``EnqueueError``.
+    var whenRefused: ((any Error) -> Void)?
+    /// Which of the jobs that it enqueues found no room; the writer's, while it commits.
+    var refusal: EnqueueError?
+    /// Bytes of the jobs that ended, as `JobLoad` counts them; nil: they are looked up.
+    var contentBytes: UInt64?
     private let urgent: Bool
 
     init(
@@ -158,6 +178,7 @@ final class OutcomeSubmission: Submission {
     }
 
     override func finished(_ error: StorageError?) {
+        if let whenRefused, let refusal { return whenRefused(refusal) }
         guard let error else {
             whenDurable?(isPostponed)
             return
@@ -191,6 +212,8 @@ struct Transition: Sendable {
         case expire
         /// Met in the row at that position before it started, and marked: see ``PendingChanges``.
         case change(position: UInt64)
+        /// Met before it started, and dropped to make room for others: likewise.
+        case drop
     }
     var id: UInt64
     var priority: UInt8

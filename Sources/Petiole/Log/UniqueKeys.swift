@@ -24,6 +24,8 @@ struct UniqueKeys {
     let slots: RunningSlots
     /// Keys that jobs of this commit take, whose ids are not given yet.
     private var taking: [[UInt8]: EnqueueSubmission] = [:]
+    /// The last one that took the place of a job which ends.
+    private var replacing: EnqueueSubmission?
     /// Enqueues that met one of those.
     private var meeting: [(EnqueueSubmission, holder: EnqueueSubmission)] = []
 
@@ -62,13 +64,26 @@ struct UniqueKeys {
                 case .hasStarted:
                     submission.conflict = .refused(holder)
                     return .conflict
-                case .marked: submission.replaced = holder
-                case .done: break
+                case .marked:
+                    submission.replaced = holder
+                    replacing = submission
+                case .done: replacing = submission
                 }
             }
         }
         taking[row] = submission
         return .accept
+    }
+
+    /// Whether an enqueue that was just accepted takes the place of a job that ends.
+    func replaces(_ submission: EnqueueSubmission) -> Bool { replacing === submission }
+
+    /// An enqueue is not accepted after all: it takes no key.
+    mutating func withdraw(_ submission: EnqueueSubmission) {
+        guard let hold = submission.options.unique else { return }
+        for (row, taker) in taking where taker === submission && row.dropFirst(4) == hold.key[...] {
+            taking[row] = nil
+        }
     }
 
     /// Behind the giving of ids: writes the rows.

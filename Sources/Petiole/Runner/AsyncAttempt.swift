@@ -15,6 +15,7 @@ struct AsyncAttempt: Sendable {
     let history: [UInt8]
     let isSuspect: Bool
     let meta: JobBlock.Meta
+    let contentBytes: UInt64
     /// On the steady line.
     let acceptedAt: Int64
     /// The job at the beginning of its lineage; 0: itself.
@@ -138,6 +139,7 @@ struct AsyncAttempt: Sendable {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue, tag: tag)
         }
+        submission.contentBytes = contentBytes
         if let unique { submission.releases = [unique] }
         let isHandedOn = hold.map { core.end($0, queue, with: submission) } ?? false
         submission.handleRefusal(
@@ -158,6 +160,7 @@ struct AsyncAttempt: Sendable {
             }
         }
         let submission = OutcomeSubmission(queue, block)
+        submission.contentBytes = contentBytes
         submission.settled = [SettledRange(tag: tag, first: id, count: 1)]
         if let transition { submission.transitions = [transition] }
         if transition == nil, let unique { submission.releases = [unique] }

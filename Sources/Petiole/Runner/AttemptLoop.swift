@@ -52,6 +52,8 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// When the job that runs was accepted, on the steady line; its block may be lent no more when it ends.
     @exclusivity(unchecked) private var acceptedAt: Int64 = 0
+    /// Bytes of the job that runs, as a capacity counts them.
+    @exclusivity(unchecked) private var contentBytes = 0
     /// The time limit of the job that runs, in place of its type's.
     @exclusivity(unchecked) private var ownLimit: TimeLimit?
     /// Its limit key, and the number of its name.
@@ -250,6 +252,8 @@ final class AttemptLoop: @unchecked Sendable {
         case expire
         /// Somebody has asked for something else than to run it.
         case change
+        /// Others have taken its room.
+        case drop
     }
 
     private func decide(_ id: UInt64) throws(StorageError) -> Decision {
@@ -258,6 +262,7 @@ final class AttemptLoop: @unchecked Sendable {
                 return .settle
             }
             if active.isCancelRequested { return .cancel }
+            if active.isDropped { return .drop }
             if active.isExpired { return .expire }
             return active.pending == nil ? .run(active) : .change
         }
@@ -270,6 +275,7 @@ final class AttemptLoop: @unchecked Sendable {
     func runOne(_ id: UInt64) throws(StorageError) -> Unmanaged<JobEntry>? {
         slot.publish(id, startedAt: now / 1_000 + shift)
         if hadOptions { forgetOptions() }
+        contentBytes = OutcomeGatherer.unknownBytes
         if petiole_load_sequential_u32(controlWord) != controlSeen {
             plainEnd = 0
             try openView(at: id)
@@ -298,6 +304,10 @@ final class AttemptLoop: @unchecked Sendable {
                 return nil
             case .change:
                 gatherer.transition(id, .change(position: position))
+                passedOver(id)
+                return nil
+            case .drop:
+                gatherer.transition(id, .drop)
                 passedOver(id)
                 return nil
             }
@@ -331,6 +341,7 @@ final class AttemptLoop: @unchecked Sendable {
             passedOver(id)
             return nil
         }
+        contentBytes = job.content.count
         if job.meta.flags & JobBlock.hasOptions != 0, isPutOff(id, job, earlier) { return nil }
         guard let entry = registry.entry(job.meta.name) else {
             let waits = aside.put(id, name: job.meta.name)
@@ -609,7 +620,8 @@ final class AttemptLoop: @unchecked Sendable {
         AsyncAttempt(
             id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
             place: place, core: core, history: earlier.history,
-            isSuspect: earlier.isSuspect, meta: job.meta, acceptedAt: acceptedAt,
+            isSuspect: earlier.isSuspect, meta: job.meta, contentBytes: UInt64(job.content.count),
+            acceptedAt: acceptedAt,
             root: context.root, metadata: context.metadata, unique: unique,
             limit: ownLimit ?? entry.timeLimit, hold: hold
         ).start(job.payload)
@@ -619,7 +631,9 @@ final class AttemptLoop: @unchecked Sendable {
 
     private func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
         result.withBytes {
-            gatherer.record(id, outcome, history: history, result: $0, release: unique)
+            gatherer.record(
+                id, outcome, history: history, result: $0, release: unique,
+                contentBytes: contentBytes)
         }
     }
 
@@ -634,6 +648,7 @@ final class AttemptLoop: @unchecked Sendable {
             OutcomeSubmission(
                 id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
         }
+        submission.contentBytes = UInt64(contentBytes)
         if let unique { submission.releases = [unique] }
         if let hold { self.hold!.isHandedOn = core.end(hold, queue!, with: submission) }
         submission.handleRefusal(

@@ -12,6 +12,8 @@ final class OutcomeGatherer: @unchecked Sendable {
         var settled: [SettledRange] = []
         var transitions: [Transition] = []
         var releases: [UniqueRelease] = []
+        /// Of the jobs whose outcomes these are; below zero when not all are known.
+        var contentBytes = 0
         var isEmpty: Bool { outcomes.count == 0 && settled.isEmpty && transitions.isEmpty }
     }
 
@@ -31,10 +33,15 @@ final class OutcomeGatherer: @unchecked Sendable {
         self.priority = priority
     }
 
-    /// - Parameter release: what frees the job's unique key.
+    /// In place of a job's bytes when they could not be read: no sum of those in a block comes near it.
+    static let unknownBytes = -(1 << 50)
+
+    /// - Parameters:
+    ///   - release: what frees the job's unique key.
+    ///   - contentBytes: the job's, as `JobLoad` counts them.
     func record(
         _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer,
-        release: UniqueRelease?
+        release: UniqueRelease?, contentBytes: Int
     ) {
         lock.withLock { _ in
             let size = result.count + history.count + 4
@@ -45,6 +52,7 @@ final class OutcomeGatherer: @unchecked Sendable {
             }
             join()
             gathered.outcomes.append(id, outcome, history: history, result: result)
+            gathered.contentBytes += contentBytes
             if let release { gathered.releases.append(release) }
         }
     }
@@ -95,6 +103,10 @@ final class OutcomeGatherer: @unchecked Sendable {
         submission.settled = settled
         submission.transitions = gathered.transitions
         submission.releases = gathered.releases
+        if gathered.contentBytes >= 0 {
+            submission.contentBytes = UInt64(gathered.contentBytes)
+        }
+        gathered.contentBytes = 0
         gathered.releases = []
         gathered.settled = []
         gathered.transitions = []

@@ -61,6 +61,7 @@ extension OutcomeSubmission {
         let releases = releases
         let orderedKey = orderedKey
         let whenDurable = whenDurable
+        let contentBytes = contentBytes
         // The policy is the user's code, which may call the writer: on a thread of its own.
         whenRefused = { error in
             store.refusals.begin()
@@ -69,9 +70,10 @@ extension OutcomeSubmission {
                 store.refusals.end()
             }
         }
-        @Sendable func refuse(_ error: StorageError) {
+        @Sendable func refuse(_ error: any Error) {
+            let cause: any Error = (error as? StorageError).map { store.storeError($0) } ?? error
             let failed = AttemptFollowUp.Failed(
-                store.storeError(error), attempt: attempt,
+                cause, attempt: attempt,
                 startedAt: outcome.startedAt, runMicroseconds: outcome.runMicroseconds,
                 acceptedAt: acceptedAt)
             let submission: OutcomeSubmission
@@ -92,6 +94,7 @@ extension OutcomeSubmission {
                 outcome.codec = 0
                 writer.withBytes { block.append(id, outcome, history: history, result: $0) }
                 submission = OutcomeSubmission(queue, block)
+                submission.contentBytes = contentBytes
                 submission.releases = releases
             }
             submission.settled = settled

@@ -86,6 +86,8 @@ enum Takeover {
             var record = try state.queue(named: name, &transaction)
             record.epoch += 1
             try state.put(record, named: name, &transaction)
+            // Rows may be split off others by now, before where the search for jobs to drop had come.
+            try transaction.delete(tables.meta, RecordKey.dropPlaces(record.id))
             records.append(record)
         }
         for attempt in cut { try blame(attempt, tables, &transaction, &state) }

@@ -161,8 +161,11 @@ enum OutcomeRecording {
             try OrderedKeys.release(id, active.queue, tables, &transaction, &state)
         }
         try release(id, tables, &transaction, &state)
+        let bytes = try ContentBytes.of(id, id + 1, transaction, tables)
+        try Dropping.unmark(id, active, bytes: bytes, &transaction, &state)
         try state.count(transaction, active.queue) { counters in
             counters.count(kind)
+            counters.takeOff(bytes: bytes)
             if active.state == .waiting { counters.waiting &-= 1 }
             if active.state == .parked { counters.parked &-= 1 }
         }
@@ -182,7 +185,7 @@ enum OutcomeRecording {
             .apply(queue: block.queue, &transaction, &state)
     }
 
-    /// Deletes what `active`, `timers`, `parked` and the suspects hold of a job.
+    /// Deletes what `active`, `timers`, `parked` and the suspects hold of a job. A mark goes with ``Dropping/unmark``.
     static func removeRows(
         _ id: UInt64, _ active: ActiveRecord, _ tables: StoreTables,
         _ transaction: inout WriteTransaction

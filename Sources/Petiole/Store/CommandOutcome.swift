@@ -83,3 +83,13 @@ extension JobStore {
     /// The system's time, as the store's clock tells it.
     package var now: WallTime { WallTime(microseconds: open.clock.now) }
 }
+
+extension JobStore {
+    /// What the store's data file takes, and may take.
+    package var fileSize: (bytes: Int, limit: Int) {
+        get throws(StoreError) {
+            try open.refreshSettings()
+            return (open.environment.usage.usedBytes, Int(clamping: open.settings.byteLimit))
+        }
+    }
+}

@@ -22,13 +22,19 @@ public struct JobCounts: Sendable, Hashable {
     public var expired = 0
     /// Given up on purpose.
     public var discarded = 0
+    /// Ended to make room for others.
+    public var dropped = 0
     /// Attempts that another followed.
     public var retries = 0
+    /// Bytes of those that have not ended: payloads and what lies beside them.
+    public var unfinishedBytes = 0
 
     /// Those that have not ended.
     public var unfinished: Int { ready + waiting + parked }
     /// Those that have.
-    public var ended: Int { succeeded + failed + cancelled + deadLetters + expired + discarded }
+    public var ended: Int {
+        succeeded + failed + cancelled + deadLetters + expired + discarded + dropped
+    }
 
     init() {}
 
@@ -40,6 +46,8 @@ public struct JobCounts: Sendable, Hashable {
         deadLetters = Int(clamping: counters.deadLetters)
         expired = Int(clamping: counters.expired)
         discarded = Int(clamping: counters.discarded)
+        dropped = Int(clamping: counters.dropped)
+        unfinishedBytes = Int(clamping: counters.bytes)
         waiting = Int(clamping: counters.waiting)
         parked = Int(clamping: counters.parked)
         retries = Int(clamping: counters.retries)
@@ -58,6 +66,8 @@ public struct JobCounts: Sendable, Hashable {
         sum.deadLetters += right.deadLetters
         sum.expired += right.expired
         sum.discarded += right.discarded
+        sum.dropped += right.dropped
+        sum.unfinishedBytes += right.unfinishedBytes
         sum.retries += right.retries
         return sum
     }
@@ -73,6 +83,8 @@ public struct QueueStatus: Sendable, Hashable {
     public let isPaused: Bool
     /// How many of its jobs are where.
     public let counts: JobCounts
+    /// How much it may hold; nil: as much as fits on the disk.
+    public let capacity: Capacity?
 }
 
 extension JobStore {
@@ -90,7 +102,8 @@ extension JobStore {
             }
             guard let row else { return JobCounts() }
             let record = try formatted { () throws(FormatError) in try QueueRecord(row) }
-            return try Self.counts(record.id, reader, open.tables)
+            return JobCounts(
+                try QueueCounters.read(record.id, reader, open.tables) ?? QueueCounters())
         }
     }
 
@@ -101,13 +114,15 @@ extension JobStore {
         return try open.read { (reader) throws(StorageError) in
             var all: [QueueStatus] = []
             for (name, record) in rows {
+                let counters =
+                    try QueueCounters.read(record.id, reader, open.tables) ?? QueueCounters()
                 all.append(
                     QueueStatus(
                         name: name,
                         ownerPID: open.locks.holder(of: StoreFormat.queueLock(record.id))
                             .map { Int($0) },
-                        isPaused: record.isPaused,
-                        counts: try Self.counts(record.id, reader, open.tables)))
+                        isPaused: record.isPaused, counts: JobCounts(counters),
+                        capacity: Capacity(counters.capacity)))
             }
             return all
         }

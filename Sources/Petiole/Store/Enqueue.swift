@@ -65,41 +65,16 @@ extension JobStore {
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
         let submission = Handover(EnqueueSubmission(request, block))
-        var result = await submitted(submission)
-        if let queue = open.queueToAsk(result, request) {
+        var acceptance = try await untilSettled(request, submission)
+        if let queue = open.queueToAsk(acceptance, request) {
             _ = await open.hasRecordedWhatEnded(of: queue)
-            result = await submitted(submission)
+            acceptance = try await untilSettled(request, submission)
         }
-        if case .success(let acceptance) = result, let replaced = acceptance.replaced {
+        if let replaced = acceptance.replaced {
             // It is marked: whoever meets it ends it, if this fails.
             _ = try? await cancel(JobID(rawValue: replaced))
         }
-        return JobID(rawValue: try unwrap(result, request))
-    }
-
-    private func submitted(
-        _ submission: Handover<EnqueueSubmission>
-    ) async -> Result<Acceptance, StorageError> {
-        await withUnsafeContinuation { continuation in
-            submission.value.reply = { continuation.resume(returning: $0) }
-            open.writer.submit(submission.value)
-        }
-    }
-
-    func unwrap(
-        _ result: Result<Acceptance, StorageError>, _ request: EnqueueRequest
-    ) throws(EnqueueError) -> UInt64 {
-        switch result {
-        case .success(let acceptance):
-            switch acceptance.conflict {
-            case .existing(let id): return id
-            case .refused(let id):
-                throw .notUnique(job: request.name, existing: JobID(rawValue: id))
-            case nil: return acceptance.first
-            }
-        case .failure(let error):
-            throw .refused(job: request.name, queue: request.queue, open.storeError(error))
-        }
+        return JobID(rawValue: try acceptance.id(request))
     }
 
     // MARK: Buffered
@@ -140,9 +115,18 @@ extension JobStore {
     ) throws(EnqueueError) -> PendingJob<Output> {
         let pending = PendingAcceptance(request)
         let open = open
-        let submission = EnqueueSubmission(request, block) { result in
-            if case .failure(let error) = result { open.buffered.failed(open.storeError(error)) }
-            pending.settle(result.mapError { open.storeError($0) })
+        let submission = EnqueueSubmission(request, block)
+        submission.reply = { [unowned submission] result in
+            if case .success(let acceptance) = result, case .again? = acceptance.refusal {
+                submission.isBuffered = false
+                return open.writer.submit(submission)
+            }
+            let outcome = result.mapError { open.storeError($0) }.flatMap { acceptance in
+                // It does not wait: who flushes would wait with it.
+                acceptance.reached(request).map { .failure(.noRoom($0)) } ?? .success(acceptance)
+            }
+            if case .failure(let error) = outcome { open.buffered.failed(error) }
+            pending.settle(outcome)
         }
         submission.isBuffered = true
         let bytes = submission.byteCount
@@ -267,6 +251,7 @@ extension JobStore {
         var head: EnqueueSubmission?
         var bytes = 0
         var stage: StageWriter?
+        var load = JobLoad()
         while true {
             var block = JobBlockBuilder(
                 jobs: min(expecting ?? 512, 2_048), bytes: StoreFormat.blockLimit)
@@ -290,25 +275,30 @@ extension JobStore {
             // More than one transaction holds: from here on it is staged.
             if bytes >= Self.stageBytes, let full = head {
                 if stage == nil { stage = try await StageWriter(self, request) }
+                load += full.load
+                do throws(EnqueueError) {
+                    try refuseWhatNeverFits(request, load)
+                } catch {
+                    await stage!.giveUp()
+                    throw error
+                }
                 try await stage!.add(full)
                 head = nil
                 bytes = 0
             }
         }
         if let stage {
-            if let head { try await stage.add(head) }
+            if let head {
+                load += head.load
+                try await stage.add(head)
+            }
             return EnqueuedJobs(
-                store: self, ranges: try await stage.publish(), codec: request.codec)
+                store: self, ranges: try await stage.publish(load), codec: request.codec)
         }
         guard let head else { return EnqueuedJobs(store: self, ranges: [], codec: request.codec) }
         let count = head.jobCount
-        let submission = Handover(head)
-        let result: Result<Acceptance, StorageError> = await withUnsafeContinuation {
-            continuation in
-            submission.value.reply = { continuation.resume(returning: $0) }
-            open.writer.submit(submission.value)
-        }
-        let first = try unwrap(result, request)
+        let acceptance = try await untilSettled(request, Handover(head))
+        let first = try acceptance.id(request)
         return EnqueuedJobs(store: self, ranges: [(first, count)], codec: request.codec)
     }
 
@@ -360,6 +350,7 @@ struct EnqueueRequest: Sendable {
     let limit: Int
     let jobOptions: JobOptions
     let onConflict: Uniqueness.Conflict
+    let whenFull: CapacityRecord.WhenFull?
     private let optionBytes: [UInt8]
     private let meta: JobBlock.Meta
 
@@ -409,6 +400,7 @@ struct EnqueueRequest: Sendable {
         }
         self.jobOptions = jobOptions
         onConflict = options.unique?.onConflict ?? .giveBack
+        whenFull = options.whenFull?.record
         optionBytes = jobOptions.bytes
         meta = JobBlock.Meta(
             codec: codecID,
@@ -505,15 +497,32 @@ struct EnqueueRequest: Sendable {
     }
 }
 
+extension Acceptance {
+    /// The first of the jobs that were accepted, or the one that was there already.
+    func id(_ request: EnqueueRequest) throws(EnqueueError) -> UInt64 {
+        switch conflict {
+        case .existing(let id): return id
+        case .refused(let id):
+            throw .notUnique(job: request.name, existing: JobID(rawValue: id))
+        case nil: return first
+        }
+    }
+
+    /// Why there was no room, for who does not wait.
+    func reached(_ request: EnqueueRequest) -> CapacityReached? {
+        switch refusal {
+        case .refused(let reached), .wait(_, let reached):
+            CapacityReached(reached, queue: request.queue)
+        case .again, nil: nil
+        }
+    }
+}
+
 extension OpenStore {
     /// The queue of a job that holds a key until it has started and was not seen to have: it may have ended a moment ago, and
     /// its owner is asked before that is believed.
-    func queueToAsk(
-        _ result: Result<Acceptance, StorageError>, _ request: EnqueueRequest
-    ) -> UInt32? {
-        guard request.jobOptions.unique?.kind == .untilStarted,
-            case .success(let acceptance) = result
-        else { return nil }
+    func queueToAsk(_ acceptance: Acceptance, _ request: EnqueueRequest) -> UInt32? {
+        guard request.jobOptions.unique?.kind == .untilStarted else { return nil }
         let holder: UInt64
         switch acceptance.conflict {
         case .existing(let id), .refused(let id): holder = id

@@ -75,17 +75,10 @@ extension JobStore {
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) throws(EnqueueError) -> JobID {
         let submission = EnqueueSubmission(request, block)
-        var result = submitted(submission)
-        if let queue = open.queueToAsk(result, request), open.waitForWhatEnded(of: queue) {
-            result = submitted(submission)
+        var acceptance = try untilSettledBlocking(request, submission)
+        if let queue = open.queueToAsk(acceptance, request), open.waitForWhatEnded(of: queue) {
+            acceptance = try untilSettledBlocking(request, submission)
         }
-        return JobID(rawValue: try unwrap(result, request))
-    }
-
-    private func submitted(_ submission: EnqueueSubmission) -> Result<Acceptance, StorageError> {
-        let promise = Promise<Result<Acceptance, StorageError>>()
-        submission.reply = { promise.give($0) }
-        open.writer.submitBlocking(submission)
-        return promise.wait()
+        return JobID(rawValue: try acceptance.id(request))
     }
 }

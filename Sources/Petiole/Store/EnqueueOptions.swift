@@ -21,12 +21,15 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var timeLimit: TimeLimit?
     /// The key that the type's ``JobLimits`` per key are about, 1 to 256 bytes of UTF-8; nil: ``CodableJob/limitKey``.
     public var limitKey: String?
+    /// What becomes of the enqueue when queue or store are full; nil: what their ``Capacity`` says.
+    public var whenFull: Capacity.WhenFull?
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
-        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil
+        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil,
+        whenFull: Capacity.WhenFull? = nil
     ) {
         self.queue = queue
         self.priority = priority
@@ -38,6 +41,7 @@ public struct EnqueueOptions: Sendable, Hashable {
         self.metadata = metadata
         self.timeLimit = timeLimit
         self.limitKey = limitKey
+        self.whenFull = whenFull
     }
 }
 
@@ -54,7 +58,7 @@ extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
             && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
-            && limitKey == nil
+            && limitKey == nil && whenFull == nil
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -72,7 +76,7 @@ extension EnqueueOptions {
             }
         }
         return unique?.problem ?? metadata?.problem
-            ?? limitKey.flatMap { JobLimits.problem(ofKey: $0) }
+            ?? limitKey.flatMap { JobLimits.problem(ofKey: $0) } ?? whenFull?.problem
     }
 
     /// What is kept of them. A due time that has passed is none.

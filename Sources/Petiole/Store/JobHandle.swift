@@ -86,6 +86,7 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
             } catch { throw JobError.undecodable(id, reason: error.description) }
         case .cancelled: throw JobError.cancelled(id)
         case .expired: throw JobError.expired(id)
+        case .dropped: throw JobError.dropped(id)
         case .discarded:
             throw JobError.discarded(id, attempt: outcome.attempt, outcome.failure)
         case .failed, .deadLetter:

@@ -35,6 +35,8 @@ public struct Outcome: Sendable, Hashable {
         case expired
         /// The job or its policy gave it up on purpose.
         case discarded
+        /// It had not started, and its room was taken by others: see ``Capacity/WhenFull/dropOldest``.
+        case dropped
     }
     /// How it ended.
     public let kind: Kind
@@ -109,6 +111,8 @@ public enum JobError: Error, Sendable, Equatable {
     case expired(JobID)
     /// The job or its policy gave it up on purpose.
     case discarded(JobID, attempt: Int, JobFailure)
+    /// The job had not started, and its room was taken by others.
+    case dropped(JobID)
     /// The job keeps no result, so there is nothing to wait for.
     case keepsNoResult(JobID)
     /// The result is there, but is not of the type asked for.
@@ -128,6 +132,8 @@ extension JobError: CustomStringConvertible {
                 + "\(failure.type): \(failure.message)"
         case .cancelled(let id): "job \(id) was cancelled"
         case .expired(let id): "job \(id) expired: it had not started by then"
+        case .dropped(let id):
+            "job \(id) was dropped: its queue was full, and others took its room"
         case .discarded(let id, let attempt, let failure):
             "job \(id) was discarded at attempt \(attempt): \(failure.type): \(failure.message)"
         case .keepsNoResult(let id):

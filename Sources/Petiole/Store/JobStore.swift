@@ -36,20 +36,24 @@ public final class JobStore: Sendable {
 
     /// Takes over settings that were given, and deletes what dead producers left.
     private func prepare(_ options: StoreOptions) throws(StoreError) {
-        let settings = options.applied(to: open.settings)
-        if settings != open.settings {
-            let open = open
-            let tables = open.tables
-            try open.performBlocking { (transaction, _) throws(StorageError) in
-                try withBytes(settings.bytes) { (value) throws(StorageError) in
-                    try transaction.put(
-                        tables.meta, RecordKey.settings.withUnsafeBytes { Key(copying: $0) },
-                        value)
-                }
+        try open.refreshSettings()
+        if options.applied(to: open.settings) != open.settings {
+            try open.performBlocking { (transaction, state) throws(StorageError) in
+                try options.apply(&transaction, &state)
             }
-            open.adoptSettings(settings)
+            try open.refreshSettings()
         }
         try sweepStages()
+    }
+
+    /// Changes those of the store's settings that the options give; at run time, for all processes, from the next commit of
+    /// each on. What the options say of a store that is made is passed over.
+    /// - Throws: ``StoreError``; nothing has changed then.
+    public func change(_ options: StoreOptions) async throws(StoreError) {
+        try await open.perform { (transaction, state) throws(StorageError) in
+            try options.apply(&transaction, &state)
+        }
+        try open.refreshSettings()
     }
 
     init(_ open: OpenStore) { self.open = open }

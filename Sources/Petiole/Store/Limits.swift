@@ -14,7 +14,7 @@ extension JobStore {
     public func setLimits(
         _ limits: JobLimits?, ofJob name: String, queue: String = "default"
     ) async throws(StoreError) {
-        if let problem = limits?.problem { throw .failed(path: path, reason: problem) }
+        if let problem = limits?.problem { throw .invalidOption(problem) }
         try await setLimits(limits, of: name, in: queue)
     }
 
@@ -23,7 +23,7 @@ extension JobStore {
         concurrency: Int? = nil, rate: RateLimit? = nil, ofQueue queue: String
     ) async throws(StoreError) {
         let limits = JobLimits(concurrency: concurrency, rate: rate)
-        if let problem = limits.problem { throw .failed(path: path, reason: problem) }
+        if let problem = limits.problem { throw .invalidOption(problem) }
         try await setLimits(limits, of: nil, in: queue)
     }
 
@@ -55,8 +55,7 @@ extension JobStore {
     ) async throws(StoreError) {
         for (text, what) in [(queue, "queue"), (name ?? queue, "job")]
         where !NameForm.isValid(text) {
-            throw .failed(
-                path: path, reason: EnqueueError.invalidName(text, what: what).description)
+            throw .invalidOption(EnqueueError.invalidName(text, what: what).description)
         }
         let tables = open.tables
         try await open.perform { (transaction, state) throws(StorageError) in

@@ -26,6 +26,8 @@ public struct JobFilter: Sendable, Hashable {
         case expired
         /// Given up on purpose.
         case discarded
+        /// Ended to make room for others.
+        case dropped
     }
     /// Only jobs in one of these; empty: all.
     public var states: Set<State> = []
@@ -433,6 +435,7 @@ extension JobFilter {
             case .deadLetter: states.contains(.deadLetter)
             case .expired: states.contains(.expired)
             case .discarded: states.contains(.discarded)
+            case .dropped: states.contains(.dropped)
             }
         }
     }

@@ -223,6 +223,7 @@ extension Outcome.Kind {
         case .deadLetter: self = .deadLetter
         case .expired: self = .expired
         case .discarded: self = .discarded
+        case .dropped: self = .dropped
         }
     }
 }

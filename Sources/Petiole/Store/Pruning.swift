@@ -17,6 +17,8 @@ enum Pruning {
     /// One step by the store's settings, from a thread of our own. Returns whether it deleted jobs, and
     /// whether there is more to do.
     static func step(_ store: OpenStore) -> (hasPruned: Bool, hasMore: Bool) {
+        // When they cannot be read, nothing else can.
+        try? store.refreshSettings()
         let settings = store.settings
         let isCrowded =
             isPast(Int(clamping: settings.byteLimit) / 1_000 * Int(settings.retentionShare), store)
@@ -97,6 +99,7 @@ enum Pruning {
             step.kept += plan.survivors.count
         }
         try pruneKept(before: horizon, &transaction, &state, &step)
+        if step.jobs > 0 { state.hasRoom = true }
         return step
     }
 

@@ -186,6 +186,7 @@ enum Requeue {
         guard let block = try Lookup.block(ended.id, transaction, tables) else {
             throw .damaged("job \(ended.id) has ended, but the log does not hold it")
         }
+        let bytes = UInt64(block.contentSize(ended.id))
         var active = ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
         active.generation = 1
         active.history = ended.history
@@ -198,6 +199,9 @@ enum Requeue {
         active.position = try state.makeReady(
             &transaction, queue: active.queue, priority: active.priority, first: ended.id, count: 1)
         try active.put(&transaction, tables.active, ended.id)
-        try state.count(transaction, ended.queue) { $0.uncount(ended.entry.state) }
+        try state.count(transaction, ended.queue) {
+            $0.uncount(ended.entry.state)
+            $0.bytes += bytes
+        }
     }
 }

@@ -68,20 +68,44 @@ struct StageWriter {
         }
     }
 
-    /// Makes all parts ready, in one transaction.
-    func publish() async throws(EnqueueError) -> [(first: UInt64, count: UInt64)] {
+    /// Makes all parts ready, in one transaction, when there is room.
+    /// - Parameter load: what they are in all.
+    func publish(_ load: JobLoad) async throws(EnqueueError) -> [(first: UInt64, count: UInt64)] {
         let stage = stage
+        let whenFull = request.whenFull
         CrashPoint.pass(.stagePublish)
-        do throws(StoreError) {
-            let ranges = try await store.open.perform {
-                (transaction, state) throws(StorageError) in
-                try Staging.publish(stage, &transaction, &state)
-                    .map { [$0.first, $0.count] }
+        var turn = RoomTurn(store.open, request, load, fileBytes: 0)
+        var step = turn.first()
+        while true {
+            switch step {
+            case .submit:
+                let publication: Staging.Publication
+                do throws(StoreError) {
+                    publication = try await store.open.perform {
+                        (transaction, state) throws(StorageError) in
+                        try Staging.publish(stage, whenFull: whenFull, &transaction, &state)
+                    }
+                } catch {
+                    step = .failed(
+                        .refused(job: request.name, queue: request.queue, error))
+                    continue
+                }
+                switch publication {
+                case .published(let ranges):
+                    turn.end()
+                    return withExtendedLifetime(lease) {
+                        ranges.map { ($0.lowerBound, UInt64($0.count)) }
+                    }
+                case .refused(let refusal): step = turn.next(after: refusal)
+                }
+            case .wait: step = turn.next(after: await store.waitForRoom(turn))
+            case .failed(let error):
+                turn.end()
+                await giveUp()
+                throw error
+            // What is staged is settled above.
+            case .settled: return []
             }
-            return withExtendedLifetime(lease) { ranges.map { ($0[0], $0[1]) } }
-        } catch {
-            await giveUp()
-            throw .refused(job: request.name, queue: request.queue, error)
         }
     }
 

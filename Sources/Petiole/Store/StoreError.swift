@@ -16,6 +16,12 @@ public enum StoreError: Error, Sendable, Equatable {
     case damaged(path: String, reason: String)
     /// The store's limit is reached.
     case full(path: String, used: Int, limit: Int)
+    /// A queue, or the store, holds as many jobs as its ``Capacity`` says: which, and how many.
+    case noRoom(CapacityReached)
+    /// An option is out of its bounds, or contradicts another: which, and what is allowed.
+    case invalidOption(String)
+    /// The task that waited for room was cancelled; nothing was accepted.
+    case waitCancelled
     /// The file system has no room left.
     case diskFull(path: String)
     /// All 1,024 read views of the store are taken.
@@ -26,8 +32,6 @@ public enum StoreError: Error, Sendable, Equatable {
     case inUse(path: String, pids: [Int])
     /// No copy of a store could be written there; the store itself is as it was.
     case copyFailed(path: String, reason: String)
-    /// What was asked for is out of its bounds; the text says what is allowed.
-    case invalidOption(String)
     /// The store was closed, or its directory was replaced under it.
     case closed(path: String, reason: String)
     /// The disk or the system failed; whether the last change is there is unknown until the store is opened anew.
@@ -103,6 +107,9 @@ extension StoreError: CustomStringConvertible {
             the store at \(visible(path)) is full (\(gibibytes(used)) of \(gibibytes(limit)) GiB)
             free space with `petiole prune --older-than 1d`, or raise its limit
             """
+        case .noRoom(let reached): reached.description
+        case .invalidOption(let problem): problem
+        case .waitCancelled: "the task that waited for room was cancelled"
         case .diskFull(let path):
             """
             the file system of \(visible(path)) has no room for new jobs; what runs is still recorded
@@ -128,7 +135,6 @@ extension StoreError: CustomStringConvertible {
             no copy of the store can be written to \(visible(path)): \(visible(reason))
             nothing was left there, and the store is as it was
             """
-        case .invalidOption(let reason): reason
         case .closed(let path, let reason):
             """
             the store at \(visible(path)) is closed: \(reason)

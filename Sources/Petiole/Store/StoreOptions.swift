@@ -1,3 +1,5 @@
+import PetioleStorage
+
 /// How a store is made, and what its settings are from then on.
 public struct StoreOptions: Sendable {
     /// What a power cut may cost.
@@ -48,5 +50,24 @@ public struct StoreOptions: Sendable {
             settings.retentionShare = UInt16(min(max(retentionShare, 0), 1) * 1_000)
         }
         return settings
+    }
+}
+
+extension StoreOptions {
+    /// In the writer's transaction: over what is there now, whoever has set it.
+    func apply(
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let tables = state.tables
+        let settings = try SettingsRecord.read(transaction, tables)
+        let changed = applied(to: settings)
+        if changed == settings { return }
+        try withBytes(changed.bytes) { (value) throws(StorageError) in
+            try transaction.put(
+                tables.meta, RecordKey.settings.withUnsafeBytes { Key(copying: $0) }, value)
+        }
+        state.sequences.settingsTurn &+= 1
+        // A higher limit is room for who waits.
+        state.hasRoom = true
     }
 }

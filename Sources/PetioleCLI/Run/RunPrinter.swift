@@ -157,7 +157,7 @@ final class RunPrinter: Sendable {
                         switch outcome.kind {
                         case .succeeded: break
                         case .failed, .deadLetter: tally.failed += 1
-                        case .cancelled, .expired, .discarded: tally.cancelled += 1
+                        case .cancelled, .expired, .discarded, .dropped: tally.cancelled += 1
                         }
                     }
                     if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }

@@ -306,5 +306,6 @@ struct RunSession {
 
     private static func notWell(_ counts: JobCounts) -> Int {
         counts.failed + counts.deadLetters + counts.cancelled + counts.expired + counts.discarded
+            + counts.dropped
     }
 }

@@ -169,6 +169,8 @@ import Testing
                 return
             }
             try await #expect(OptionExamples.operations(store, failure) == 1)
+            try await OptionExamples.bounded(store)
+            #expect(try store.counts(queue: "images").ready == 1)
         }
     }
 

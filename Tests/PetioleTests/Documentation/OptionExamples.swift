@@ -166,6 +166,17 @@ enum OptionExamples {
             SendReport(month: "2026-10"), options: EnqueueOptions(keepsResult: false))
     }
 
+    static func bounded(_ store: JobStore) async throws {
+        try await store.setCapacity(
+            Capacity(jobs: 1_000, whenFull: .wait(upTo: .seconds(30))), queue: "images")
+        try await store.setCapacity(
+            Capacity(bytes: 64 << 20, whenFull: .dropOldest), queue: "telemetry")
+
+        try await store.enqueue(
+            SendReport(month: "2026-10"),
+            options: EnqueueOptions(queue: "images", whenFull: .refuse))
+    }
+
     static func tagged(_ store: JobStore, _ trace: String) async throws -> CancelCounts {
         let nightly = EnqueueOptions(
             metadata: JobMetadata(tags: ["nightly"], headers: ["traceparent": trace]))

@@ -10,6 +10,8 @@ struct Audit {
     private(set) var jobs: Set<UInt64> = []
     private(set) var outcomes: [UInt64: OutcomeBlock.State] = [:]
     private(set) var active: [UInt64: ActiveRecord] = [:]
+    /// Bytes of each job, payload and what lies beside it.
+    private var sizes: [UInt64: Int] = [:]
     private var lanes: [LaneRow] = []
     private var sublanes: [LaneRow] = []
     private var places: [UInt64: (queue: UInt32, priority: UInt8)] = [:]
@@ -81,6 +83,7 @@ struct Audit {
                     }
                     if !audit.jobs.insert(id).inserted { audit.note("job \(id) is there twice") }
                     audit.places[id] = (block.queue, block.priority)
+                    audit.sizes[id] = block.contentSize(id)
                 }
             }
         }
@@ -149,6 +152,12 @@ struct Audit {
                 parkedRows += 1
                 if try reader.value(tables.parked, RecordKey.suspect(row.queue, id)) == nil {
                     audit.note("suspect \(id) has no row")
+                }
+            }
+            if row.isDropped {
+                parkedRows += 1
+                if try reader.value(tables.parked, RecordKey.dropping(row.queue, id)) == nil {
+                    audit.note("job \(id) is to be dropped, and has no row")
                 }
             }
         }
@@ -220,6 +229,8 @@ struct Audit {
         _ reader: Reader, _ tables: StoreTables
     ) throws(StorageError) {
         var sum = QueueCounters()
+        var total: QueueCounters?
+        var unfinishedOfAll: UInt64 = 0
         var audit = self
         try forEach(tables.meta, reader) { (key, value) throws(StorageError) in
             if key.elementsEqual(RecordKey.sequences) {
@@ -229,6 +240,14 @@ struct Audit {
             }
             guard key.count == 5, key[0] == UInt8(ascii: "c") else { return }
             let one = try formatted { () throws(FormatError) in try QueueCounters(value) }
+            let queue: UInt32 = key.bigEndian(at: 1)
+            guard queue > 0 else { return total = one }
+            audit.checkBytes(one, of: queue)
+            unfinishedOfAll += one.unfinished
+            sum.bytes += one.bytes
+            sum.dropping += one.dropping
+            sum.droppingBytes += one.droppingBytes
+            sum.dropped += one.dropped
             sum.accepted += one.accepted
             sum.succeeded += one.succeeded
             sum.failed += one.failed
@@ -255,7 +274,7 @@ struct Audit {
             for (state, count) in [
                 (OutcomeBlock.State.succeeded, sum.succeeded), (.failed, sum.failed),
                 (.cancelled, sum.cancelled), (.deadLetter, sum.deadLetters),
-                (.expired, sum.expired), (.discarded, sum.discarded),
+                (.expired, sum.expired), (.discarded, sum.discarded), (.dropped, sum.dropped),
             ] {
                 let there = audit.outcomes.values.count { $0 == state }
                 if count != there { audit.note("\(count) are counted as \(state), not \(there)") }
@@ -264,6 +283,26 @@ struct Audit {
                 audit.note("\(sum.accepted) are counted as accepted, not \(audit.jobs.count)")
             }
         }
+        if let total,
+            total.accepted != unfinishedOfAll || total.bytes != sum.bytes
+                || total.dropping != sum.dropping || total.droppingBytes != sum.droppingBytes
+        {
+            audit.note("what the store holds in all is not what its queues do")
+        }
         self = audit
+    }
+
+    /// What a queue holds in bytes, and what of it is marked to be dropped.
+    private mutating func checkBytes(_ counters: QueueCounters, of queue: UInt32) {
+        let unfinished = jobs.filter { places[$0]?.queue == queue && outcomes[$0] == nil }
+        let bytes = unfinished.reduce(0) { $0 + (sizes[$1] ?? 0) }
+        if counters.bytes != bytes {
+            note("queue \(queue) is counted to hold \(counters.bytes) bytes, not \(bytes)")
+        }
+        let marked = active.filter { $0.value.isDropped && $0.value.queue == queue }
+        let markedBytes = marked.keys.reduce(0) { $0 + (sizes[$1] ?? 0) }
+        if counters.dropping != marked.count || counters.droppingBytes != markedBytes {
+            note("\(counters.dropping) are counted to be dropped, not \(marked.count)")
+        }
     }
 }

@@ -116,7 +116,7 @@ extension JobStore {
             let writer = try await StageWriter(store, request, pick: { numbers.removeFirst() })
             #expect(numbers == [])
             #expect(try store.stageCount == 2)
-            #expect(try await writer.publish().isEmpty)
+            #expect(try await writer.publish(JobLoad()).isEmpty)
             #expect(try store.stageCount == 1)
             await dead.giveUp()
             #expect(try store.stageCount == 0)
