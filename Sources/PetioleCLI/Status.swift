@@ -8,8 +8,9 @@ struct Status: ParsableCommand {
             "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
-            ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, longest \
-            (null, or id, attempt, since, seconds).
+            ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, retries, unserved \
+            (whether jobs wait that no process runs), unknown (names of parked jobs), longest (null, or id, attempt, \
+            since, seconds).
             """)
 
     @Flag(help: "Print a JSON object for each queue.")
@@ -25,7 +26,9 @@ struct Status: ParsableCommand {
         if json {
             for queue in queues {
                 Standard.output.line(
-                    Self.json(queue, running.filter { $0.queue == queue.name }, now))
+                    Self.json(
+                        queue, running.filter { $0.queue == queue.name },
+                        try store.unknownNames(queue: queue.name), now))
             }
             return
         }
@@ -50,6 +53,20 @@ struct Status: ParsableCommand {
             ])
         }
         for line in table.lines { Standard.output.line(line) }
+        for queue in queues {
+            if queue.isUnserved {
+                let count = queue.counts.ready + queue.counts.waiting
+                Standard.output.line(
+                    "no process runs queue \(visible(queue.name)), in which "
+                        + (count == 1 ? "1 job waits" : "\(grouped(count)) jobs wait"))
+            }
+            let names = queue.counts.parked > 0 ? try store.unknownNames(queue: queue.name) : []
+            if !names.isEmpty {
+                Standard.output.line(
+                    "parked in queue \(visible(queue.name)), since no runner of it knows the name: "
+                        + names.map { visible($0) }.joined(separator: ", "))
+            }
+        }
         if let longest = running.first {
             Standard.output.line(
                 "longest running: job \(longest.id) of \(visible(longest.queue)), attempt \(longest.attempt), for "
@@ -57,9 +74,9 @@ struct Status: ParsableCommand {
         }
     }
 
-    private static func json(_ queue: QueueStatus, _ running: [RunningJob], _ now: WallTime)
-        -> String
-    {
+    private static func json(
+        _ queue: QueueStatus, _ running: [RunningJob], _ unknown: [String], _ now: WallTime
+    ) -> String {
         var line = JSONLine()
         let counts = queue.counts
         line.add("queue", queue.name)
@@ -77,6 +94,8 @@ struct Status: ParsableCommand {
         line.add("expired", counts.expired)
         line.add("discarded", counts.discarded)
         line.add("retries", counts.retries)
+        line.addRaw("unserved", queue.isUnserved ? "true" : "false")
+        line.add("unknown", unknown.map { Array($0.utf8) })
         if let longest = running.first {
             var part = JSONLine()
             part.add("id", Int(clamping: longest.id.rawValue))

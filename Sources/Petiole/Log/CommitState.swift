@@ -22,6 +22,8 @@ struct CommitState {
     private(set) var resolved: [(JobTarget, queue: UInt32, name: UInt32)] = []
     /// The earliest timer set, so that whoever sleeps until a later one is woken.
     var earliestTimer: Int64?
+    /// What listeners are to hear; nil when nobody listens.
+    var notes: [EventNote]?
 
     init(
         _ transaction: borrowing WriteTransaction, tables: StoreTables, now: Int64

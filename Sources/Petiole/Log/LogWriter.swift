@@ -49,6 +49,7 @@ final class LogWriter: Sendable {
     let slots: RunningSlots
     let waiters = WaiterTable()
     let observers = CommitObservers()
+    let events = EventHub()
     let progress = ProgressTable()
     let clock: StoreClock
 
@@ -448,18 +449,23 @@ final class LogWriter: Sendable {
     /// Commits submissions together and tells everybody. Nil on success; otherwise nothing has happened and nobody was told.
     private func attempt(_ batch: [Submission]) -> StorageError? {
         let now = clock.now
+        let isHeard = events.isListening
+        if isHeard { events.beginCommit() }
         let state: CommitState
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
                 var state = try CommitState(transaction, tables: tables, now: now)
+                if isHeard { state.notes = [] }
                 try LogCommit(tables: tables, now: now, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
                 CrashPoint.pass(.beforeCommit)
                 return state
             }
         } catch {
+            if isHeard { events.endCommit([]) }
             return error
         }
+        if isHeard { events.endCommit(state.notes ?? []) }
         CrashPoint.pass(.afterCommit)
         publish(state)
         CrashPoint.pass(.afterBell)

@@ -70,6 +70,8 @@ enum Staging {
                 &transaction, queue: record.queue, priority: record.priority, first: range.first,
                 count: range.count)
             try state.count(transaction, record.queue) { $0.accepted += range.count }
+            state.notes?.append(
+                .queued(first: range.first, count: range.count, due: 0, at: state.now))
         }
         try transaction.delete(state.tables.stages, key)
         return record.ranges

@@ -6,7 +6,7 @@ import Synchronization
 
 /// What a runner's threads share while it runs.
 final class RunnerCore: WorkSource, @unchecked Sendable {
-    // What guards it: `pool`, `seat` and `registry` are set before the pool starts and not changed after; the rest is
+    // What guards it: `pool`, `seat`, `hooks` and `registry` are set before the pool starts and not changed after; the rest is
     // atomic, or guards itself.
     let jobStore: JobStore
     let store: OpenStore
@@ -27,6 +27,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let children: WarmChildren
     /// In a child process, which has neither pool nor claims: what runs its jobs. Set before the first.
     private(set) var child: ChildRunner?
+    let unserved: UnservedJobs
+    /// Jobs that wait for others of their type.
+    let batches: HeldBatches
+    /// What is done around attempts; set before the pool starts.
+    var hooks: AttemptHooks?
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
@@ -35,9 +40,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     init(
         _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
-        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions]
+        parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions],
+        batches: HeldBatches = HeldBatches()
     ) {
         self.queueOptions = queueOptions
+        self.batches = batches
         jobStore = store
         self.store = store.open
         self.registry = registry
@@ -45,6 +52,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         self.parkLimit = parkLimit
         claims = Claims(store.open)
         children = WarmChildren(store.open)
+        unserved = UnservedJobs(store, logger)
         places = AsyncPlaces(limit: asyncLimit)
     }
 
@@ -156,6 +164,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             if claims.isTimeForTimers() {
                 try claims.lookAtTimers(reader, now: store.clock.now, self)
             }
+            if let ticket = batches.ticketOfDue() { return ticket }
             repeat {
                 if let ticket = try claims.claim(
                     reader, control: control, self, offer: { pool.offer($0) })
@@ -174,6 +183,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func run(on worker: Worker) {
         guard let loop = worker.context as? AttemptLoop else { return }
+        if worker.rest.tag == HeldBatches.tag { return loop.runBatchTicket() }
         loop.runTicket()
     }
 
@@ -190,8 +200,15 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func nextDeadline() -> Int64? {
         let timer = claims.nextDue.map { $0 > Int64.max / 1_000 ? .max : $0 * 1_000 }
-        guard let token = claims.nextToken else { return timer }
-        return min(timer ?? .max, petiole_real_time() + max(0, token - petiole_steady_time()))
+        var deadline = timer
+        if let token = claims.nextToken {
+            deadline = min(
+                deadline ?? .max, petiole_real_time() + max(0, token - petiole_steady_time()))
+        }
+        if let wait = batches.untilDue {
+            deadline = min(deadline ?? .max, petiole_real_time() + wait)
+        }
+        return deadline
     }
 
     private let loops = Mutex<[Int: AttemptLoop]>([:])

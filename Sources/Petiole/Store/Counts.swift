@@ -73,6 +73,9 @@ public struct QueueStatus: Sendable, Hashable {
     public let isPaused: Bool
     /// How many of its jobs are where.
     public let counts: JobCounts
+
+    /// Whether jobs wait in it that no process runs.
+    public var isUnserved: Bool { ownerPID == nil && counts.ready + counts.waiting > 0 }
 }
 
 extension JobStore {

@@ -21,13 +21,17 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var timeLimit: TimeLimit?
     /// The key that the type's ``JobLimits`` per key are about, 1 to 256 bytes of UTF-8; nil: ``CodableJob/limitKey``.
     public var limitKey: String?
+    /// Whether a job that another enqueues through its context has that one's priority in place of ``priority``. False unless set.
+    public var inheritsPriority: Bool
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
-        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil
+        metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil,
+        inheritsPriority: Bool = false
     ) {
+        self.inheritsPriority = inheritsPriority
         self.queue = queue
         self.priority = priority
         self.maxAttempts = maxAttempts
@@ -53,7 +57,7 @@ extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
             && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
-            && limitKey == nil
+            && limitKey == nil && !inheritsPriority
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
