@@ -16,9 +16,16 @@ let package = Package(
         .library(name: "PetioleTesting", targets: ["PetioleTesting"]),
         .executable(name: "petiole", targets: ["PetioleCLI"]),
     ],
+    traits: [
+        .trait(
+            name: "Encryption",
+            description: "Payloads and results encrypted on the disk; needs swift-crypto.")
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+        // Fetched and built with the trait alone.
+        .package(url: "https://github.com/apple/swift-crypto", "3.12.0"..<"5.0.0"),
     ],
     targets: [
         .systemLibrary(
@@ -33,6 +40,9 @@ let package = Package(
             dependencies: [
                 "CPetiole", "PetioleStorage", "PetioleDispatch",
                 .product(name: "Logging", package: "swift-log"),
+                .product(
+                    name: "Crypto", package: "swift-crypto",
+                    condition: .when(traits: ["Encryption"])),
             ],
             swiftSettings: common),
         .target(
@@ -53,7 +63,10 @@ let package = Package(
             name: "PetioleDispatchTests", dependencies: ["PetioleDispatch"], swiftSettings: common),
         .testTarget(
             name: "PetioleTests",
-            dependencies: ["Petiole", "PetioleTesting", "CPetiole", "CrashChild"],
+            dependencies: [
+                "Petiole", "PetioleTesting", "CPetiole", "CrashChild",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: common),
         .testTarget(
             name: "PetioleTestingTests", dependencies: ["Petiole", "PetioleTesting"],

@@ -45,8 +45,8 @@ struct Failure: Error {
                 wait until that process has ended, or stop it: kill \(pid)
                 """, status: 75)
         case .noSeat, .tooManyWaiting, .fenced: self.init(error.description, status: 75)
-        case .invalidName, .invalidOption, .invalidQueueOption, .registeredTwice, .notAJob,
-            .startedTwice, .insideChild:
+        case .invalidName, .invalidOption, .invalidQueueOption, .invalidRunnerOption,
+            .registeredTwice, .notAJob, .startedTwice, .insideChild:
             self.init(error.description, status: 64)
         }
     }

@@ -95,7 +95,8 @@ struct Show: ParsableCommand {
             line("name", visible(summary.name))
             line(
                 "payload",
-                details.payloadJSON().map { visible($0) } ?? counted(details.payload.count, "byte"))
+                details.payloadJSON().map { visible($0) } ?? counted(details.payload.count, "byte")
+                    + (details.encryptionKey.map { ", encrypted with key \(visible($0))" } ?? ""))
         }
         for attempt in details.failedAttempts {
             line(

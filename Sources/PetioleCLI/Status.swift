@@ -9,7 +9,8 @@ struct Status: ParsableCommand {
         discussion: """
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
             paused_types, ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, dropped, \
-            retries, bytes (of those that have not ended), capacity (null, or jobs, bytes, whenFull, waitUpTo), longest (null, \
+            retries, unserved (whether jobs wait that no process runs), unknown (names of parked jobs), \
+            bytes (of those that have not ended), capacity (null, or jobs, bytes, whenFull, waitUpTo), longest (null, \
             or id, attempt, since, seconds), overdue (null, or id and average, in seconds, of an attempt that runs ten times \
             as long as others of its type).
             """)
@@ -31,6 +32,7 @@ struct Status: ParsableCommand {
                 Standard.output.line(
                     Self.json(
                         queue, running.filter { $0.queue == queue.name },
+                        try store.unknownNames(queue: queue.name),
                         pausedTypes.filter { $0.queue == nil || $0.queue == queue.name },
                         longRuns.first { $0.queue == queue.name }, now))
             }
@@ -63,6 +65,20 @@ struct Status: ParsableCommand {
                 "paused: \(visible(type.name)) \(place), for \(TimeText.duration(now.since(type.since)))"
             )
         }
+        for queue in queues {
+            if queue.isUnserved {
+                let count = queue.counts.ready + queue.counts.waiting
+                Standard.output.line(
+                    "no process runs queue \(visible(queue.name)), in which "
+                        + (count == 1 ? "1 job waits" : "\(grouped(count)) jobs wait"))
+            }
+            let names = queue.counts.parked > 0 ? try store.unknownNames(queue: queue.name) : []
+            if !names.isEmpty {
+                Standard.output.line(
+                    "parked in queue \(visible(queue.name)), since no runner of it knows the name: "
+                        + names.map { visible($0) }.joined(separator: ", "))
+            }
+        }
         if let longest = running.first {
             Standard.output.line(
                 "longest running: job \(longest.id) of \(visible(longest.queue)), attempt \(longest.attempt), for "
@@ -89,8 +105,8 @@ struct Status: ParsableCommand {
     }
 
     private static func json(
-        _ queue: QueueStatus, _ running: [RunningJob], _ pausedTypes: [PausedJobType],
-        _ longRun: LongRun?, _ now: WallTime
+        _ queue: QueueStatus, _ running: [RunningJob], _ unknown: [String],
+        _ pausedTypes: [PausedJobType], _ longRun: LongRun?, _ now: WallTime
     ) -> String {
         var line = JSONLine()
         let counts = queue.counts
@@ -111,6 +127,8 @@ struct Status: ParsableCommand {
         line.add("discarded", counts.discarded)
         line.add("dropped", counts.dropped)
         line.add("retries", counts.retries)
+        line.addRaw("unserved", queue.isUnserved ? "true" : "false")
+        line.add("unknown", unknown.map { Array($0.utf8) })
         line.add("bytes", counts.unfinishedBytes)
         if let capacity = queue.capacity {
             var part = JSONLine()

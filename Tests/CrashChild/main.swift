@@ -89,6 +89,25 @@ struct Tally: Job {
     }
 }
 
+/// Runs together what `Work` runs one by one.
+struct Together: BatchJob {
+    static let batchLimit = 8
+    var kind: String
+
+    static func run(_ batch: [BatchItem<Together>]) -> [Result<Int, any Error>] {
+        for item in batch { say("start \(item.context.id) \(item.context.attempt)", to: effects) }
+        for item in batch where item.job.kind == "trap" { fatalError("a batch that traps") }
+        if getenv("CRASH_CHILD_HANGS") != nil {
+            say("started \(batch.count)")
+            while true { pause() }
+        }
+        return batch.map { item in
+            say("end \(item.context.id) \(item.context.attempt)", to: effects)
+            return .success(Int(item.context.id.rawValue))
+        }
+    }
+}
+
 func accepted<Output>(_ jobs: EnqueuedJobs<Output>) {
     for range in jobs.idRanges { say("\(range.lowerBound) \(range.upperBound)") }
 }
@@ -138,7 +157,10 @@ case "run", "serve":
     var running = JobRunner.Options()
     running.workers = Int(arguments[4])!
     let runner = try JobRunner(
-        store, jobs: [Work.self, Large.self, Tally.self, Ordered.self, Once.self], options: running)
+        store,
+        jobs: [
+            Work.self, Large.self, Tally.self, Ordered.self, Once.self, Together.self,
+        ], options: running)
     // What was cut short before is told apart from what runs now.
     say("start 0 0", to: effects)
     if arguments[1] == "run" {

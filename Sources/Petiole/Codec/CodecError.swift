@@ -54,6 +54,8 @@ extension CodecError {
     static func path(_ keys: [any CodingKey]) -> String {
         var path = ""
         for key in keys {
+            // What is in a secret is not shown, nor are its keys.
+            if key.stringValue == SecretMark.key { break }
             if let index = key.intValue, key is CodecKey {
                 path += "[\(index)]"
             } else {

@@ -1,6 +1,6 @@
 /// The payload as JSON text, without knowing its type.
 ///
-/// Bytes become `{"$bytes": "…"}` in base64, infinities and NaN the texts `"Infinity"`,
+/// What is marked as a ``Secret`` becomes `"‹secret›"`. Bytes become `{"$bytes": "…"}` in base64, infinities and NaN the texts `"Infinity"`,
 /// `"-Infinity"` and `"NaN"`. Control characters are escaped, also those above ASCII and the two
 /// line separators, so that the text can go to a terminal.
 /// - Parameter maximumBytes: bound on the text; a longer one is ``CodecError/tooLarge(limit:)``.
@@ -16,7 +16,8 @@ func compactToJSON(
         base: base.assumingMemoryBound(to: UInt8.self), count: bytes.count)
     try CompactValidator.check(items, ledger: &ledger, fences: &fences)
     var text = ByteWriter(capacity: min(bytes.count, max(maximumBytes, 0)) + 64)
-    try CompactToJSON.write(trusted: bytes, into: &text, maximumBytes: maximumBytes)
+    try CompactToJSON.write(
+        trusted: bytes, into: &text, maximumBytes: maximumBytes, showsSecrets: false)
     return text.withBytes { String(decoding: $0, as: UTF8.self) }
 }
 
@@ -24,22 +25,29 @@ func compactToJSON(
 enum CompactToJSON {
     /// - Parameter bytes: well-formed, as ``CompactWriting`` writes them and ``CompactValidator``
     ///   lets them pass.
+    /// - Parameter showsSecrets: for text that is stored, not shown.
     static func write(
-        trusted bytes: UnsafeRawBufferPointer, into text: inout ByteWriter, maximumBytes: Int
+        trusted bytes: UnsafeRawBufferPointer, into text: inout ByteWriter, maximumBytes: Int,
+        showsSecrets: Bool
     ) throws(CodecError) {
         guard let base = bytes.baseAddress else { return }
         let items = CompactItems(
             base: base.assumingMemoryBound(to: UInt8.self), count: bytes.count)
         let end = min(maximumBytes, Int.max - text.count) + text.count
-        _ = try write(items, 0, &text, end, maximumBytes)
+        _ = try write(items, 0, &text, end, maximumBytes, showsSecrets)
     }
 
     /// - Returns: where the item at `offset` ends.
     private static func write(
         _ items: CompactItems, _ offset: Int, _ text: inout ByteWriter, _ limit: Int,
-        _ maximumBytes: Int
+        _ maximumBytes: Int, _ showsSecrets: Bool
     ) throws(CodecError) -> Int {
         let head = items.head(at: offset)
+        if !showsSecrets, let secret = SecretMark.value(items, head) {
+            append("\"‹secret›\"", &text)
+            guard text.count <= limit else { throw .tooLarge(limit: maximumBytes) }
+            return items.end(of: secret)
+        }
         var end = head.end
         switch head.kind {
         case .unsigned:
@@ -68,7 +76,7 @@ enum CompactToJSON {
             text.append(UInt8(ascii: "["))
             for index in 0..<Int(truncatingIfNeeded: head.argument) {
                 if index > 0 { text.append(UInt8(ascii: ",")) }
-                end = try write(items, end, &text, limit, maximumBytes)
+                end = try write(items, end, &text, limit, maximumBytes, showsSecrets)
             }
             text.append(UInt8(ascii: "]"))
         case .map:
@@ -79,7 +87,7 @@ enum CompactToJSON {
                 end = items.end(of: end)
                 try quote(key, &text, limit, maximumBytes)
                 text.append(UInt8(ascii: ":"))
-                end = try write(items, end, &text, limit, maximumBytes)
+                end = try write(items, end, &text, limit, maximumBytes, showsSecrets)
             }
             text.append(UInt8(ascii: "}"))
         case .tag, .simple:

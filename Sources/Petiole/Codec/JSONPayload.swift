@@ -20,7 +20,8 @@ enum JSONPayload {
         do throws(CodecError) {
             try scratch.bytes.withBytes { (bytes) throws(CodecError) in
                 try CompactToJSON.write(
-                    trusted: bytes, into: &text, maximumBytes: CompactForm.byteLimit)
+                    trusted: bytes, into: &text, maximumBytes: CompactForm.byteLimit,
+                    showsSecrets: true)
             }
         } catch {
             text.truncate(to: start)
@@ -36,6 +37,26 @@ enum JSONPayload {
         try JSONToCompact.write(text, readsBytes: false, into: &scratch.bytes)
         return try scratch.bytes.withBytes { (bytes) throws(CodecError) in
             try CompactReading.read(type, from: bytes)
+        }
+    }
+
+    /// The text to be shown: as it is, unless something in it is marked as a ``Secret``. Nil when it cannot be read.
+    static func shown(_ text: [UInt8], limit: Int) -> String? {
+        let hasMark = text.withUnsafeBytes { text in
+            // Escaped, the key of a mark looks otherwise.
+            SecretMark.mayBe(in: text) || text.contains(UInt8(ascii: "\\"))
+        }
+        guard hasMark else { return String(decoding: text, as: UTF8.self) }
+        var compact = ByteWriter(capacity: text.count)
+        do {
+            try text.withUnsafeBytes { text in
+                try JSONToCompact.write(text, readsBytes: false, into: &compact)
+            }
+            return try compact.withBytes { (bytes) throws(CodecError) in
+                try compactToJSON(bytes, maximumBytes: limit)
+            }
+        } catch {
+            return nil
         }
     }
 

@@ -88,7 +88,9 @@ final class ChildRunner: @unchecked Sendable {
         place.effects.begin(job: request.job)
         let context = JobContext(
             id: JobID(rawValue: request.job), attempt: Int(request.attempt), root: options.root,
-            metadata: options.metadata, place: place)
+            metadata: options.metadata,
+            priority: try Lookup.active(request.job, reader, store.tables)?.priority
+                ?? block.priority, place: place)
         slot.noteBegun()
         let codec: UInt8
         do {

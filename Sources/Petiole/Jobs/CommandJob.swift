@@ -150,8 +150,8 @@ extension JobStore {
     package func enqueue(
         commands: some Sequence<CommandRequest> & Sendable, options: EnqueueOptions
     ) async throws(EnqueueError) -> [ClosedRange<UInt64>] {
-        let request = try EnqueueRequest(
-            name: CommandJob.name, options, codec: .raw, codecID: CommandJob.codec, in: open)
+        let request = try request(
+            name: CommandJob.name, options, codec: .raw, codecID: CommandJob.codec)
         var iterator = commands.makeIterator()
         let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
             (writer) throws(CodecError) in

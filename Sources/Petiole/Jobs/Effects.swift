@@ -158,11 +158,7 @@ extension JobContext {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) throws {
-        var options = options
-        if options.unique == nil { options.unique = job.uniqueness }
-        if options.limitKey == nil { options.limitKey = job.limitKey }
-        let request = try EnqueueRequest(
-            J.self, options, codec: J.codec, in: runner.store, by: self)
+        let request = try store.request(job, options, by: self)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -173,7 +169,7 @@ extension JobContext {
     public func enqueue<J: RawJob>(
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions()
     ) throws {
-        let request = try EnqueueRequest(J.self, options, codec: .raw, in: runner.store, by: self)
+        let request = try store.request(J.self, options, codec: .raw, by: self)
         let block = try request.block { (writer) throws(CodecError) in
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
         }
@@ -185,8 +181,7 @@ extension JobContext {
         name: String, payload: Payload, codec: PayloadCodec = .compact,
         options: EnqueueOptions = EnqueueOptions()
     ) throws {
-        let request = try EnqueueRequest(
-            name: name, options, codec: codec, in: runner.store, by: self)
+        let request = try store.request(name: name, options, codec: codec, by: self)
         let block = try request.block { (writer) throws(CodecError) in
             try codec.encode(payload, into: &writer)
         }
@@ -201,5 +196,6 @@ extension JobContext {
             $0.spawned.append(submission)
             return submission.byteCount
         }
+        request.within?.end(.handedOver)
     }
 }

@@ -164,7 +164,7 @@ public struct JobClosure: Sendable {
         self.limits = limits
         prepare = { bytes, codec in
             guard let form = PayloadCodec(storedID: codec) else {
-                throw UndecodablePayload("its codec \(codec) is unknown here")
+                throw UndecodablePayload(unknownCodec: codec, bytes)
             }
             let payload: Payload
             do throws(CodecError) {

@@ -12,13 +12,20 @@ public struct JobContext: Sendable {
     var metadataBox: MetadataBox?
     /// The job at the beginning of its lineage; 0: itself.
     var root: UInt64
+    /// The job's priority, 0…9, 0 first.
+    public var priority: Int { Int(lanePriority) }
+    var lanePriority: UInt8
     var effects: EffectsBox { place.effects }
     var slot: AttemptSlot { place.slot }
+    var resourceUse: ResourceUse { place.resourceUse }
+    var resourcePlace: Int { place.resourcePlace }
     var runner: RunnerCore { place.runner }
 
     init(
-        id: JobID, attempt: Int, root: UInt64 = 0, metadata: JobMetadata? = nil, place: AttemptPlace
+        id: JobID, attempt: Int, root: UInt64 = 0, metadata: JobMetadata? = nil,
+        priority: UInt8 = 4, place: AttemptPlace
     ) {
+        lanePriority = priority
         self.id = id
         self.attempt = attempt
         self.root = root
@@ -78,9 +85,14 @@ final class AttemptPlace: Sendable {
     let slot: AttemptSlot
     let runner: RunnerCore
     let effects = EffectsBox()
+    let resourceUse = ResourceUse()
+    /// The number of the slot whose resources are used here.
+    let resourcePlace: Int
 
-    init(_ slot: AttemptSlot, _ runner: RunnerCore) {
+    /// - Parameter owner: whose resources are used, where that is another slot.
+    init(_ slot: AttemptSlot, _ runner: RunnerCore, resourcesOf owner: AttemptSlot? = nil) {
         self.slot = slot
         self.runner = runner
+        resourcePlace = runner.store.slots.index(of: owner ?? slot)
     }
 }

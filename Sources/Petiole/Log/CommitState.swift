@@ -30,6 +30,8 @@ struct CommitState {
     private(set) var resolved: [(JobTarget, queue: UInt32, name: UInt32)] = []
     /// Whether a timer was set, so that whoever sleeps until a later one is woken.
     private(set) var hasSetTimer = false
+    /// What listeners are to hear; nil when nobody listens.
+    var notes: [EventNote]?
 
     init(
         _ transaction: borrowing WriteTransaction, tables: StoreTables, time: ClockReading,

@@ -172,6 +172,9 @@ struct LogCommit {
             for (submission, _) in lane.submissions where submission.options.hasTimes {
                 try setTimers(submission, lane, &transaction, &state)
             }
+            if state.notes != nil {
+                for (submission, _) in lane.submissions { state.noteAccepted(submission) }
+            }
         }
         accepted.lanes = []
         if !accepted.keys.isEmpty { try accepted.keys.settle(&transaction, state) }
@@ -414,6 +417,10 @@ struct LogCommit {
             let cursor = try transaction.cursor(tables.outcomes)
             let target = try cursor.insert(Key(outcomes.first), count: outcomes.size)
             outcomes.write(to: target, queue: queue.id)
+            if state.notes != nil {
+                try state.noteEnded(
+                    outcomes.first, UnsafeRawBufferPointer(start: target, count: outcomes.size))
+            }
         }
         try state.count(transaction, queue.id) { counters in
             outcomes.forEachState { counters.count($0) }
@@ -518,6 +525,7 @@ struct LogCommit {
             active.holdsKey = true
             try OrderedKeys.hold(key, id, queue.id, tables, &transaction)
         }
+        if state.notes != nil { state.note(transition, attempts: active.attempts) }
         try active.put(&transaction, tables.active, id)
     }
 

@@ -50,6 +50,7 @@ final class LogWriter: Sendable {
     let runners: Runners
     let waiters = WaiterTable()
     let observers = CommitObservers()
+    let events = EventHub()
     let progress = ProgressTable()
     let clock: StoreClock
     /// Where the steady line was known to stand.
@@ -474,11 +475,14 @@ final class LogWriter: Sendable {
     private func attempt(_ batch: [Submission]) -> StorageError? {
         let time = clock.reading
         let isLineOutdated = line.withLock { $0.isOutdated(time) }
+        let isHeard = events.isListening
+        if isHeard { events.beginCommit() }
         let state: CommitState
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
                 var state = try CommitState(
                     transaction, tables: tables, time: time, runners: runners)
+                if isHeard { state.notes = [] }
                 try takeOverSettings(state, batch, transaction)
                 try LogCommit(tables: tables, time: time, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
@@ -490,9 +494,11 @@ final class LogWriter: Sendable {
                 return state
             }
         } catch {
+            if isHeard { events.endCommit([]) }
             return error
         }
         if isLineOutdated { line.withLock { $0 = $0.known(time) } }
+        if isHeard { events.endCommit(state.notes ?? []) }
         CrashPoint.pass(.afterCommit)
         faults?.afterCommit()
         publish(state)

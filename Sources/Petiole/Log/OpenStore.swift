@@ -22,6 +22,7 @@ final class OpenStore: Sendable {
     let clock: StoreClock
     let names = NameCache()
     let buffered = BufferedFailures()
+    var events: EventHub { writer.events }
     let progress = Mutex<ProgressFile?>(nil)
     private let settingsRecord: Mutex<(record: SettingsRecord, turn: UInt32)>
     private let bellFile: MappedFile
@@ -231,6 +232,7 @@ final class OpenStore: Sendable {
     fileprivate func close() {
         writer.stop()
         room.stop()
+        events.drain()
         watch.stop()
         // Versions 0.9.26 to 0.9.31 destroy the shared mutexes when a process thinks it is the last to close (ITS#10095):
         // there the map is left to the end of the process.
@@ -316,7 +318,14 @@ enum StoreRegistry {
     }
 
     /// Gives one use back; the last closes the store.
-    static func close(_ store: OpenStore) {
+    /// - Parameter listeners: who heard of it by this use; told of what has happened first.
+    static func close(_ store: OpenStore, andForget listeners: [Int] = []) {
+        // Committed first, so that they hear of it.
+        if !listeners.isEmpty {
+            // What cannot be committed is told to whoever waits for it.
+            try? store.performBlocking { (_, _) throws(StorageError) in }
+        }
+        store.events.remove(listeners)
         entries.withLock { entries in
             guard let identity = entries.first(where: { $0.value.store === store })?.key else {
                 return

@@ -83,6 +83,9 @@ enum Staging {
             try state.makeReady(
                 &transaction, queue: record.queue, priority: record.priority, first: range.first,
                 count: range.count)
+            let now = state.now
+            state.notes?.append(
+                .queued(first: range.first, count: range.count, due: 0, at: now))
         }
         try state.count(transaction, record.queue) {
             $0.accepted += load.jobs

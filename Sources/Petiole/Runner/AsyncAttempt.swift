@@ -27,20 +27,35 @@ struct AsyncAttempt: Sendable {
     /// What its ticket holds at gates.
     let hold: TicketHold?
 
+    /// What an attempt that succeeds gives.
+    typealias Result = (codec: UInt8, result: [UInt8])
+
     /// Decodes the payload, while its view is open, and starts the task.
     func start(_ payload: UnsafeRawBufferPointer) {
         let attemptPlace = AttemptPlace(place, core)
         attemptPlace.effects.begin(job: id)
         let context = JobContext(
             id: JobID(rawValue: id), attempt: attempt, root: root, metadata: metadata,
-            place: attemptPlace)
+            priority: priority, place: attemptPlace)
         let startedAt = petiole_steady_time()
-        let body: @Sendable () async throws -> (codec: UInt8, result: [UInt8])
+        var prepared: @Sendable () async throws -> Result
         do {
-            body = try entry.prepare(payload, codec: meta.codec, context)
+            prepared =
+                try core.hooks?.withOpened(payload, codec: meta.codec, name: entry.name) {
+                    try entry.prepare($0, codec: $1, context)
+                } ?? entry.prepare(payload, codec: meta.codec, context)
         } catch {
-            return finish(.failure(error), startedAt, attemptPlace, wasStopped: false)
+            guard core.hooks != nil else {
+                return finish(.failure(error), startedAt, attemptPlace, wasStopped: false)
+            }
+            prepared = { throw error }
         }
+        if let hooks = core.hooks {
+            prepared = hooks.around(
+                prepared, context,
+                AttemptInfo(context, entry, queue, priority: priority, acceptedAt: acceptedAt))
+        }
+        let body = prepared
         if let limit { core.deadlines.begin(id, place, limit, core.stoppables) }
         let task = Task(executorPreference: core.pool.executor) {
             await AsyncPlace.$current.withValue(AsyncPlace(core: core)) {
@@ -63,7 +78,7 @@ struct AsyncAttempt: Sendable {
     }
 
     private func finish(
-        _ end: Result<(codec: UInt8, result: [UInt8]), any Error>, _ startedAt: Int64,
+        _ end: Swift.Result<Result, any Error>, _ startedAt: Int64,
         _ attemptPlace: AttemptPlace, wasStopped: Bool
     ) {
         core.stoppables.remove(id)
@@ -96,10 +111,11 @@ struct AsyncAttempt: Sendable {
             // Left for the next owner: the runner stops, and nobody cancelled the job.
             isLeft = place.stopping != id
         case .failure(let error):
+            let failed = AttemptFollowUp.Failed(
+                error, attempt: attempt, startedAt: outcome.startedAt,
+                runMicroseconds: outcome.runMicroseconds, acceptedAt: acceptedAt)
             let followUp = AttemptFollowUp.of(
-                AttemptFollowUp.Failed(
-                    error, attempt: attempt, startedAt: outcome.startedAt,
-                    runMicroseconds: outcome.runMicroseconds, acceptedAt: acceptedAt),
+                core.withoutSecrets(failed, of: id),
                 policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
                 now: core.store.clock.reading)
             switch followUp {

@@ -62,6 +62,32 @@ final class AsyncPlaces: Sendable {
         }
     }
 
+    /// Takes slots without a place, for the items of a batch: as many as there are.
+    func takeSlots(upTo count: Int) -> [AttemptSlot] {
+        if count <= 0 { return [] }
+        return state.withLock { state in
+            guard let slots = state.slots else { return [] }
+            var taken: [AttemptSlot] = []
+            while taken.count < count {
+                if let free = state.free.popLast() {
+                    taken.append(free)
+                } else if let index = state.fresh.popFirst() {
+                    slots.use(seat: state.seat, upTo: index + 1)
+                    taken.append(slots.slot(seat: state.seat, index))
+                } else {
+                    break
+                }
+            }
+            return taken
+        }
+    }
+
+    /// Gives slots back that were taken without a place.
+    func giveSlots(_ slots: [AttemptSlot]) {
+        if slots.isEmpty { return }
+        state.withLock { $0.free += slots }
+    }
+
     /// Gives both back.
     func give(_ slot: AttemptSlot) {
         let isIdle = state.withLock { state in

@@ -28,30 +28,32 @@ final class AttemptLoop: @unchecked Sendable {
     // What guards it: everything but `gatherer` is touched on the worker's thread alone.
     let core: RunnerCore
     let reader: Reader
-    private let worker: Worker
-    private let slot: AttemptSlot
-    private let store: OpenStore
+    let worker: Worker
+    let slot: AttemptSlot
+    let store: OpenStore
     private let pool: WorkerPool
     /// What the runner knows, without the job types that are paused in the queue at hand.
     @exclusivity(unchecked) private var registry: JobRegistry
     private let aside: PutAside
+    /// Whether something is done around attempts.
+    private let isHooked: Bool
     private let controlWord: UnsafeMutablePointer<UInt32>
     // One thread touches these, a job runs between: checking each access for another one at the same time is waste.
     @exclusivity(unchecked) private var controlSeen: UInt32 = 0
     @exclusivity(unchecked) private var block: JobBlockView?
-    @exclusivity(unchecked) private var result = ByteWriter(capacity: 1_024)
+    @exclusivity(unchecked) var result = ByteWriter(capacity: 1_024)
     /// What attempts on this thread are told of themselves, made once.
-    @exclusivity(unchecked) private var context: JobContext
+    @exclusivity(unchecked) var context: JobContext
     /// The queue of the ticket, where it lies, and below which id nothing needs to be looked up.
     @exclusivity(unchecked) private(set) var queue: OwnedQueue?
     @exclusivity(unchecked) private(set) var position: UInt64 = 0
     @exclusivity(unchecked) private(set) var priority: UInt8 = 0
-    @exclusivity(unchecked) private var tag: UInt32 = 0
+    @exclusivity(unchecked) var tag: UInt32 = 0
     /// What the ticket holds at gates; nil: nothing.
-    @exclusivity(unchecked) private var hold: TicketHold?
+    @exclusivity(unchecked) var hold: TicketHold?
     @exclusivity(unchecked) private var plainEnd: UInt64 = 0
     /// When the job that runs was accepted, on the steady line; its block may be lent no more when it ends.
-    @exclusivity(unchecked) private var acceptedAt: Int64 = 0
+    @exclusivity(unchecked) var acceptedAt: Int64 = 0
     /// Bytes of the job that runs, as a capacity counts them.
     @exclusivity(unchecked) private var contentBytes = 0
     /// The time limit of the job that runs, in place of its type's.
@@ -64,7 +66,7 @@ final class AttemptLoop: @unchecked Sendable {
     /// What frees the unique key of the job that runs.
     @exclusivity(unchecked) private var unique: UniqueRelease?
     /// Nanoseconds of the steady clock, read at the end of the last attempt.
-    @exclusivity(unchecked) private var now: Int64 = 0
+    @exclusivity(unchecked) var now: Int64 = 0
     /// How far the system's clock was ahead of it when the ticket was begun, in microseconds.
     @exclusivity(unchecked) private var shift: Int64 = 0
 
@@ -81,6 +83,7 @@ final class AttemptLoop: @unchecked Sendable {
         aside = PutAside(core, gatherer)
         pool = core.pool
         registry = core.registry
+        isHooked = core.hooks != nil
         let place = AttemptPlace(slot, core)
         effects = place.effects
         context = JobContext(id: JobID(rawValue: 0), attempt: 0, place: place)
@@ -123,6 +126,7 @@ final class AttemptLoop: @unchecked Sendable {
         tag = ticketTag
         position = progress.position
         priority = progress.priority
+        context.lanePriority = priority
         plainEnd = 0
         block = nil
         gatherer.begin(queue: queue, tag: ticketTag, priority: progress.priority)
@@ -439,8 +443,12 @@ final class AttemptLoop: @unchecked Sendable {
         }
         // What is done is recorded while this one runs, however long that takes.
         if !entry.isFast { gatherer.flush() }
-        if entry.isAsync {
-            start(id, job, entry, attempt: attempt, earlier)
+        if entry.isApart {
+            if entry.isAsync {
+                start(id, job, entry, attempt: attempt, earlier)
+            } else if let entry = entry as? BatchEntry {
+                gather(id, entry, earlier)
+            }
             return false
         }
         perform(id, job, entry, attempt: attempt, earlier)
@@ -470,9 +478,12 @@ final class AttemptLoop: @unchecked Sendable {
         if let limit { core.deadlines.begin(id, slot, limit, core.stoppables) }
         let performance: JobEntry.Performance
         do {
-            performance = try entry.perform(
-                job.payload, codec: job.meta.codec, context, into: &result,
-                endView: { endView() })
+            performance =
+                isHooked
+                ? try performHooked(id, job, entry)
+                : try entry.perform(
+                    job.payload, codec: job.meta.codec, context, into: &result,
+                    endView: { endView() })
         } catch {
             now = petiole_steady_time()
             let passed = limit == nil ? nil : core.deadlines.end(id)
@@ -527,6 +538,7 @@ final class AttemptLoop: @unchecked Sendable {
         _ id: UInt64, _ entry: JobEntry, _ failed: AttemptFollowUp.Failed,
         _ earlier: EarlierAttempts, _ maxAttempts: UInt8, resultCodec: UInt8?
     ) {
+        let failed = entry.isCommand ? failed : core.withoutSecrets(failed, of: id)
         switch AttemptFollowUp.of(
             failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.reading)
         {

@@ -2,9 +2,10 @@ import Synchronization
 
 /// A job type that a runner knows, without its type: how to perform one attempt from bytes to bytes.
 class JobEntry: @unchecked Sendable {
-    // What guards it: everything is set once but the measured times, which are atomic.
+    // What guards it: everything is set before the runner starts but the measured times, which are atomic.
     final let name: String
-    final let queue: String
+    /// Where its jobs are run from: its type's queue, or where the store's routing sends them.
+    final var queue: String
     final let retryPolicy: RetryPolicy
     final let timeLimit: TimeLimit?
     /// What its jobs are bound by unless the store says otherwise.
@@ -28,11 +29,16 @@ class JobEntry: @unchecked Sendable {
         case command
         /// In child processes that serve one job after the other; likewise.
         case isolated
+        /// On the worker's thread, several at once.
+        case batch
     }
     /// Stored, not overridden: each attempt asks.
     final let kind: Kind
     final var isAsync: Bool { kind == .async }
     final var runsInChild: Bool { kind == .command || kind == .isolated }
+    /// Whether a job that a worker meets is not simply run there.
+    final let isApart: Bool
+    final var isCommand: Bool { kind == .command }
     final var lendsPayload: Bool { kind == .lent }
 
     init(
@@ -43,6 +49,7 @@ class JobEntry: @unchecked Sendable {
         self.limits = limits
         marksStart = acknowledgement == .beforeRun
         self.timeLimit = timeLimit
+        isApart = kind == .async || kind == .batch
         self.name = name
         self.queue = queue
         self.retryPolicy = retryPolicy
@@ -58,6 +65,7 @@ class JobEntry: @unchecked Sendable {
         queue = entry.queue
         retryPolicy = entry.retryPolicy
         self.kind = kind ?? entry.kind
+        isApart = self.kind == .async || self.kind == .batch
     }
 
     /// Runs one attempt on this thread.
@@ -97,6 +105,7 @@ class JobEntry: @unchecked Sendable {
 
     /// How many to hand out in one ticket: a millisecond of measured work.
     final var ticketSize: Int {
+        if kind == .batch { return (self as? BatchEntry)?.limit ?? 1 }
         // Relaxed: a hint.
         let average = averageNanoseconds.load(ordering: .relaxed)
         guard average > 0, average < Self.fastNanoseconds else { return 1 }
@@ -131,7 +140,7 @@ class JobEntry: @unchecked Sendable {
         _ type: Value.Type, _ payload: UnsafeRawBufferPointer, codec: UInt8
     ) throws -> Value {
         guard let form = PayloadCodec(storedID: codec) else {
-            throw UndecodablePayload("its codec \(codec) is unknown here")
+            throw UndecodablePayload(unknownCodec: codec, payload)
         }
         do throws(CodecError) {
             return try form.decode(type, from: payload)
@@ -194,6 +203,7 @@ final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
         _ payload: UnsafeRawBufferPointer, codec: UInt8, _ context: JobContext,
         into result: inout ByteWriter, endView: () -> Void
     ) throws -> Performance {
+        if codec == SealedBytes.codec { throw UndecodablePayload(unknownCodec: codec, payload) }
         var lent = ResultBytes(lending: &result)
         do {
             try J.run(RawSpan(_unsafeBytes: payload), result: &lent, context: context)
@@ -241,6 +251,24 @@ struct JobRegistry: Sendable {
         for closure in closures { try add(ClosureEntry(closure)) }
     }
 
+    /// Lets a store's routing say which queues the entries are run from.
+    /// - Throws: ``RunnerError/invalidName(_:what:)`` for a queue that a rule makes up.
+    func route(_ setup: StoreSetup?) throws(RunnerError) {
+        guard let setup else { return }
+        for entry in entries {
+            if setup.cipher != nil, entry.kind == .isolated {
+                throw .invalidOption(
+                    job: entry.name,
+                    "it is isolated, and its child processes have no keys for the encrypted payloads "
+                        + "of this store; in a store without them it is allowed")
+            }
+            entry.queue = setup.queue(of: entry.name, typeDefault: entry.queue)
+            guard NameForm.isValid(entry.queue) else {
+                throw .invalidName(entry.queue, what: "queue")
+            }
+        }
+    }
+
     mutating func add(_ entry: JobEntry) throws(RunnerError) {
         guard NameForm.isValid(entry.name) else { throw .invalidName(entry.name, what: "job") }
         guard NameForm.isValid(entry.queue) else { throw .invalidName(entry.queue, what: "queue") }
@@ -254,6 +282,9 @@ struct JobRegistry: Sendable {
         if let problem = entry.limits?.problem {
             throw .invalidOption(job: entry.name, "in its limits " + problem)
         }
+        if let problem = (entry as? BatchEntry)?.problem {
+            throw .invalidOption(job: entry.name, problem)
+        }
         if entries.contains(where: { $0.name == entry.name }) { throw .registeredTwice(entry.name) }
         entries.append(entry)
     }
@@ -261,6 +292,10 @@ struct JobRegistry: Sendable {
     private static func entry(_ type: any JobType.Type) throws(RunnerError) -> JobEntry {
         let entry = try entryOnThreads(type)
         guard case .process(let child) = type.isolation.place else { return entry }
+        if entry is BatchEntry {
+            throw .invalidOption(
+                job: entry.name, "it is isolated; a batch type runs on the threads of the pool")
+        }
         return try IsolatedEntry(entry, in: child)
     }
 
@@ -269,9 +304,11 @@ struct JobRegistry: Sendable {
         func sync<J: Job>(_ type: J.Type) -> JobEntry { SyncEntry(type) }
         func async<J: AsyncJob>(_ type: J.Type) -> JobEntry { AsyncEntry(type) }
         func raw<J: RawJob>(_ type: J.Type) -> JobEntry { RawEntry(type) }
+        func batch<J: BatchJob>(_ type: J.Type) -> JobEntry { TypedBatchEntry(type) }
         if let type = type as? any Job.Type { return sync(type) }
         if let type = type as? any AsyncJob.Type { return async(type) }
         if let type = type as? any RawJob.Type { return raw(type) }
+        if let type = type as? any BatchJob.Type { return batch(type) }
         throw .notAJob("\(type)")
     }
 

@@ -36,6 +36,17 @@ public final class JobRunner: Sendable {
         public var queues: [String] = []
         /// How some of the queues are run, by name; they are run even if no job type names them.
         public var queueOptions: [String: QueueOptions] = [:]
+        /// What is done around each attempt, the outermost first.
+        public var middleware: [any RunMiddleware] = []
+        /// What attempts share: one provider a type.
+        public var resources: [ResourceProvider] = []
+        /// How long closing all resources may take when the runner stops; zero or more. What takes longer is logged and left alone.
+        public var resourceCloseLimit: Duration = .seconds(10)
+        /// Who hears of each step of the store's jobs that this process makes, while the runner runs.
+        public var listeners: [JobListener] = []
+
+        /// Nanoseconds of a steady clock, for tests; nil: the system's.
+        var steadyNow: (@Sendable () -> Int64)?
 
         /// Makes the options described at each.
         public init() {}
@@ -78,10 +89,13 @@ public final class JobRunner: Sendable {
         for (queue, options) in options.queueOptions {
             if let problem = options.problem { throw .invalidQueueOption(queue: queue, problem) }
         }
+        if let problem = options.resourceProblem { throw .invalidRunnerOption(problem) }
+        try registry.route(store.setup)
         core = RunnerCore(
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
             parkLimit: options.parkLimit, queueOptions: options.queueOptions,
-            stepper: stepper)
+            stepper: stepper,
+            batches: options.steadyNow.map { HeldBatches(now: $0) } ?? HeldBatches())
         queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
     }
 
@@ -135,6 +149,19 @@ public final class JobRunner: Sendable {
                 return !started
             })
         else { throw RunnerError.startedTwice }
+        let events = store.open.events
+        let listeners = events.add(options.listeners, core.logger, store.open)
+        core.hooks = AttemptHooks(options, core)
+        let result: Result<Void, any Error>
+        do { result = .success(try await runHeard(while: body)) } catch { result = .failure(error) }
+        if !listeners.isEmpty {
+            // It waits for them: on a thread of its own.
+            try await onThread("petiole-unlisten") { events.remove(listeners) }
+        }
+        try result.get()
+    }
+
+    private func runHeard(while body: @escaping @Sendable () async -> Void) async throws {
         core.whenFailed { [stopSignal] in _ = stopSignal.signal() }
         let ownership = try await Ownership.take(
             queueNames, core, whenOwned: options.whenOwned, workers: options.workers,
@@ -230,6 +257,8 @@ public final class JobRunner: Sendable {
         } catch {
             core.fail(.store(error))
         }
+        // Before the next owner comes: a resource may be one that there is one of in the world.
+        await core.hooks?.resources?.closeAll(limit: options.resourceCloseLimit)
         // Jobs on threads that did not heed the request still run: their queues stay ours until the process ends, so
         // that no other attempt of theirs begins.
         if isOver { ownership.giveUp() }

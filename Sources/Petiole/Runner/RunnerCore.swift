@@ -6,7 +6,7 @@ import Synchronization
 
 /// What a runner's threads share while it runs.
 final class RunnerCore: WorkSource, @unchecked Sendable {
-    // What guards it: `pool`, `seat` and `registry` are set before the pool starts and not changed after; the rest is
+    // What guards it: `pool`, `seat`, `hooks` and `registry` are set before the pool starts and not changed after; the rest is
     // atomic, or guards itself.
     let jobStore: JobStore
     let store: OpenStore
@@ -29,6 +29,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     private(set) var child: ChildRunner?
     /// Lets jobs begin one at a time when somebody asks for the next; nil but in tests. Set before the start.
     let stepper: Stepper?
+    let unserved: UnservedJobs
+    /// Jobs that wait for others of their type.
+    let batches: HeldBatches
+    /// What is done around attempts; set before the pool starts.
+    var hooks: AttemptHooks?
     private let stopsNowFlag = Atomic<Bool>(false)
     private let failure = Mutex<RunnerError?>(nil)
     private let onFailure = Mutex<(@Sendable () -> Void)?>(nil)
@@ -38,10 +43,11 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     init(
         _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
         parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions],
-        stepper: Stepper? = nil
+        stepper: Stepper? = nil, batches: HeldBatches = HeldBatches()
     ) {
         self.queueOptions = queueOptions
         self.stepper = stepper
+        self.batches = batches
         jobStore = store
         self.store = store.open
         self.registry = registry
@@ -49,6 +55,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         self.parkLimit = parkLimit
         claims = Claims(store.open)
         children = WarmChildren(store.open)
+        unserved = UnservedJobs(store, logger)
         places = AsyncPlaces(limit: asyncLimit)
         stepper?.attach(self)
     }
@@ -161,6 +168,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
             if claims.isTimeForTimers() {
                 try claims.lookAtTimers(reader, now: store.clock.reading, self)
             }
+            if let ticket = batches.ticketOfDue() { return ticket }
             repeat {
                 if let ticket = try claims.claim(
                     reader, control: control, self, offer: { pool.offer($0) })
@@ -179,6 +187,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func run(on worker: Worker) {
         guard let loop = worker.context as? AttemptLoop else { return }
+        if worker.rest.tag == HeldBatches.tag { return loop.runBatchTicket() }
         loop.runTicket()
     }
 
@@ -195,7 +204,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func nextDeadline() -> Int64? {
         // By the system's clock, whatever is waited for: when the clock is set meanwhile, the steward makes us ask again.
-        claims.untilNext(store.clock).map { wait in
+        let waits = [claims.untilNext(store.clock), batches.untilDue.map { $0 / 1_000 + 1 }]
+        return waits.compactMap { $0 }.min().map { wait in
             let (nanoseconds, overflow) = wait.multipliedReportingOverflow(by: 1_000)
             let (deadline, isBeyond) = nanoseconds.addingReportingOverflow(petiole_real_time())
             return overflow || isBeyond ? .max : deadline

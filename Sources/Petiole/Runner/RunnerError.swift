@@ -6,6 +6,8 @@ public enum RunnerError: Error, Sendable, Equatable {
     case invalidOption(job: String, String)
     /// An option of a queue is out of its bounds: which, and what is allowed.
     case invalidQueueOption(queue: String, String)
+    /// An option of the runner is out of its bounds, or contradicts another: which, and what is allowed.
+    case invalidRunnerOption(String)
     /// Two job types have the same name.
     case registeredTwice(String)
     /// The type is neither a ``Job`` nor an ``AsyncJob`` nor a ``RawJob``.
@@ -40,6 +42,7 @@ extension RunnerError: CustomStringConvertible {
             "the job type \"\(job)\" cannot be registered: \(problem)"
         case .invalidQueueOption(let queue, let problem):
             "the queue \"\(queue)\" cannot be run like that: \(problem)"
+        case .invalidRunnerOption(let problem): "the runner cannot be made: \(problem)"
         case .registeredTwice(let name):
             """
             two job types are named "\(name)"

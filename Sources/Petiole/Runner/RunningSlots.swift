@@ -20,12 +20,12 @@ import PetioleStorage
 /// | 8 | 8 | epoch of the queue |
 /// | 16 | 4 | queue |
 /// | 20 | 4 | attempt |
-/// | 24 | 4 | flags: 1 guilty, 2 alone, 4 in a child, 8 its child has begun |
+/// | 24 | 4 | flags: 1 guilty, 2 alone, 4 in a child, 8 its child has begun, 16 of a batch |
 /// | 28 | 4 | pid of the runner |
 /// | 32 | 8 | start, microseconds since 1970 |
 /// | 40 | 4 | pid of the child, 0 = none |
 /// | 44 | 4 | process group of the child |
-/// | 48 | 8 | start time of the child, as the system counts it |
+/// | 48 | 8 | start time of the child, as the system counts it; of a batch its first job |
 /// | 56 | 8 | the job that was asked to stop |
 final class RunningSlots: Sendable {
     static let seatCount = 64
@@ -134,6 +134,8 @@ struct AttemptSlot: @unchecked Sendable {
     static let command: UInt32 = 4
     /// Set by the child that was given the job, before it runs anything of it.
     static let begun: UInt32 = 8
+    /// One item of a batch of several, whose ``leader`` says which.
+    static let batch: UInt32 = 16
 
     init(_ base: UnsafeMutableRawPointer) { self.base = base }
 
@@ -187,6 +189,12 @@ struct AttemptSlot: @unchecked Sendable {
 
     /// Says in the child that the job begins there.
     func noteBegun() { _ = petiole_or_u32(flagsWord, Self.begun) }
+
+    /// Of an item of a batch its first job, so that one finds those that ran together. It lies where a child's start time does.
+    var leader: UInt64 {
+        get { petiole_load_u64(base + 48) }
+        nonmutating set { petiole_store_u64(base + 48, newValue) }
+    }
 
     /// The job that was asked to stop: its number rather than a flag, so that the mark cannot hit the one that follows.
     var stopping: UInt64 {

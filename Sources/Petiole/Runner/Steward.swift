@@ -64,6 +64,7 @@ final class Steward: Sendable {
                             reason: "its data file was replaced or deleted while it was open")))
             }
             if isBusy {
+                core.unserved.look()
                 core.store.environment.clearDeadReaders()
                 // A process may have died between its commit and its ring.
                 core.pool.lookAgain()

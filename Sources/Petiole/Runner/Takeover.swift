@@ -59,13 +59,19 @@ enum Takeover {
             defer { store.locks.unlock(StoreFormat.seatLock(seat)) }
             dead.append(seat)
             let somebodyIsGuilty = occupied.contains { $0.flags & AttemptSlot.guilty != 0 }
+            // Which item of a batch it was, nobody knows: all of it are suspects.
+            let both = AttemptSlot.guilty | AttemptSlot.batch
+            let guiltyBatches = Set(
+                occupied.filter { $0.flags & both == both }.map { $0.leader })
             for slot in occupied {
                 if let child = slot.child {
                     leftovers.append((child.pid, child.startTime, child.group))
                 }
-                let isGuilty = slot.flags & AttemptSlot.guilty != 0
+                let isOfBatch = slot.flags & AttemptSlot.batch != 0
+                let isGuilty = slot.flags & AttemptSlot.guilty != 0 && !isOfBatch
+                let isOfGuilty = isOfBatch && guiltyBatches.contains(slot.leader)
                 let isCommand = slot.flags & AttemptSlot.command != 0
-                guard !isCommand, isGuilty || !somebodyIsGuilty else { continue }
+                guard !isCommand, isGuilty || isOfGuilty || !somebodyIsGuilty else { continue }
                 cut.append(
                     CutShort(
                         job: slot.job, queue: slot.queue, isGuilty: isGuilty,
@@ -126,6 +132,7 @@ enum Takeover {
                         ? "the process died while this job ran alone"
                         : "the process died while this job and others ran"))
         active.history = AttemptHistory.appending(item, to: active.history)
+        state.note(.interrupted(JobFailure(item.failure)), id, attempts: active.attempts)
         if active.guiltyCrashes >= crashLimit || active.loneCrashes >= crashLimit {
             let failure = FailureRecord(
                 type: "Crash",
@@ -214,6 +221,7 @@ enum Takeover {
             active.position = try state.makeReady(
                 &transaction, queue: queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
+            state.note(.ready, id, attempts: active.attempts)
             try state.count(transaction, queue) { $0.parked &-= 1 }
         }
         return found.count < 10_000

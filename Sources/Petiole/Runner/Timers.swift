@@ -111,6 +111,7 @@ enum Timers {
             active.position = try state.makeReady(
                 &transaction, queue: active.queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
+            state.note(.ready, id, attempts: active.attempts)
             return try state.count(transaction, active.queue) { $0.waiting &-= 1 }
         }
         if active.isCancelRequested {
@@ -154,7 +155,11 @@ enum OutcomeRecording {
         }
         do {
             let cursor = try transaction.cursor(tables.outcomes)
-            block.write(to: try cursor.insert(Key(id), count: block.size), queue: active.queue)
+            let target = try cursor.insert(Key(id), count: block.size)
+            block.write(to: target, queue: active.queue)
+            if state.notes != nil {
+                try state.noteEnded(id, UnsafeRawBufferPointer(start: target, count: block.size))
+            }
         }
         try removeRows(id, active, tables, &transaction)
         if active.holdsKey {

@@ -85,6 +85,9 @@ public struct QueueStatus: Sendable, Hashable {
     public let counts: JobCounts
     /// How much it may hold; nil: as much as fits on the disk.
     public let capacity: Capacity?
+
+    /// Whether jobs wait in it that no process runs.
+    public var isUnserved: Bool { ownerPID == nil && counts.ready + counts.waiting > 0 }
 }
 
 extension JobStore {

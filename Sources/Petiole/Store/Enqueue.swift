@@ -15,7 +15,7 @@ extension JobStore {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<J.Output> {
-        let request = try open.request(job, options)
+        let request = try request(job, options)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -28,7 +28,7 @@ extension JobStore {
     public func enqueue<J: RawJob>(
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<[UInt8]> {
-        let request = try open.request(J.self, options, codec: .raw)
+        let request = try request(J.self, options, codec: .raw)
         let block = try request.block { (writer) throws(CodecError) in
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
         }
@@ -44,7 +44,7 @@ extension JobStore {
         name: String, payload: Payload, output: Output.Type = NoResult.self,
         codec: PayloadCodec = .compact, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobHandle<Output> {
-        let request = try EnqueueRequest(name: name, options, codec: codec, in: open)
+        let request = try request(name: name, options, codec: codec)
         let block = try request.block { (writer) throws(CodecError) in
             try codec.encode(payload, into: &writer)
         }
@@ -57,13 +57,23 @@ extension JobStore {
     public func enqueue(
         name: String, json: String, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> JobID {
-        let request = try EnqueueRequest(name: name, options, codec: .compact, in: open)
+        let request = try request(name: name, options, codec: .compact)
         return try await accept(request, request.block(json: json))
     }
 
     private func accept(
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) async throws(EnqueueError) -> JobID {
+        let result: Result<Acceptance, EnqueueError>
+        do throws(EnqueueError) {
+            result = .success(try await settled(request, block))
+        } catch { result = .failure(error) }
+        return JobID(rawValue: try request.told(result))
+    }
+
+    private func settled(
+        _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
+    ) async throws(EnqueueError) -> Acceptance {
         let submission = Handover(EnqueueSubmission(request, block))
         var acceptance = try await untilSettled(request, submission)
         if let queue = open.queueToAsk(acceptance, request) {
@@ -74,7 +84,7 @@ extension JobStore {
             // It is marked: whoever meets it ends it, if this fails.
             _ = try? await cancel(JobID(rawValue: replaced))
         }
-        return JobID(rawValue: try acceptance.id(request))
+        return acceptance
     }
 
     // MARK: Buffered
@@ -86,7 +96,7 @@ extension JobStore {
     public func enqueue<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions(), durability: BufferedDurability
     ) throws(EnqueueError) -> PendingJob<J.Output> {
-        let request = try open.request(job, options)
+        let request = try request(job, options)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -99,7 +109,7 @@ extension JobStore {
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions(),
         durability: BufferedDurability
     ) throws(EnqueueError) -> PendingJob<[UInt8]> {
-        let request = try open.request(J.self, options, codec: .raw)
+        let request = try request(J.self, options, codec: .raw)
         let block = try request.block { (writer) throws(CodecError) in
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
         }
@@ -133,10 +143,13 @@ extension JobStore {
         while true {
             let turn = open.writer.spaceTurn
             if open.writer.trySubmit(submission, byteCount: bytes, byteBound: Self.bufferBound) {
+                request.within?.end(.handedOver)
                 return PendingJob(store: self, pending: pending, codec: request.codec)
             }
             switch durability.whenFull {
-            case .fail: throw .bufferFull
+            case .fail:
+                request.within?.end(.refused(.bufferFull))
+                throw .bufferFull
             case .wait: open.writer.waitForSpace(since: turn)
             }
         }
@@ -173,7 +186,7 @@ extension JobStore {
     ) async throws(EnqueueError) -> EnqueuedJobs<Jobs.Element.Output>
     where Jobs.Element: CodableJob {
         typealias Element = Jobs.Element
-        let request = try open.request(Element.self, options, codec: Element.codec)
+        let request = try request(Element.self, options, codec: Element.codec)
         var iterator = jobs.makeIterator()
         var hasKey = false
         var next: Element?
@@ -211,7 +224,7 @@ extension JobStore {
     public func enqueue<J: RawJob, Payloads: Sequence>(
         _ type: J.Type, payloads: Payloads, options: EnqueueOptions = EnqueueOptions()
     ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> where Payloads.Element == [UInt8] {
-        let request = try open.request(J.self, options, codec: .raw)
+        let request = try request(J.self, options, codec: .raw)
         var iterator = payloads.makeIterator()
         return try await acceptMany(request) { (writer) throws(CodecError) in
             guard let payload = iterator.next() else { return nil }
@@ -229,7 +242,7 @@ extension JobStore {
         _ type: J.Type, count: Int, options: EnqueueOptions = EnqueueOptions(),
         _ write: (Int, inout PayloadBytes) -> Void
     ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> {
-        let request = try open.request(J.self, options, codec: .raw)
+        let request = try request(J.self, options, codec: .raw)
         var index = 0
         return try await acceptMany(request, expecting: count) { (writer) throws(CodecError) in
             guard index < count else { return nil }
@@ -245,6 +258,27 @@ extension JobStore {
     func acceptMany<Output>(
         _ request: EnqueueRequest, expecting: Int? = nil,
         keyOfNext: () throws(EnqueueError) -> String? = { () throws(EnqueueError) in nil },
+        _ next: (inout ByteWriter) throws(CodecError) -> Int?
+    ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
+        guard let within = request.within else {
+            return try await acceptAll(request, expecting: expecting, keyOfNext: keyOfNext, next)
+        }
+        var request = request
+        request.isOfMany = true
+        do throws(EnqueueError) {
+            let jobs: EnqueuedJobs<Output> = try await acceptAll(
+                request, expecting: expecting, keyOfNext: keyOfNext, next)
+            within.end(.accepted(first: jobs.first?.id, count: jobs.count))
+            return jobs
+        } catch {
+            within.end(.refused(error))
+            throw error
+        }
+    }
+
+    private func acceptAll<Output>(
+        _ request: EnqueueRequest, expecting: Int?,
+        keyOfNext: () throws(EnqueueError) -> String?,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
         if request.jobOptions.unique != nil { throw Self.manyUnique(request.name) }
@@ -351,43 +385,38 @@ struct EnqueueRequest: Sendable {
     let jobOptions: JobOptions
     let onConflict: Uniqueness.Conflict
     let whenFull: CapacityRecord.WhenFull?
+    /// The middleware that it is made within; nil: none.
+    var within: EnqueueWithin?
+    /// Whether it is told the end by who fills block after block with it.
+    var isOfMany = false
     private let optionBytes: [UInt8]
     private let meta: JobBlock.Meta
+    /// What payloads are encrypted with, and for what; nil: they are not.
+    private let sealing: (cipher: PayloadCipher, purpose: SealedPurpose)?
 
     var name: String { target.jobName }
     var queue: String { target.queueName }
 
-    init<J: JobType>(
-        _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec, in store: OpenStore,
+    init(
+        _ target: EnqueueTarget, _ options: EnqueueOptions, codec: PayloadCodec,
+        codecID: UInt8? = nil, cipher: PayloadCipher? = nil, in store: OpenStore,
         by parent: JobContext? = nil
     ) throws(EnqueueError) {
-        try self.init(
-            name: J.jobName, queue: options.queue ?? J.queue,
-            keepsResult: options.keepsResult ?? J.keepsResult, options, codecID: codec.id,
-            codec: codec, runsInChild: J.isolation != .thread, in: store, by: parent)
-    }
-
-    init(
-        name: String, _ options: EnqueueOptions, codec: PayloadCodec, codecID: UInt8? = nil,
-        in store: OpenStore, by parent: JobContext? = nil
-    ) throws(EnqueueError) {
-        try self.init(
-            name: name, queue: options.queue ?? "default", keepsResult: options.keepsResult ?? true,
-            options, codecID: codecID ?? codec.id, codec: codec,
-            runsInChild: codecID == CommandJob.codec, in: store, by: parent)
-    }
-
-    private init(
-        name: String, queue: String, keepsResult: Bool, _ options: EnqueueOptions, codecID: UInt8,
-        codec: PayloadCodec, runsInChild: Bool, in store: OpenStore, by parent: JobContext?
-    ) throws(EnqueueError) {
+        sealing = cipher.map { ($0, .payload(of: target.name, store)) }
+        let name = target.name
+        let queue = options.queue ?? target.queue
+        let keepsResult = options.keepsResult ?? target.keepsResult
+        let runsInChild = target.runsInChild || codecID == CommandJob.codec
+        let codecID = codecID ?? codec.id
         try NameForm.check(name, "job")
         try NameForm.check(queue, "queue")
         if let problem = options.problem { throw .invalidOption(job: name, problem) }
         if let problem = options.timeLimit?.problem(runsInChild: runsInChild) {
             throw .invalidOption(job: name, problem)
         }
-        target = store.target(queue: queue, job: name, priority: UInt8(options.priority))
+        let priority =
+            options.inheritsPriority ? parent?.priority ?? options.priority : options.priority
+        self.target = store.target(queue: queue, job: name, priority: UInt8(priority))
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
         var jobOptions = try options.resolved(job: name, now: store.clock.reading)
@@ -403,7 +432,7 @@ struct EnqueueRequest: Sendable {
         whenFull = options.whenFull?.record
         optionBytes = jobOptions.bytes
         meta = JobBlock.Meta(
-            codec: codecID,
+            codec: cipher == nil ? codecID : SealedBytes.codec,
             flags: (keepsResult ? 0 : JobBlock.discardsResult)
                 | (optionBytes.isEmpty ? 0 : JobBlock.hasOptions)
                 | (jobOptions.limitKey == nil ? 0 : JobBlock.hasLimitKey),
@@ -464,6 +493,11 @@ struct EnqueueRequest: Sendable {
         }
     }
 
+    private func refusal(_ error: EnqueueError) -> EnqueueError {
+        if !isOfMany { within?.end(.refused(error)) }
+        return error
+    }
+
     private func add(
         to block: inout JobBlockBuilder, key: String? = nil,
         _ write: (inout ByteWriter) throws(CodecError) -> Int
@@ -481,19 +515,27 @@ struct EnqueueRequest: Sendable {
             meta.flags |= JobBlock.hasOptions | JobBlock.hasLimitKey
         }
         do throws(CodecError) {
-            if optionBytes.isEmpty {
+            if optionBytes.isEmpty, sealing == nil {
                 try block.append(meta: meta, write)
             } else {
                 try block.append(meta: meta) { (writer) throws(CodecError) in
+                    let start = writer.count
                     optionBytes.withUnsafeBytes { writer.append(contentsOf: $0) }
-                    return optionBytes.count + (try write(&writer))
+                    let extras = optionBytes.count + (try write(&writer))
+                    if let sealing {
+                        sealing.cipher.seal(
+                            &writer, from: start + extras, codec: codec.id, sealing.purpose)
+                    }
+                    return extras
                 }
             }
         } catch {
-            throw .unencodable(job: name, reason: error.description)
+            throw refusal(.unencodable(job: name, reason: error.description))
         }
         let bytes = block.size - before - JobBlock.entrySize
-        if bytes > limit { throw .payloadTooLarge(job: name, bytes: bytes, limit: limit) }
+        if bytes > limit {
+            throw refusal(.payloadTooLarge(job: name, bytes: bytes, limit: limit))
+        }
     }
 }
 
@@ -534,28 +576,38 @@ extension OpenStore {
         }
     }
 
-    /// The request for a job, with the unique key that its value gives.
-    func request<J: CodableJob>(
-        _ job: J, _ options: EnqueueOptions
-    ) throws(EnqueueError) -> EnqueueRequest {
-        var options = options
-        if options.unique == nil, let rule = job.uniqueness { options.unique = rule }
-        if options.limitKey == nil, let key = job.limitKey { options.limitKey = key }
-        return try request(J.self, options, codec: J.codec)
-    }
-
     /// The request for jobs of a type; made once when the options leave everything to the type, so that an enqueue neither
     /// checks nor hashes names.
     func request<J: JobType>(
         _ type: J.Type, _ options: EnqueueOptions, codec: PayloadCodec
     ) throws(EnqueueError) -> EnqueueRequest {
         guard options.isDefault else {
-            return try EnqueueRequest(type, options, codec: codec, in: self)
+            return try EnqueueRequest(EnqueueTarget(type), options, codec: codec, in: self)
         }
         let key = ObjectIdentifier(type)
         if let request = requests.withLock({ $0[key] }) { return request }
-        let request = try EnqueueRequest(type, options, codec: codec, in: self)
+        let request = try EnqueueRequest(EnqueueTarget(type), options, codec: codec, in: self)
         requests.withLock { $0[key] = request }
         return request
+    }
+}
+
+extension EnqueueRequest {
+    /// Tells the middleware what became of it, and gives the job's id.
+    func told(_ result: Result<Acceptance, EnqueueError>) throws(EnqueueError) -> UInt64 {
+        do throws(EnqueueError) {
+            let acceptance = try result.get()
+            let id = try acceptance.id(self)
+            if !isOfMany {
+                within?.end(
+                    acceptance.conflict == nil
+                        ? .accepted(first: JobID(rawValue: id), count: 1)
+                        : .existing(JobID(rawValue: id)))
+            }
+            return id
+        } catch {
+            if !isOfMany { within?.end(.refused(error)) }
+            throw error
+        }
     }
 }

@@ -14,7 +14,7 @@ extension JobStore {
     public func enqueueBlocking<J: CodableJob>(
         _ job: J, options: EnqueueOptions = EnqueueOptions()
     ) throws(EnqueueError) -> JobHandle<J.Output> {
-        let request = try open.request(job, options)
+        let request = try request(job, options)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -27,7 +27,7 @@ extension JobStore {
     public func enqueueBlocking<J: RawJob>(
         _ type: J.Type, payload: [UInt8], options: EnqueueOptions = EnqueueOptions()
     ) throws(EnqueueError) -> JobHandle<[UInt8]> {
-        let request = try open.request(J.self, options, codec: .raw)
+        let request = try request(J.self, options, codec: .raw)
         let block = try request.block { (writer) throws(CodecError) in
             payload.withUnsafeBytes { writer.append(contentsOf: $0) }
         }
@@ -42,7 +42,7 @@ extension JobStore {
         name: String, payload: Payload, output: Output.Type = NoResult.self,
         codec: PayloadCodec = .compact, options: EnqueueOptions = EnqueueOptions()
     ) throws(EnqueueError) -> JobHandle<Output> {
-        let request = try EnqueueRequest(name: name, options, codec: codec, in: open)
+        let request = try request(name: name, options, codec: codec)
         let block = try request.block { (writer) throws(CodecError) in
             try codec.encode(payload, into: &writer)
         }
@@ -55,7 +55,7 @@ extension JobStore {
     public func enqueueBlocking(
         name: String, json: String, options: EnqueueOptions = EnqueueOptions()
     ) throws(EnqueueError) -> JobID {
-        let request = try EnqueueRequest(name: name, options, codec: .compact, in: open)
+        let request = try request(name: name, options, codec: .compact)
         return try acceptBlocking(request, request.block(json: json))
     }
 
@@ -75,10 +75,14 @@ extension JobStore {
         _ request: EnqueueRequest, _ block: consuming JobBlockBuilder
     ) throws(EnqueueError) -> JobID {
         let submission = EnqueueSubmission(request, block)
-        var acceptance = try untilSettledBlocking(request, submission)
-        if let queue = open.queueToAsk(acceptance, request), open.waitForWhatEnded(of: queue) {
-            acceptance = try untilSettledBlocking(request, submission)
-        }
-        return JobID(rawValue: try acceptance.id(request))
+        let result: Result<Acceptance, EnqueueError>
+        do throws(EnqueueError) {
+            var acceptance = try untilSettledBlocking(request, submission)
+            if let queue = open.queueToAsk(acceptance, request), open.waitForWhatEnded(of: queue) {
+                acceptance = try untilSettledBlocking(request, submission)
+            }
+            result = .success(acceptance)
+        } catch { result = .failure(error) }
+        return JobID(rawValue: try request.told(result))
     }
 }

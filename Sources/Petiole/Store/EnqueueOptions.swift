@@ -23,14 +23,17 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var limitKey: String?
     /// What becomes of the enqueue when queue or store are full; nil: what their ``Capacity`` says.
     public var whenFull: Capacity.WhenFull?
+    /// Whether a job that another enqueues through its context has that one's priority in place of ``priority``. False unless set.
+    public var inheritsPriority: Bool
 
     /// Makes options that leave everything to the job type. Bounds are checked by the enqueue.
     public init(
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
         metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil,
-        whenFull: Capacity.WhenFull? = nil
+        whenFull: Capacity.WhenFull? = nil, inheritsPriority: Bool = false
     ) {
+        self.inheritsPriority = inheritsPriority
         self.queue = queue
         self.priority = priority
         self.maxAttempts = maxAttempts
@@ -58,7 +61,7 @@ extension EnqueueOptions {
     var isDefault: Bool {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
             && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
-            && limitKey == nil && whenFull == nil
+            && limitKey == nil && whenFull == nil && !inheritsPriority
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.

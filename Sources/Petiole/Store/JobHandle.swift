@@ -80,9 +80,11 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
             if outcome.isResultDiscarded { throw JobError.keepsNoResult(id) }
             // It is recorded as no bytes at all.
             if let none = NoResult() as? Output { return none }
+            var (stored, bytes) = (outcome.codec, outcome.result)
+            if stored == SealedBytes.codec { (stored, bytes) = try opened(bytes) }
             do throws(CodecError) {
-                let codec = PayloadCodec(storedID: outcome.codec) ?? codec
-                return try codec.decode(Output.self, from: outcome.result)
+                let form = PayloadCodec(storedID: stored) ?? codec
+                return try form.decode(Output.self, from: bytes)
             } catch { throw JobError.undecodable(id, reason: error.description) }
         case .cancelled: throw JobError.cancelled(id)
         case .expired: throw JobError.expired(id)
@@ -97,7 +99,34 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
     }
 }
 
+extension JobHandle {
+    /// A result as it was before it was sealed.
+    private func opened(_ bytes: [UInt8]) throws(JobError) -> PayloadCipher.Opened {
+        let name: String
+        do throws(StoreError) { name = try store.name(of: id) } catch { throw .store(error) }
+        do throws(SealError) {
+            return try store.opened(
+                bytes, codec: SealedBytes.codec, .result(of: name, id.rawValue, store.open))
+        } catch {
+            throw .undecodable(id, reason: error.description)
+        }
+    }
+}
+
 extension JobStore {
+    /// The name of a job's type.
+    func name(of id: JobID) throws(StoreError) -> String {
+        let open = open
+        let number = try open.read { (reader) throws(StorageError) -> UInt32? in
+            guard let block = try Lookup.block(id.rawValue, reader, open.tables) else { return nil }
+            return try formatted { () throws(FormatError) in
+                try block.entry(id.rawValue).meta.name
+            }
+        }
+        guard let number else { throw .noSuchJob(id) }
+        return try jobName(number) ?? "?"
+    }
+
     /// The handle of a job by its id, for another process or a later start of the program. Nothing is looked up: that there is
     /// no such job, its ``JobHandle/state`` and ``JobHandle/result`` say.
     public func handle<J: CodableJob>(of id: JobID, as type: J.Type) -> JobHandle<J.Output> {

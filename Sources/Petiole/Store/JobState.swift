@@ -57,6 +57,13 @@ public struct JobFailure: Sendable, Hashable {
     /// The error's own text, at most 8 KiB of it.
     public let message: String
 
+    init(type: String, message: String) {
+        self.type = type
+        self.message = message
+    }
+
+    init(_ record: FailureRecord) { self.init(type: record.type, message: record.message) }
+
     /// 16 hexadecimal digits that are the same for all failures of one type whose texts differ in digits alone: of many jobs that
     /// failed the same way, though each names its own file number or time. FNV-1a of 64 bits; it finds, it proves nothing.
     public var fingerprint: String {

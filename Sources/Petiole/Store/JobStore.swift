@@ -6,6 +6,9 @@ import PetioleStorage
 /// the end of the process; it is never opened across `fork`.
 public final class JobStore: Sendable {
     let open: OpenStore
+    /// Nil when the opening was told nothing of the kind.
+    let setup: StoreSetup?
+    private let listeners: [Int]
 
     /// Opens a store, or makes it.
     /// - Parameters:
@@ -26,9 +29,12 @@ public final class JobStore: Sendable {
         at path: String, options: StoreOptions, clock: StoreClock, faults: CommitFaults? = nil
     ) throws(StoreError) {
         open = try StoreRegistry.open(path, options, clock: clock, faults: faults)
+        setup = StoreSetup(options)
+        listeners = open.events.add(options.listeners, options.logger, open)
         do throws(StoreError) {
             try prepare(options)
         } catch {
+            open.events.remove(listeners)
             StoreRegistry.close(open)
             throw error
         }
@@ -56,7 +62,11 @@ public final class JobStore: Sendable {
         try open.refreshSettings()
     }
 
-    init(_ open: OpenStore) { self.open = open }
+    init(_ open: OpenStore) {
+        self.open = open
+        setup = nil
+        listeners = []
+    }
 
     /// The store's directory, absolute.
     public var path: String { open.path }
@@ -66,7 +76,9 @@ public final class JobStore: Sendable {
 
     /// Commits what was handed over and closes the store, when it was opened once in this process; otherwise takes one opening
     /// back. Nobody may be using it, and no runner run.
-    public func close() { StoreRegistry.close(open) }
+    public func close() {
+        StoreRegistry.close(open, andForget: listeners)
+    }
 
     /// Deletes what producers that died left half written.
     private func sweepStages() throws(StoreError) {

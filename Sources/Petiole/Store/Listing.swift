@@ -86,7 +86,9 @@ public struct JobDetails: Sendable {
     public let parent: JobID?
     /// The job at the beginning of that lineage; nil: this one.
     public let root: JobID?
-    /// How the payload became bytes: 0 raw, 1 compact, 2 JSON, 3 a command.
+    /// The id of the key that the payload is encrypted with; nil: it is not.
+    public let encryptionKey: String?
+    /// How the payload became bytes: 0 raw, 1 compact, 2 JSON, 3 a command; 4: it is encrypted, and was not opened with this key.
     public let payloadCodec: UInt8
     /// The payload's bytes.
     public let payload: [UInt8]
@@ -99,12 +101,12 @@ public struct JobDetails: Sendable {
     /// The result's bytes; empty when none was kept.
     public let result: [UInt8]
 
-    /// The payload as JSON text; nil when its form cannot be shown so, or the text has more than `limit` bytes.
+    /// The payload as JSON text, without what is marked as a ``Secret``; nil when its form cannot be shown so, or the text has more than `limit` bytes.
     public func payloadJSON(limit: Int = 1 << 20) -> String? {
         Self.json(payload, payloadCodec, limit)
     }
 
-    /// The result as JSON text; nil when its form cannot be shown so, or the text has more than `limit` bytes.
+    /// The result as JSON text, likewise; nil when its form cannot be shown so, or the text has more than `limit` bytes.
     public func resultJSON(limit: Int = 1 << 20) -> String? {
         resultCodec.flatMap { Self.json(result, $0, limit) }
     }
@@ -114,7 +116,8 @@ public struct JobDetails: Sendable {
         case PayloadCodec.compact.id:
             // What cannot be shown is shown as nothing: the bytes are there besides.
             bytes.withUnsafeBytes { try? compactToJSON($0, maximumBytes: limit) }
-        case PayloadCodec.json.id where bytes.count <= limit: String(decoding: bytes, as: UTF8.self)
+        case PayloadCodec.json.id where bytes.count <= limit:
+            JSONPayload.shown(bytes, limit: limit)
         default: nil
         }
     }
@@ -382,7 +385,7 @@ extension JobStore {
             var result: [UInt8] = []
             var history: [AttemptHistory.Item] = []
         }
-        let rest = try open.read { (reader) throws(StorageError) -> Rest in
+        var rest = try open.read { (reader) throws(StorageError) -> Rest in
             var rest = Rest()
             if !item.isDamaged, let block = try Lookup.block(id.rawValue, reader, open.tables) {
                 rest.codec = try formatted { () throws(FormatError) in
@@ -405,10 +408,27 @@ extension JobStore {
             }
             return rest
         }
+        var payload = (codec: rest.codec, bytes: Array(item.bytes[item.extras...]))
+        var key: String?
+        if payload.codec == SealedBytes.codec {
+            key = payload.bytes.withUnsafeBytes { SealedBytes.key(of: $0) }
+            // Without the key it is given as it lies there.
+            payload =
+                (try? opened(
+                    payload.bytes, codec: payload.codec, .payload(of: summary.name, open)))
+                ?? payload
+        }
+        if rest.resultCodec == SealedBytes.codec,
+            // As above.
+            let result = try? opened(
+                rest.result, codec: SealedBytes.codec, .result(of: summary.name, id.rawValue, open))
+        {
+            (rest.resultCodec, rest.result) = (result.codec, result.bytes)
+        }
         return JobDetails(
             summary: summary, isDamaged: item.isDamaged, parent: JobID(found: item.options.parent),
-            root: JobID(found: item.options.root), payloadCodec: rest.codec,
-            payload: Array(item.bytes[item.extras...]),
+            root: JobID(found: item.options.root), encryptionKey: key, payloadCodec: payload.codec,
+            payload: payload.bytes,
             extras: Array(item.bytes[..<item.extras]),
             failedAttempts: rest.history.map { item in
                 FailedAttempt(

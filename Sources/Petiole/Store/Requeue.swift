@@ -199,6 +199,7 @@ enum Requeue {
         active.position = try state.makeReady(
             &transaction, queue: active.queue, priority: active.priority, first: ended.id, count: 1)
         try active.put(&transaction, tables.active, ended.id)
+        state.note(.requeued, ended.id, attempts: ended.entry.attempt)
         try state.count(transaction, ended.queue) {
             $0.uncount(ended.entry.state)
             $0.bytes += bytes

@@ -1,3 +1,4 @@
+import Logging
 import PetioleStorage
 
 /// How a store is made, and what its settings are from then on.
@@ -25,6 +26,31 @@ public struct StoreOptions: Sendable {
     /// The share of the byte limit that ended jobs may fill before the oldest are pruned early, 0…1; 0.5 unless set. Nil
     /// leaves the store's setting alone.
     public var retentionShare: Double?
+    /// What is done around each enqueue by way of the opened ``JobStore``, the outermost first.
+    public var enqueueMiddleware: [any EnqueueMiddleware] = []
+    /// Who hears of each step of the jobs of this store that this process makes, until the opened ``JobStore`` is closed. Of the starts
+    /// of attempts they hear for runners that are made after the opening.
+    public var listeners: [JobListener] = []
+    /// Which queue jobs go to that are enqueued without one; nil: the job type's.
+    public var routing: Routing?
+    #if Encryption
+        /// Keys with which payloads and results are encrypted that this opening accepts and records; nil: none is.
+        public var encryption: EncryptionKeys?
+    #endif
+    /// For tests, and for builds without the trait: nil.
+    var cipher: PayloadCipher? {
+        get {
+            #if Encryption
+                return givenCipher ?? encryption?.cipher
+            #else
+                return givenCipher
+            #endif
+        }
+        set { givenCipher = newValue }
+    }
+    private var givenCipher: PayloadCipher?
+    /// Where misbehaviour of middleware and listeners is told.
+    public var logger = Logger(label: "petiole")
 
     /// Makes options that make a missing store and change no setting of one that exists.
     public init() {}

@@ -14,7 +14,7 @@ import Testing
             ("Sources/Petiole/Petiole.docc/GettingStarted.md", "Examples.swift"),
             (
                 "Sources/Petiole/Petiole.docc/JobOptions.md",
-                "OptionExamples.swift ../../CrashChild/Example.swift"
+                "OptionExamples.swift HookExamples.swift ../../CrashChild/Example.swift"
             ),
             (
                 "Sources/PetioleTesting/PetioleTesting.docc/Testing.md",

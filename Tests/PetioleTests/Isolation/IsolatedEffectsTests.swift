@@ -67,7 +67,7 @@ import Testing
             var effects = AttemptEffects(job: 7, attempt: 2)
             let rule = Uniqueness(key: "k", hold: .untilStarted, onConflict: .replace)
             let request = try EnqueueRequest(
-                name: "receipt",
+                EnqueueTarget(name: "receipt"),
                 EnqueueOptions(
                     queue: "other", priority: 2, maxAttempts: 3, keepsResult: false,
                     due: .after(.seconds(60)), unique: rule,

@@ -77,7 +77,7 @@ extension JobStore {
         defer { directory.remove() }
         var store = try directory.open()
         let request = try EnqueueRequest(
-            Bytes.self, EnqueueOptions(), codec: .raw, in: store.open)
+            EnqueueTarget(Bytes.self), EnqueueOptions(), codec: .raw, in: store.open)
         var writer: StageWriter? = try await StageWriter(store, request)
         for _ in 0..<600 {
             let block = try request.block { (writer) throws(CodecError) in
@@ -109,7 +109,7 @@ extension JobStore {
         try await withStore { store in
             // As a producer does that dies: a row, and nobody holds the lock byte.
             let request = try EnqueueRequest(
-                Bytes.self, EnqueueOptions(), codec: .raw, in: store.open)
+                EnqueueTarget(Bytes.self), EnqueueOptions(), codec: .raw, in: store.open)
             let dead = try await StageWriter(store, request, pick: { 5 })
             store.open.locks.unlock(StoreFormat.stageLock(5))
             var numbers: [UInt32] = [5, 5, 6]
