@@ -459,7 +459,8 @@ final class LogWriter: Sendable {
         let state: CommitState
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
-                var state = try CommitState(transaction, tables: tables, time: time)
+                var state = try CommitState(
+                    transaction, tables: tables, time: time, isFollowed: signals.followed != 0)
                 try LogCommit(tables: tables, time: time, ranges: progress, slots: slots)
                     .apply(batch, &transaction, &state)
                 if isLineOutdated {

@@ -23,6 +23,8 @@ final class OpenStore: Sendable {
     let names = NameCache()
     let buffered = BufferedFailures()
     let progress = Mutex<ProgressFile?>(nil)
+    /// How many follow events in this process: see `Following.swift`.
+    let followers = Mutex<Int>(0)
     private let settingsRecord: Mutex<SettingsRecord>
     private let bellFile: MappedFile
     private let identity: FileIdentity
@@ -78,6 +80,7 @@ final class OpenStore: Sendable {
                 byteLimit: Int(clamping: settings.byteLimit))
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
             opened = nil
+            try readKeptEvents()
         } catch let error as NewerFormat {
             opened?.close()
             throw .newerFormat(

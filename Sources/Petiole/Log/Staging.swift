@@ -70,6 +70,7 @@ enum Staging {
                 &transaction, queue: record.queue, priority: record.priority, first: range.first,
                 count: range.count)
             try state.count(transaction, record.queue) { $0.accepted += range.count }
+            state.note(EventCode.accepted, range.first, count: range.count)
         }
         try transaction.delete(state.tables.stages, key)
         return record.ranges

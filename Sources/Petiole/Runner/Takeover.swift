@@ -152,6 +152,7 @@ enum Takeover {
             }
         }
         try active.put(&transaction, tables.active, id)
+        state.note(EventCode.interrupted, id)
     }
 
     /// The rows of jobs that are to run alone first.
@@ -213,6 +214,7 @@ enum Takeover {
                 &transaction, queue: queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
             try state.count(transaction, queue) { $0.parked &-= 1 }
+            state.note(EventCode.ready, id)
         }
         return found.count < 10_000
     }

@@ -111,6 +111,7 @@ enum Timers {
             active.position = try state.makeReady(
                 &transaction, queue: active.queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
+            state.note(EventCode.ready, id)
             return try state.count(transaction, active.queue) { $0.waiting &-= 1 }
         }
         if active.isCancelRequested {
@@ -167,6 +168,7 @@ enum OutcomeRecording {
             if active.state == .parked { counters.parked &-= 1 }
         }
         state.ended.append((id, 1))
+        state.note(EventCode.ended + kind.rawValue, id)
     }
 
     /// Frees the unique key of a job that ends without an attempt.

@@ -199,5 +199,6 @@ enum Requeue {
             &transaction, queue: active.queue, priority: active.priority, first: ended.id, count: 1)
         try active.put(&transaction, tables.active, ended.id)
         try state.count(transaction, ended.queue) { $0.uncount(ended.entry.state) }
+        state.note(EventCode.requeued, ended.id)
     }
 }
