@@ -363,7 +363,7 @@ import Testing
 extension JobStore {
     /// The first half of an edit, as if who asks dies then. Returns how many jobs were marked.
     fileprivate func begin(_ id: JobID, priority: Int) async throws -> Int {
-        let edit = try JobEditing(due: nil, priority: priority, now: open.clock.now)
+        let edit = try JobEditing(due: nil, priority: priority, now: open.clock.reading)
         let tables = open.tables
         return try await open.perform { (transaction, state) throws(StorageError) in
             switch try edit.begin(id.rawValue, tables, &transaction, &state) {
