@@ -63,7 +63,12 @@ int petiole_unlock_byte(int file, int64_t offset) {
 }
 
 int64_t petiole_byte_holder(int file, int64_t offset) {
+    return petiole_range_holder(file, offset, 1);
+}
+
+int64_t petiole_range_holder(int file, int64_t offset, int64_t length) {
     struct flock lock = byte_at(offset, F_WRLCK);
+    lock.l_len = length;
     if (fcntl(file, F_GETLK, &lock))
         return -errno;
     return lock.l_type == F_UNLCK ? 0 : lock.l_pid;

@@ -31,7 +31,8 @@ struct PetioleTool: ParsableCommand {
         version: Version.text,
         subcommands: [
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Edit.self,
-            Pause.self, Resume.self, Limit.self, CapacityCommand.self, Status.self, Health.self,
+            Pause.self, Resume.self, Limit.self, CapacityCommand.self, Status.self, Tail.self,
+            Health.self,
             Jobs.self, Show.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
@@ -66,7 +67,7 @@ enum Entry {
     }
 
     /// Commands that take the signals by which they are stopped and suspended.
-    private static let stoppable = ["run", "worker"]
+    private static let stoppable = ["run", "worker", "tail"]
 
     private static func end(_ error: (any Error)?) -> Never {
         if let error {

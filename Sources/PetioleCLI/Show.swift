@@ -16,13 +16,26 @@ struct Show: ParsableCommand {
             attempts (those that another followed: attempt, started, microseconds, error), exit or signal, stdout and \
             stderr of a command, or result. With --stdout or --stderr nothing but what the command wrote, as it is.
 
+            With --tree the family of the job instead: who enqueued whom with its success, a line each, from the first \
+            that is still there on. With --json too, one object a job: the fields of `petiole jobs --json`, depth, parent.
+
             EXAMPLES
               petiole show 17
+              petiole show --tree 17
               petiole show --stdout 17 > 17.txt
             """)
 
     @Flag(help: "Print a JSON object.")
     var json = false
+
+    @Flag(help: "Print who enqueued whom.")
+    var tree = false
+
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Of a tree so many jobs at most.", valueName: "n"))
+    var limit = 1_000
 
     @Flag(help: "Print what the command wrote to its standard output, byte for byte.")
     var stdout = false
@@ -37,8 +50,16 @@ struct Show: ParsableCommand {
 
     private var id: JobID { number.id }
 
+    func validate() throws {
+        guard limit >= 1 else { throw ValidationError("--limit takes 1 or more") }
+        if tree, stdout || stderr {
+            throw ValidationError("--tree, or what a command wrote; not both")
+        }
+    }
+
     func run() throws {
         let store = try location.openExisting()
+        if tree { return try showTree(store) }
         let details = try store.details(of: id)
         let outcome =
             details.summary.name == CommandJob.name ? try store.commandOutcome(of: id) : nil
@@ -55,6 +76,27 @@ struct Show: ParsableCommand {
         } else {
             try Self.show(details, outcome, store)
         }
+    }
+
+    private func showTree(_ store: JobStore) throws {
+        let family = try store.family(of: id, limit: limit)
+        for member in family.members {
+            let summary = member.summary
+            if json {
+                var line = JSONLine()
+                JobText.add(summary, to: &line)
+                line.add("depth", member.depth)
+                line.add("parent", member.parent.map { Int(clamping: $0.rawValue) })
+                Standard.output.line(line.line)
+            } else {
+                let mark = summary.id == id ? "  <" : ""
+                Standard.output.line(
+                    String(repeating: "  ", count: member.depth)
+                        + "\(summary.id) \(JobText.word(summary.state)) \(visible(summary.name))\(mark)"
+                )
+            }
+        }
+        if family.hasMore { say("there are more: raise --limit") }
     }
 
     // MARK: For people

@@ -162,6 +162,12 @@ package final class ByteLocks: Sendable {
         return holder > 0 ? pid_t(truncatingIfNeeded: holder) : nil
     }
 
+    /// Whether anybody, this process or another, holds a lock in a range of bytes.
+    package func isAnyHeld(in bytes: Range<Int64>) -> Bool {
+        if held.withLock({ $0.alone.contains { bytes.contains($0) } }) { return true }
+        return petiole_range_holder(file, bytes.lowerBound, Int64(bytes.count)) != 0
+    }
+
     fileprivate var holdsNothing: Bool {
         held.withLock { $0.alone.isEmpty && $0.shared.isEmpty }
     }

@@ -4,6 +4,7 @@ import Petiole
 //     CrashChild resume STORE NAME            lets a job type go on
 //     CrashChild backup STORE PATH            copies the store
 //     CrashChild compact STORE                compacts the store
+//     CrashChild follow STORE                 says `follows`, then which jobs are accepted
 //     CrashChild purge STORE ID               deletes all jobs with a greater id
 
 /// What is done with jobs that are there. Returns false for a command of another kind.
@@ -27,6 +28,12 @@ func operate(_ arguments: [String], _ store: JobStore) async throws -> Bool {
         store.close()
         try await JobStore.compact(at: arguments[2])
         say("compacted")
+    case "follow":
+        let events = try await store.events()
+        say("follows")
+        for await event in events where event.kind == .accepted {
+            say("accepted \(event.ids.lowerBound)")
+        }
     default: return false
     }
     return true

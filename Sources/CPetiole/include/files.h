@@ -19,6 +19,8 @@ int petiole_unlock_byte(int file, int64_t offset);
 /// The pid of the process that holds a lock on the byte, -1 while `petiole_await_byte` has it, 0 when nobody but this
 /// process does, or less than -1, -errno.
 int64_t petiole_byte_holder(int file, int64_t offset);
+/// The same for any of so many bytes.
+int64_t petiole_range_holder(int file, int64_t offset, int64_t length);
 /// Sets close-on-exec. Returns 0 or an errno.
 int petiole_close_on_exec(int file);
 /// Reserves `length` bytes of disk from `offset` on; grows the file's size to their end when `grow` is set,

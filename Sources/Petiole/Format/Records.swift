@@ -6,6 +6,8 @@ enum RecordKey {
     static let format = bytes("format")
     static let settings = bytes("settings")
     static let sequences = bytes("sequences")
+    /// `meta`: there when events are kept also while nobody follows.
+    static let events = bytes("events")
 
     /// `meta`: a queue's counters.
     static func counters(_ queue: UInt32) -> Key {

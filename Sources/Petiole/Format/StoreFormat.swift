@@ -10,6 +10,7 @@ enum StoreFormat {
     static let tables = [
         "meta", "queues", "names", "jobs", "lanes", "outcomes", "active", "revised", "parked",
         "kept", "timers", "failures", "unique", "groups", "schedules", "tables", "stages",
+        "lineage", "events",
     ]
 
     /// The longest value that a block makes: with LMDB's page header it fills 16 pages.
@@ -24,6 +25,13 @@ enum StoreFormat {
     static let gateLock: Int64 = 1
     /// Of who makes a backup.
     static let backupLock: Int64 = 2
+    /// Of who begins or stops to follow events.
+    static let followingLock: Int64 = 3
+    /// Of a process that follows.
+    static func followerLock(_ process: Int32) -> Int64 {
+        followerLocks.lowerBound + Int64(process)
+    }
+    static let followerLocks: Range<Int64> = 1 << 42..<1 << 43
     static func queueLock(_ queue: UInt32) -> Int64 { 1 << 20 + Int64(queue) }
     static func seatLock(_ seat: Int) -> Int64 { 1 << 40 + Int64(seat) }
     static func stageLock(_ stage: UInt64) -> Int64 {
@@ -38,6 +46,7 @@ struct StoreTables: Sendable {
     /// Rows of the users' own.
     let rows: Table
     let unique: Table
+    let lineage, events: Table
 
     init(_ environment: Environment) {
         func table(_ name: String) -> Table { environment.tables[name]! }
@@ -55,6 +64,8 @@ struct StoreTables: Sendable {
         stages = table("stages")
         rows = table("tables")
         unique = table("unique")
+        lineage = table("lineage")
+        events = table("events")
     }
 }
 

@@ -3,7 +3,7 @@ import PetioleStorage
 // What listeners are to hear of a commit. Nothing is gathered when nobody listens.
 
 extension CommitState {
-    mutating func note(_ kind: JobEvent.Kind, _ id: UInt64, attempts: UInt16) {
+    mutating func note(_ kind: JobStep.Kind, _ id: UInt64, attempts: UInt16) {
         let now = now
         notes?.append(.other(id: id, kind, attempt: Int(attempts), at: now))
     }

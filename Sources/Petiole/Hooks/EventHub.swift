@@ -29,7 +29,7 @@ import Synchronization
 enum EventNote: Sendable {
     case queued(first: UInt64, count: UInt64, due: Int64, at: Int64)
     case ended([(id: UInt64, outcome: Outcome)])
-    case other(id: UInt64, JobEvent.Kind, attempt: Int, at: Int64)
+    case other(id: UInt64, JobStep.Kind, attempt: Int, at: Int64)
 
     var count: Int {
         switch self {
@@ -243,7 +243,7 @@ enum EventMaker {
     private static let pageSize: UInt64 = 256
 
     static func forEachEvent(
-        of note: EventNote, missed: inout Int, _ store: OpenStore, _ tell: (JobEvent) -> Void
+        of note: EventNote, missed: inout Int, _ store: OpenStore, _ tell: (JobStep) -> Void
     ) {
         switch note {
         case .queued(let first, let count, let due, let at):
@@ -285,11 +285,11 @@ enum EventMaker {
     }
 
     private static func event(
-        _ id: UInt64, _ kind: JobEvent.Kind, attempt: Int, at: Int64, _ about: About,
+        _ id: UInt64, _ kind: JobStep.Kind, attempt: Int, at: Int64, _ about: About,
         _ missed: inout Int
-    ) -> JobEvent {
+    ) -> JobStep {
         defer { missed = 0 }
-        return JobEvent(
+        return JobStep(
             job: JobID(rawValue: id), name: about.name, queue: about.queue,
             metadata: about.metadata, kind: kind, attempt: attempt,
             at: WallTime(microseconds: at), missedBefore: missed)

@@ -28,6 +28,8 @@ struct CommitState {
     private(set) var newNames: [String: UInt32] = [:]
     private(set) var newQueues: [String: QueueRecord] = [:]
     private(set) var resolved: [(JobTarget, queue: UInt32, name: UInt32)] = []
+    /// What followers are told; nil: nobody follows.
+    private(set) var events: EventLog?
     /// Whether a timer was set, so that whoever sleeps until a later one is woken.
     private(set) var hasSetTimer = false
     /// What listeners are to hear; nil when nobody listens.
@@ -35,9 +37,10 @@ struct CommitState {
 
     init(
         _ transaction: borrowing WriteTransaction, tables: StoreTables, time: ClockReading,
-        runners: Runners
+        runners: Runners, isFollowed: Bool = false
     ) throws(StorageError) {
         self.tables = tables
+        events = isFollowed ? EventLog() : nil
         self.time = time
         self.runners = runners
         sequences = try Self.readSequences(transaction, tables)
@@ -70,6 +73,28 @@ struct CommitState {
         }
         for change in progress.values {
             try change.write(&transaction, tables)
+        }
+        if let events, !events.isEmpty {
+            try events.append(at: now, &transaction, tables)
+            // Followers wait for it.
+            hasCounted = true
+        }
+    }
+
+    // MARK: Events
+
+    /// Notes what happened to jobs whose ids follow each other, if somebody follows.
+    mutating func note(_ code: UInt8, _ first: UInt64, count: UInt64 = 1) {
+        events?.add(code, first, count)
+    }
+
+    /// Notes outcomes, if somebody follows.
+    mutating func note(_ outcomes: borrowing OutcomeBlockBuilder) {
+        if events == nil { return }
+        var id = outcomes.first
+        outcomes.forEachState { state in
+            events!.add(EventCode.ended + state.rawValue, id, 1)
+            id += 1
         }
     }
 

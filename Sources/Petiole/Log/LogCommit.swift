@@ -128,6 +128,7 @@ struct LogCommit {
         _ state: inout CommitState
     ) throws(StorageError) {
         guard !accepted.lanes.isEmpty else { return }
+        var spawned: [UInt64: Lineage] = [:]
         for lane in accepted.lanes {
             let cursor = try transaction.cursor(tables.jobs)
             let first = state.sequences.nextJob
@@ -169,13 +170,19 @@ struct LogCommit {
                 $0.bytes += bytes - lane.counted.bytes
                 if lane.isDelayed { $0.waiting += count - lane.counted.jobs }
             }
+            state.note(EventCode.accepted, first, count: count)
             for (submission, _) in lane.submissions where submission.options.hasTimes {
                 try setTimers(submission, lane, &transaction, &state)
             }
             if state.notes != nil {
                 for (submission, _) in lane.submissions { state.noteAccepted(submission) }
             }
+            for (submission, _) in lane.submissions where submission.options.parent != 0 {
+                spawned[submission.options.parent, default: Lineage()].add(
+                    first: submission.first, count: submission.jobCount)
+            }
         }
+        for (parent, lineage) in spawned { try lineage.write(parent, &transaction, tables) }
         accepted.lanes = []
         if !accepted.keys.isEmpty { try accepted.keys.settle(&transaction, state) }
     }
@@ -426,6 +433,7 @@ struct LogCommit {
             outcomes.forEachState { counters.count($0) }
             counters.takeOff(bytes: ended)
         }
+        state.note(outcomes)
         state.ended.append((outcomes.first, outcomes.end - outcomes.first))
     }
 
@@ -502,11 +510,13 @@ struct LogCommit {
                 $0.waiting += 1
                 $0.retries += 1
             }
+            state.note(EventCode.retried, id)
         case .postpone(let due):
             active.state = .waiting
             active.due = due
             try state.setTimer(&transaction, queue: queue.id, due: due, id: id)
             try state.count(transaction, queue.id) { $0.waiting += 1 }
+            state.note(EventCode.postponed, id)
         case .park(let name, let deadline):
             try park(id, &active, .unknownName, name: name, &transaction, &state)
             active.due = deadline
@@ -541,6 +551,7 @@ struct LogCommit {
             tables.parked, RecordKey.parked(why, active.queue, name, active.position), count: 8
         ) { $0.storeLittleEndian(id, at: 0) }
         try state.count(transaction, active.queue) { $0.parked += 1 }
+        state.note(why == .unknownName ? EventCode.parked : EventCode.paused, id)
         state.hasParked = true
     }
 }

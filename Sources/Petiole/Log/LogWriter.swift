@@ -481,7 +481,8 @@ final class LogWriter: Sendable {
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
                 var state = try CommitState(
-                    transaction, tables: tables, time: time, runners: runners)
+                    transaction, tables: tables, time: time, runners: runners,
+                    isFollowed: signals.followed != 0)
                 if isHeard { state.notes = [] }
                 try takeOverSettings(state, batch, transaction)
                 try LogCommit(tables: tables, time: time, ranges: progress, slots: slots)

@@ -24,6 +24,8 @@ final class OpenStore: Sendable {
     let buffered = BufferedFailures()
     var events: EventHub { writer.events }
     let progress = Mutex<ProgressFile?>(nil)
+    /// How many follow events in this process: see `Following.swift`.
+    let followers = Mutex<Int>(0)
     private let settingsRecord: Mutex<(record: SettingsRecord, turn: UInt32)>
     private let bellFile: MappedFile
     private let identity: FileIdentity
@@ -81,6 +83,7 @@ final class OpenStore: Sendable {
             watch = OutcomeWatch(signals: signals, waiters: writer.waiters)
             room = RoomWaiters(signals)
             opened = nil
+            try readKeptEvents()
         } catch let error as NewerFormat {
             opened?.close()
             throw .newerFormat(

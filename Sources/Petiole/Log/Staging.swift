@@ -86,6 +86,7 @@ enum Staging {
             let now = state.now
             state.notes?.append(
                 .queued(first: range.first, count: range.count, due: 0, at: now))
+            state.note(EventCode.accepted, range.first, count: range.count)
         }
         try state.count(transaction, record.queue) {
             $0.accepted += load.jobs

@@ -29,6 +29,19 @@ struct StoreSignals: Sendable {
     var lastCommit: Int64 { Int64(bitPattern: petiole_load_u64(commitWord)) }
     func noteCommit(_ now: Int64) { petiole_store_u64(commitWord, UInt64(bitPattern: now)) }
 
+    /// Not 0 while somebody follows events, or wants them kept: see `Following.swift`. Looked at by each commit.
+    nonisolated(unsafe) private let followedWord: UnsafeMutablePointer<UInt32>
+    // What guards it: as above.
+    var followed: UInt32 { petiole_load_sequential_u32(followedWord) }
+    /// Sets some of its bits, or takes them away.
+    func setFollowed(_ bits: UInt32, _ isSet: Bool) {
+        while true {
+            let old = followed
+            let new = isSet ? old | bits : old & ~bits
+            if petiole_swap_u32(followedWord, old, new) != 0 { return }
+        }
+    }
+
     static let fileSize = 4_096
 
     init(_ file: MappedFile) {
@@ -41,6 +54,7 @@ struct StoreSignals: Sendable {
         counted = Bell(shared: word(3))
         controlWord = word(1)
         commitWord = UnsafeMutableRawPointer(word(4))
+        followedWord = word(5)
     }
 }
 

@@ -55,23 +55,23 @@ final class AttemptLoop: @unchecked Sendable {
     /// When the job that runs was accepted, on the steady line; its block may be lent no more when it ends.
     @exclusivity(unchecked) var acceptedAt: Int64 = 0
     /// Bytes of the job that runs, as a capacity counts them.
-    @exclusivity(unchecked) private var contentBytes = 0
+    @exclusivity(unchecked) var contentBytes = 0
     /// The time limit of the job that runs, in place of its type's.
-    @exclusivity(unchecked) private var ownLimit: TimeLimit?
+    @exclusivity(unchecked) var ownLimit: TimeLimit?
     /// Its limit key, and the number of its name.
-    @exclusivity(unchecked) private var ownKey: (key: String, name: UInt32)?
+    @exclusivity(unchecked) var ownKey: (key: String, name: UInt32)?
     @exclusivity(unchecked) private var lastOptions = LastOptions()
     /// Whether the job that ran last had options.
-    @exclusivity(unchecked) private var hadOptions = false
+    @exclusivity(unchecked) var hadOptions = false
     /// What frees the unique key of the job that runs.
-    @exclusivity(unchecked) private var unique: UniqueRelease?
+    @exclusivity(unchecked) var unique: UniqueRelease?
     /// Nanoseconds of the steady clock, read at the end of the last attempt.
     @exclusivity(unchecked) var now: Int64 = 0
     /// How far the system's clock was ahead of it when the ticket was begun, in microseconds.
-    @exclusivity(unchecked) private var shift: Int64 = 0
+    @exclusivity(unchecked) var shift: Int64 = 0
 
     let gatherer: OutcomeGatherer
-    private let effects: EffectsBox
+    let effects: EffectsBox
 
     init(core: RunnerCore, worker: Worker, reader: Reader, slot: AttemptSlot) {
         self.core = core
@@ -244,7 +244,7 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) private(set) var isPaused = false
     @exclusivity(unchecked) private var pauseSeen: (control: UInt32, queue: UInt32)?
     /// Whether the job that runs reads its payload in the view.
-    @exclusivity(unchecked) private var isLending = false
+    @exclusivity(unchecked) var isLending = false
 
     /// What is to be done with a job of which more is known than the log tells.
     private enum Decision {
@@ -348,7 +348,7 @@ final class AttemptLoop: @unchecked Sendable {
         contentBytes = job.content.count
         if job.meta.flags & JobBlock.hasOptions != 0, isPutOff(id, job, earlier) { return nil }
         guard let entry = registry.entry(job.meta.name) else {
-            let waits = aside.put(id, name: job.meta.name)
+            let waits = aside.put(id, name: job.meta.name, in: queue!)
             passedOver(id)
             if waits {
                 endView()
@@ -413,7 +413,7 @@ final class AttemptLoop: @unchecked Sendable {
         return false
     }
 
-    private func expire(_ id: UInt64, _ earlier: EarlierAttempts) {
+    func expire(_ id: UInt64, _ earlier: EarlierAttempts) {
         result.removeAll()
         record(
             id,
@@ -516,156 +516,5 @@ final class AttemptLoop: @unchecked Sendable {
         case .stopped:
             stopped(id, attempt, startedAt, earlier)
         }
-    }
-
-    private func threw(
-        _ error: any Error, _ id: UInt64, _ entry: JobEntry, _ attempt: Int, _ startedAt: Int64,
-        _ earlier: EarlierAttempts, _ maxAttempts: UInt8
-    ) {
-        if error is CancellationError, context.isCancelled {
-            return stopped(id, attempt, startedAt, earlier)
-        }
-        ended(
-            id, entry,
-            AttemptFollowUp.Failed(
-                error, attempt: attempt, startedAt: startedAt / 1_000 + shift,
-                runMicroseconds: (now - startedAt) / 1_000, acceptedAt: acceptedAt),
-            earlier, maxAttempts, resultCodec: nil)
-    }
-
-    /// An attempt failed: what follows is decided by the policy, and gathered.
-    private func ended(
-        _ id: UInt64, _ entry: JobEntry, _ failed: AttemptFollowUp.Failed,
-        _ earlier: EarlierAttempts, _ maxAttempts: UInt8, resultCodec: UInt8?
-    ) {
-        let failed = entry.isCommand ? failed : core.withoutSecrets(failed, of: id)
-        switch AttemptFollowUp.of(
-            failed, policy: entry.retryPolicy, maxAttempts: maxAttempts, now: store.clock.reading)
-        {
-        case .transition(let step):
-            gatherer.transition(id, step, orderedKey: keepsKey(id, isAlone: earlier.isSuspect))
-        case .end(let state, let failure):
-            if resultCodec == nil {
-                result.removeAll()
-                failure.write(to: &result)
-            }
-            record(
-                id,
-                OutcomeEntry(
-                    state: state, codec: resultCodec ?? 0,
-                    attempt: UInt16(clamping: failed.attempt), startedAt: failed.startedAt,
-                    runMicroseconds: failed.runMicroseconds),
-                history: earlier.history)
-        }
-    }
-
-    /// The ordered key that a job keeps while it waits for its next attempt.
-    private func keepsKey(_ id: UInt64, isAlone: Bool) -> GateKey? {
-        guard let queue else { return nil }
-        if isAlone, let ownKey {
-            let key = GateKey.key(ownKey.key.utf8, of: ownKey.name)
-            return core.claims.keep(key, of: ownKey.name, by: id, queue: queue.id) ? key : nil
-        }
-        guard let hold, let key = core.claims.orderedKey(of: id, queue: queue.id) else {
-            return nil
-        }
-        // Before it can become ready again: it is to be met as the one that the others wait for.
-        self.hold!.isHandedOn = true
-        core.end(hold, queue, .waits)
-        return key
-    }
-
-    /// A job that cannot be run at all: a dead letter with the evidence.
-    func fail(
-        _ id: UInt64, attempt: Int, _ failure: FailureRecord, _ earlier: EarlierAttempts,
-        startedAt: Int64? = nil
-    ) {
-        result.removeAll()
-        failure.write(to: &result)
-        record(
-            id,
-            OutcomeEntry(
-                state: .deadLetter, codec: 0, attempt: UInt16(clamping: attempt),
-                startedAt: (startedAt ?? now) / 1_000 + shift,
-                runMicroseconds: (now - (startedAt ?? now)) / 1_000),
-            history: earlier.history)
-    }
-
-    /// An attempt that was asked to stop did so: cancelled if the job was, left for the next owner if the runner stops.
-    private func stopped(
-        _ id: UInt64, _ attempt: Int, _ startedAt: Int64, _ earlier: EarlierAttempts
-    ) {
-        guard slot.stopping == id else { return }
-        result.removeAll()
-        record(
-            id,
-            OutcomeEntry(
-                state: .cancelled, codec: 0, attempt: UInt16(clamping: attempt),
-                startedAt: startedAt / 1_000 + shift, runMicroseconds: (now - startedAt) / 1_000),
-            history: earlier.history)
-    }
-
-    // MARK: Asynchronous jobs
-
-    private func start(
-        _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry, attempt: Int,
-        _ earlier: EarlierAttempts
-    ) {
-        guard !core.claims.isDeferred(before: id, tag: tag), let place = core.places.take() else {
-            // No place: this one and what is left of the ticket wait for one, in order.
-            if hold != nil {
-                hold!.isHandedOn = true
-                return core.claims.deferTicket(
-                    Ticket(first: id, count: 1, tag: tag | Ticket.wholeBit))
-            }
-            core.claims.deferTicket(Ticket(first: id, count: 1, tag: tag))
-            if let (first, count) = worker.rest.take(upTo: .max) {
-                core.claims.deferTicket(Ticket(first: first, count: count, tag: tag))
-            }
-            return
-        }
-        hold?.isHandedOn = true
-        let flags = earlier.isSuspect ? AttemptSlot.alone : 0
-        place.prepare(
-            queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
-        place.publish(id, startedAt: now / 1_000 + shift)
-        AsyncAttempt(
-            id: id, attempt: attempt, entry: entry, queue: queue!, tag: tag, priority: priority,
-            place: place, core: core, history: earlier.history,
-            isSuspect: earlier.isSuspect, meta: job.meta, contentBytes: UInt64(job.content.count),
-            acceptedAt: acceptedAt,
-            root: context.root, metadata: context.metadata, unique: unique,
-            limit: ownLimit ?? entry.timeLimit, hold: hold
-        ).start(job.payload)
-    }
-
-    // MARK: What an attempt came to
-
-    private func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
-        result.withBytes {
-            gatherer.record(
-                id, outcome, history: history, result: $0, release: unique,
-                contentBytes: contentBytes)
-        }
-    }
-
-    /// The outcome of a job with effects goes by itself: when there is no room for them, that is this job's error alone.
-    private func record(
-        _ id: UInt64, _ outcome: OutcomeEntry, _ effects: AttemptEffects, _ entry: JobEntry,
-        _ maxAttempts: UInt8, history: [UInt8]
-    ) {
-        // In the order in which the jobs ended.
-        gatherer.flush()
-        let submission = result.withBytes {
-            OutcomeSubmission(
-                id, outcome, result: $0, history: history, effects, queue: queue!, tag: tag)
-        }
-        submission.contentBytes = UInt64(contentBytes)
-        if let unique { submission.releases = [unique] }
-        if let hold { self.hold!.isHandedOn = core.end(hold, queue!, with: submission) }
-        submission.handleRefusal(
-            outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: maxAttempts,
-            acceptedAt: acceptedAt, history: history, store)
-        store.writer.submit(submission)
     }
 }

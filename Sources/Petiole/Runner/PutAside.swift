@@ -29,10 +29,11 @@ final class PutAside {
     }
 
     /// - Returns: whether the writer is to be waited for before the next, by ``waitForWriter()``.
-    func put(_ id: UInt64, name: UInt32) -> Bool {
+    func put(_ id: UInt64, name: UInt32, in queue: OwnedQueue) -> Bool {
         if pausedNames.contains(name) {
             gatherer.transition(id, .pause(name: name))
         } else {
+            core.unserved.noteUnknown(name, queue)
             let limit = min(max(0, core.parkLimit.components.seconds), StoreOptions.longest)
             let deadline = StoreTime(core.store.clock.reading, after: limit * 1_000_000)
             gatherer.transition(id, .park(name: name, deadline: deadline))

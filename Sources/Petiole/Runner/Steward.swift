@@ -76,6 +76,7 @@ final class Steward: Sendable {
                     SpilledOutputs.sweep(core.store)
                     hasPruned = false
                 }
+                core.store.forgetDeadFollowers()
                 nextPrune = now + (step.hasMore ? Self.busyTick : 60 * Self.busyTick)
             }
             if hasLeftOvers { continue }

@@ -161,6 +161,7 @@ enum Takeover {
             }
         }
         try active.put(&transaction, tables.active, id)
+        state.note(EventCode.interrupted, id)
     }
 
     /// The rows of jobs that are to run alone first.
@@ -223,6 +224,7 @@ enum Takeover {
             try active.put(&transaction, tables.active, id)
             state.note(.ready, id, attempts: active.attempts)
             try state.count(transaction, queue) { $0.parked &-= 1 }
+            state.note(EventCode.ready, id)
         }
         return found.count < 10_000
     }

@@ -112,6 +112,7 @@ enum Timers {
                 &transaction, queue: active.queue, priority: active.priority, first: id, count: 1)
             try active.put(&transaction, tables.active, id)
             state.note(.ready, id, attempts: active.attempts)
+            state.note(EventCode.ready, id)
             return try state.count(transaction, active.queue) { $0.waiting &-= 1 }
         }
         if active.isCancelRequested {
@@ -175,6 +176,7 @@ enum OutcomeRecording {
             if active.state == .parked { counters.parked &-= 1 }
         }
         state.ended.append((id, 1))
+        state.note(EventCode.ended + kind.rawValue, id)
     }
 
     /// Frees the unique key of a job that ends without an attempt.

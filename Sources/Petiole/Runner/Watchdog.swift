@@ -3,22 +3,33 @@ import Logging
 import PetioleStorage
 
 /// Names attempts that run far longer than others of their kind: in the log once, and for other processes in `running`, as
-/// long as they do. Looks when the steward does, and at those alone that have run for a while. Belongs to the steward's thread.
+/// long as they do. Looks when the steward does, and asks about those alone that have run for a while. Belongs to the steward's
+/// thread.
 final class Watchdog {
     private let core: RunnerCore
-    /// Attempts that were named in the log.
-    private var named: Set<Attempt> = []
+    /// What runs, and when it began by the clock that nobody sets: one that was not seen at the last look began after it.
+    private var seen: [Attempt: Seen] = [:]
+    private var lastLook: Int64
 
     private struct Attempt: Hashable {
         let job: UInt64
+        /// As its slot says, by the system's clock.
         let startedAt: Int64
     }
 
-    /// An attempt is looked at when it has run so long, and is far longer than others when it takes ten times their average.
+    private struct Seen {
+        var begin: Int64
+        var isNamed = false
+    }
+
+    /// An attempt is asked about when it has run so long, and is far longer than others when it takes ten times their average.
     static let minimum: Int64 = 30_000_000_000
     static let factor: Int64 = 10
 
-    init(_ core: RunnerCore) { self.core = core }
+    init(_ core: RunnerCore) {
+        self.core = core
+        lastLook = core.store.clock.ticks
+    }
 
     /// Whether an attempt takes far longer than others of its kind. All in nanoseconds.
     /// - Parameter average: 0: nothing is known of its kind, so nothing is said.
@@ -30,30 +41,36 @@ final class Watchdog {
         return !overflow && running > bound
     }
 
-    /// - Parameter now: real time in nanoseconds, by which attempts are timed.
-    func look(now: Int64 = petiole_real_time()) {
+    func look() {
+        let now = core.store.clock.ticks
+        let wall = core.store.clock.now
+        var still: [Attempt: Seen] = [:]
         var worst: RunningSlots.Overdue?
         var worstRunning: Int64 = 0
         var count = 0
-        var seen: Set<Attempt> = []
         for slot in core.store.slots.occupied(seat: core.seat) {
             let attempt = Attempt(job: slot.job, startedAt: slot.startedAt)
-            let running = now - attempt.startedAt * 1_000
+            // The system's clock may have been set since it began.
+            let age = max(0, wall - attempt.startedAt)
+            var found = seen[attempt] ?? Seen(begin: max(lastLook, now - age * 1_000))
+            defer { still[attempt] = found }
+            let running = now - found.begin
             guard running > Self.minimum, let entry = entry(of: attempt.job),
-                Self.isOverdue(running: running, average: entry.averageRun)
+                Self.isOverdue(running: running, average: entry.averageRun),
+                // The slot may have gone on to another while it was looked up.
+                slot.job == attempt.job, slot.startedAt == attempt.startedAt
             else { continue }
-            // The slot may have gone on to another while it was looked up.
-            guard slot.job == attempt.job, slot.startedAt == attempt.startedAt else { continue }
             count += 1
-            seen.insert(attempt)
             if running > worstRunning {
                 worstRunning = running
                 worst = RunningSlots.Overdue(
                     job: attempt.job, averageNanoseconds: entry.averageRun, count: 0)
             }
-            if !named.contains(attempt) { name(attempt, entry, running) }
+            if !found.isNamed { name(attempt, entry, running) }
+            found.isNamed = true
         }
-        named = seen
+        seen = still
+        lastLook = now
         worst?.count = count
         core.store.slots.setBeat(seat: core.seat, petiole_steady_time(), worst)
     }

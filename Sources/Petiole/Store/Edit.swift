@@ -173,6 +173,7 @@ struct JobEditing: Sendable {
                 try PendingChanges.mark(
                     id, .edit(priority: priority, due: due), active, tables, &transaction, &state))
         }
+        state.note(EventCode.edited, id)
         if due.isNone {
             var active = active
             active.priority = priority

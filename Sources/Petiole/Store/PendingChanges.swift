@@ -118,6 +118,7 @@ enum PendingChanges {
         case .purge:
             try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         case .edit(let priority, let due):
+            state.note(EventCode.edited, id)
             try JobEditing.place(
                 id, active, priority: priority, due: due, tables, &transaction, &state)
         case nil:

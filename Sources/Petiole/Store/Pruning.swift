@@ -93,6 +93,9 @@ enum Pruning {
             }
             try transaction.delete(tables.jobs, Key(plan.first))
             for first in plan.outcomes { try transaction.delete(tables.outcomes, Key(first)) }
+            try Lineage.remove(
+                from: plan.first, to: plan.end, except: Set(plan.survivors.map { $0.0 }),
+                &transaction, tables)
             state.sequences.logHead = plan.end
             step.blocks += 1
             step.jobs += plan.end - plan.first - UInt64(plan.survivors.count)
@@ -142,6 +145,7 @@ enum Pruning {
             try transaction.delete(tables.outcomes, Key(block.first))
             for id in block.first..<block.end where !isDeadLetter.contains(id) {
                 if try transaction.delete(tables.kept, Key(id)) { step.jobs += 1 }
+                try Lineage.remove(from: id, to: id + 1, &transaction, tables)
             }
         }
         if old.count == blockLimit { step.isDone = false }

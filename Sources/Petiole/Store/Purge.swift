@@ -146,7 +146,7 @@ extension JobStore {
         while next < ids.count {
             let rest = Array(ids[next..<min(ids.count, next + Purging.limit)])
             let step = try await open.perform { (transaction, state) throws(StorageError) in
-                try Purging.delete(rest, tables, &transaction)
+                try Purging.delete(rest, tables, &transaction, &state)
             }
             CrashPoint.pass(.purgePart)
             next += step.passed
@@ -174,7 +174,8 @@ enum Purging {
 
     /// - Parameter ids: in ascending order.
     static func delete(
-        _ ids: [UInt64], _ tables: StoreTables, _ transaction: inout WriteTransaction
+        _ ids: [UInt64], _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
     ) throws(StorageError) -> Step {
         var step = Step()
         var bytes = 0
@@ -214,6 +215,10 @@ enum Purging {
             }
         }
         for rest in rests { try rest.replace(&transaction, tables) }
+        for id in gone.sorted() {
+            try Lineage.remove(from: id, to: id + 1, &transaction, tables)
+            state.note(EventCode.deleted, id)
+        }
         step.deleted = gone.count
         return step
     }

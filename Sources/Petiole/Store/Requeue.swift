@@ -204,5 +204,6 @@ enum Requeue {
             $0.uncount(ended.entry.state)
             $0.bytes += bytes
         }
+        state.note(EventCode.requeued, ended.id)
     }
 }

@@ -15,6 +15,29 @@ enum OperationExamples {
         return page.after
     }
 
+    static func following(_ store: JobStore) async throws {
+        for await event in try await store.events() {
+            print(event.position, event.kind, event.ids)
+            if case .ended = event.kind { break }
+        }
+    }
+
+    static func comingBack(_ store: JobStore, _ position: UInt64) async throws {
+        try await store.keepEvents(true)
+        let later = try await store.events(after: position)
+        for await _ in later { break }
+        try await store.keepEvents(false)
+    }
+
+    static func lineage(_ store: JobStore, _ job: JobHandle<Int>) throws -> Int {
+        for child in try store.children(of: job.id) { print(child) }
+        let family = try store.family(of: job.id, limit: 100)
+        for member in family.members {
+            print(String(repeating: "  ", count: member.depth), member.summary.id)
+        }
+        return family.members.count
+    }
+
     static func pausing(_ store: JobStore) async throws {
         try await store.pause(queue: "reports")
         try await store.pause(jobType: "SendReport")

@@ -14,6 +14,13 @@ import Testing
                 return
             }
             try #expect(OperationExamples.listing(store, store.now) == job.id)
+            #expect(try OperationExamples.lineage(store, job) == 1)
+            let following = Task { try await OperationExamples.following(store) }
+            while store.open.signals.followed == 0 { await Task.yield() }
+            let other = try await store.enqueue(SendReport(month: "2026-11"))
+            try await store.cancel(other.id)
+            try await following.value
+            try await OperationExamples.comingBack(store, 0)
             try await OperationExamples.pausing(store)
             #expect(try store.pausedJobTypes() == [])
             try await store.cancel(job.id)

@@ -7,7 +7,7 @@ import Testing
 @Suite("Listeners", .timeLimit(.minutes(2))) struct ListenerTests {
     private struct Oops: Error {}
 
-    private static func word(_ kind: JobEvent.Kind) -> String {
+    private static func word(_ kind: JobStep.Kind) -> String {
         switch kind {
         case .queued(let due): due == nil ? "queued" : "queued for later"
         case .ready: "ready"
@@ -37,7 +37,7 @@ import Testing
 
     @Test("listeners hear of each step of a job, in its order, with times and attempts")
     func steps() async throws {
-        let heard = Trace<JobEvent>()
+        let heard = Trace<JobStep>()
         func story(_ id: JobID) -> [String] {
             heard.items.filter { $0.job == id }.map { Self.word($0.kind) }
         }

@@ -28,6 +28,7 @@ struct Audit {
             try audit.readOutcomes(reader, tables)
             try audit.readActive(reader, tables)
             try audit.readLanes(reader, tables)
+            try audit.checkLineage(reader, tables)
             audit.checkPlaces()
             try audit.checkCounters(reader, tables)
         }
@@ -223,6 +224,30 @@ struct Audit {
                 note("job \(id) lies in its lane \(count) times")
             }
         }
+    }
+
+    /// Each row is that of a job that is there, and names jobs whose parent that is, or which are gone.
+    private mutating func checkLineage(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) {
+        var audit = self
+        try forEach(tables.lineage, reader) { (key, value) throws(StorageError) in
+            let parent: UInt64 = key.bigEndian(at: 0)
+            if !audit.jobs.contains(parent) {
+                audit.note("lineage of job \(parent), which is gone")
+            }
+            let lineage = try formatted { () throws(FormatError) in try Lineage(value) }
+            for range in lineage.ranges {
+                for id in range.first..<range.first + range.count where audit.jobs.contains(id) {
+                    guard let block = try Lookup.block(id, reader, tables) else { continue }
+                    let options = try formatted { () throws(FormatError) in
+                        try block.entry(id).options()
+                    }
+                    if options.parent != parent { audit.note("job \(id) has another parent") }
+                }
+            }
+        }
+        self = audit
     }
 
     private mutating func checkCounters(

@@ -140,8 +140,8 @@ import Testing
             try await store.requeue(jobs[1].id)
             let tables = store.open.tables
             let ids = jobs.map { $0.id.rawValue }
-            let step = try await store.open.perform { (transaction, _) throws(StorageError) in
-                try Purging.delete(ids, tables, &transaction)
+            let step = try await store.open.perform { (transaction, state) throws(StorageError) in
+                try Purging.delete(ids, tables, &transaction, &state)
             }
             #expect(step.deleted == 2 && step.passed == 3)
             expectEqual(try jobs[1].state, .ready)

@@ -1,5 +1,5 @@
 /// A step in a job's life, as listeners hear of it: after it is durable, but for ``Kind/started``, which is written nowhere.
-public struct JobEvent: Sendable, Hashable {
+public struct JobStep: Sendable, Hashable {
     /// What happened.
     public enum Kind: Sendable, Hashable {
         /// It was accepted; not to start before `due`, if there is one.
@@ -45,10 +45,10 @@ public struct JobEvent: Sendable, Hashable {
 /// Given to a store when it is opened (``StoreOptions/listeners``) or to a runner (``JobRunner/Options/listeners``); called one event
 /// after the other, in the order in which they happened to a job, on a thread of their own. What one throws is logged, and
 /// stops neither the jobs nor the other listeners. Up to 1,048,576 events wait for listeners that are slow; what comes then is left
-/// out, counted in ``JobEvent/missedBefore`` and logged. Where nobody listens nothing is gathered.
+/// out, counted in ``JobStep/missedBefore`` and logged. Where nobody listens nothing is gathered.
 public struct JobListener: Sendable {
-    let hear: @Sendable (JobEvent) throws -> Void
+    let hear: @Sendable (JobStep) throws -> Void
 
     /// Listens with a closure. It may enqueue and look; it must neither close the store nor stop and await its runner.
-    public init(_ hear: @escaping @Sendable (JobEvent) throws -> Void) { self.hear = hear }
+    public init(_ hear: @escaping @Sendable (JobStep) throws -> Void) { self.hear = hear }
 }
