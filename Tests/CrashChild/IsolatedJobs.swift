@@ -46,6 +46,16 @@ struct Isolated: Job {
             while true { pause() }
         case "flaky": if context.attempt <= number { fatalError("attempt \(context.attempt)") }
         case "add": try add(context)
+        case "chatter":
+            // Mostly when the job has ended.
+            Task.detached {
+                try await Task.sleep(for: .milliseconds(20))
+                say("one more line", to: 2)
+            }
+        case "later":
+            try context.enqueue(
+                name: "receipt", payload: number,
+                options: EnqueueOptions(due: .after(.seconds(number))))
         case "spawn": return Int(startSleeper())
         case "wait":
             let handle = context.store.handle(

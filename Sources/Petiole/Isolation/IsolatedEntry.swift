@@ -23,21 +23,27 @@ final class IsolatedEntry: JobEntry, @unchecked Sendable {
         endView()
         var stillborn = 0
         while true {
+            let children = context.runner.children
             try throwIfStopped(context)
-            let child = try context.runner.children.take(settings)
+            let child = try children.take(settings)
             let isNew = child.jobs == 0
+            do { try throwIfStopped(context) } catch {
+                // While it was started.
+                children.give(child)
+                throw error
+            }
             switch attempt(in: child, context) {
             case .succeeded(let frame):
-                context.runner.children.give(child)
+                children.give(child)
                 return try succeed(frame, context, into: &result)
             case .threw(let error):
-                context.runner.children.give(child)
+                children.give(child)
                 throw error
             case .stopped:
-                context.runner.children.give(child)
+                children.give(child)
                 throw CancellationError()
             case .cannot(let reason):
-                context.runner.children.give(child)
+                children.give(child)
                 throw ChildProcessEnded(.unfit(reason: reason))
             case .garbled:
                 _ = child.end(by: .now)

@@ -393,6 +393,9 @@ final class ServingChild: @unchecked Sendable {
         return poll(&watched, 1, 0) == 0
     }
 
+    /// What it has written last, for whoever has it, or while nobody does.
+    var lastLines: String { tail.lines }
+
     // MARK: The end
 
     /// Lets an idle child go: its pipe ends. Its end is awaited by ``end(by:)``.
