@@ -9,9 +9,13 @@ import CPetiole
 // How a child that serves is started: as a command is, with a channel besides.
 
 extension Command {
-    /// The program of a child, which finds the store's path in its environment.
+    /// The program of a child, which finds in its environment where the store is.
     init(serving store: OpenStore, _ settings: ChildSettings) throws(InvalidCommand) {
-        var variables = [Command.Variable(ChildProtocol.variableName, store.path)]
+        var variables = [
+            Command.Variable(
+                ChildProtocol.variableName,
+                ChildProtocol.variable(ClockShift(store.clock), store.path))
+        ]
         // A trap is to end the child at once, not after a look at its stack, which would take the place of its last lines.
         if getenv("SWIFT_BACKTRACE") == nil {
             variables.append(Command.Variable("SWIFT_BACKTRACE", "enable=no"))

@@ -88,7 +88,7 @@ final class IsolatedEntry: JobEntry, @unchecked Sendable {
             ChildRequest(
                 job: id, attempt: UInt32(context.attempt),
                 slot: UInt32(runner.store.slots.index(of: slot)),
-                clockShift: runner.store.clock.shift), runner)
+                clocks: ClockShift(runner.store.clock)), runner)
     }
 
     /// Who was asked to stop, or ended for it, has not failed by itself.
