@@ -46,6 +46,16 @@ struct Isolated: Job {
             while true { pause() }
         case "flaky": if context.attempt <= number { fatalError("attempt \(context.attempt)") }
         case "add": try add(context)
+        case "chatter":
+            // Mostly when the job has ended.
+            Task.detached {
+                try await Task.sleep(for: .milliseconds(20))
+                say("one more line", to: 2)
+            }
+        case "later":
+            try context.enqueue(
+                name: "receipt", payload: number,
+                options: EnqueueOptions(due: .after(.seconds(number))))
         case "spawn": return Int(startSleeper())
         case "wait":
             let handle = context.store.handle(
@@ -101,7 +111,7 @@ struct Isolated: Job {
         let lock = open(path + "/lock-\(context.id)", O_RDWR | O_CREAT, 0o600)
         if flock(lock, LOCK_EX | LOCK_NB) != 0 { say("overlap \(context.id)", to: log) }
         say("start \(context.id) \(context.attempt)", to: log)
-        let sleeper = startSleeper()
+        let sleeper = startSleeper(inSession: getenv("CRASH_CHILD_SESSION") != nil)
         if getenv("CRASH_CHILD_HANGS") != nil {
             say("started \(context.id) \(getpid()) \(sleeper)")
             while true { pause() }
@@ -151,12 +161,23 @@ enum IsolatedBytes: RawJob {
     }
 }
 
-/// A process in the group of this one, which ends by a signal alone.
-private func startSleeper() -> pid_t {
+/// A process in the group of this one, or in a session of its own, which ends by a signal alone.
+private func startSleeper(inSession: Bool = false) -> pid_t {
     var pid: pid_t = 0
+    #if canImport(Darwin)
+        var attributes: posix_spawnattr_t?
+        let session = Int16(POSIX_SPAWN_SETSID)
+    #else
+        var attributes = posix_spawnattr_t()
+        // POSIX_SPAWN_SETSID, which Swift is not shown.
+        let session: Int16 = 0x80
+    #endif
+    posix_spawnattr_init(&attributes)
+    defer { posix_spawnattr_destroy(&attributes) }
+    if inSession { posix_spawnattr_setflags(&attributes, session) }
     var arguments: [UnsafeMutablePointer<CChar>?] = [strdup("sleep"), strdup("100000"), nil]
     defer { for argument in arguments { free(argument) } }
-    let code = posix_spawn(&pid, "/bin/sleep", nil, nil, &arguments, environ)
+    let code = posix_spawn(&pid, "/bin/sleep", nil, &attributes, &arguments, environ)
     precondition(code == 0, "a process could not be started: \(code)")
     return pid
 }

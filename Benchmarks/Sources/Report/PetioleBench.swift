@@ -5,7 +5,7 @@ import Petiole
 /// Measures Petiole beside its yardsticks in one run and prints one table.
 @main struct PetioleBench: AsyncParsableCommand {
     static func main() async {
-        Petiole.serveChild(jobs: [IsolatedNoop.self])
+        Petiole.serveChild(jobs: [IsolatedNoop.self, IsolatedOnce.self])
         await main(nil)
     }
 

@@ -7,7 +7,7 @@
 //     runner                                           child
 //     starts the child                                 opens the store
 //                                                      ← ready
-//     request: job, attempt, slot, clock →             finds the job in the store's map, and runs it
+//     request: job, attempt, slot, clocks →             finds the job in the store's map, and runs it
 //                                                      ← waits (the job waits for another one's result)
 //     gives its place in the pool to a spare thread
 //     control: go on waiting, or refused →
@@ -24,8 +24,21 @@
 /// The version of what is said, in the first frame.
 enum ChildProtocol {
     static let version: Int64 = 1
-    /// Set in the environment of a child: the path of the store.
+    /// Set in the environment of a child: how the runner's clocks stand, a colon, the path of the store.
     static let variableName = "PETIOLE_CHILD"
+
+    static func variable(_ clocks: ClockShift, _ path: String) -> String {
+        "\(clocks.text):\(path)"
+    }
+
+    /// Nil for what is none: whoever runs this program by hand has set it.
+    static func read(variable text: String) -> (clocks: ClockShift, path: String)? {
+        let parts = text.split(separator: ":", maxSplits: 3, omittingEmptySubsequences: false)
+        guard parts.count == 4, !parts[3].isEmpty,
+            let clocks = ClockShift(parts[0..<3].joined(separator: ":"))
+        else { return nil }
+        return (clocks, String(parts[3]))
+    }
     static let channelNumber: Int32 = 3
     /// 1 GiB: what a frame may say that it brings. Memory is taken as it comes, not as it is announced.
     static let frameLimit: UInt64 = 1 << 30
@@ -37,25 +50,27 @@ struct ChildRequest: Equatable {
     var attempt: UInt32
     /// The number of the runner's slot.
     var slot: UInt32
-    /// How far the store's clock is ahead of the system's, in microseconds.
-    var clockShift: Int64
+    /// How far the runner's clocks are from those of the machine.
+    var clocks: ClockShift
 
-    static let size = 24
+    static let size = 40
 
     var bytes: [UInt8] {
         var writer = ByteWriter(capacity: Self.size)
         writer.append(littleEndian: job)
         writer.append(littleEndian: attempt)
         writer.append(littleEndian: slot)
-        writer.append(littleEndian: clockShift)
+        writer.append(littleEndian: clocks.wall)
+        writer.append(littleEndian: clocks.uptime)
+        writer.append(littleEndian: clocks.boot)
         return writer.withBytes { Array($0) }
     }
 
-    init(job: UInt64, attempt: UInt32, slot: UInt32, clockShift: Int64) {
+    init(job: UInt64, attempt: UInt32, slot: UInt32, clocks: ClockShift) {
         self.job = job
         self.attempt = attempt
         self.slot = slot
-        self.clockShift = clockShift
+        self.clocks = clocks
     }
 
     init(_ bytes: UnsafeRawBufferPointer) {
@@ -63,7 +78,9 @@ struct ChildRequest: Equatable {
         job = bytes.littleEndian(at: 0)
         attempt = bytes.littleEndian(at: 8)
         slot = bytes.littleEndian(at: 12)
-        clockShift = bytes.littleEndian(at: 16)
+        clocks = ClockShift(
+            wall: bytes.littleEndian(at: 16), uptime: bytes.littleEndian(at: 24),
+            boot: bytes.littleEndian(at: 32))
     }
 }
 

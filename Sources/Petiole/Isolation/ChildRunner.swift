@@ -15,7 +15,7 @@ final class ChildRunner: @unchecked Sendable {
     private let core: RunnerCore
     private let store: OpenStore
     private let channel: ChildChannel
-    private let clock: ShiftedClock
+    private let clock: RunnersClock
     /// By the store's number of their name, as far as they were met.
     private var entries: [UInt32: JobEntry] = [:]
     private var result = ByteWriter(capacity: 1_024)
@@ -29,7 +29,7 @@ final class ChildRunner: @unchecked Sendable {
         var count = 0
     }
 
-    init(_ core: RunnerCore, _ channel: ChildChannel, _ clock: ShiftedClock) {
+    init(_ core: RunnerCore, _ channel: ChildChannel, _ clock: RunnersClock) {
         self.core = core
         store = core.store
         self.channel = channel
@@ -42,7 +42,7 @@ final class ChildRunner: @unchecked Sendable {
         reader.end()
         while true {
             let request = channel.request()
-            clock.shift(to: request.clockShift)
+            clock.shift(to: request.clocks)
             waiting.withLock { $0 = Waiting(job: request.job) }
             let frame = attempt(request, reader)
             reader.end()
@@ -219,23 +219,5 @@ final class ChildRunner: @unchecked Sendable {
                 answer = nil
             }
         }
-    }
-}
-
-/// The runner's clock: the system's, moved as a test has.
-final class ShiftedClock: Sendable {
-    /// How far it is ahead of the steady clock: as ``StoreClock/shift``.
-    private let microseconds = Atomic<Int64>(StoreClock().shift)
-
-    // Sequentially consistent: not worth an argument.
-    func shift(to shift: Int64) { microseconds.store(shift, ordering: .sequentiallyConsistent) }
-
-    var storeClock: StoreClock {
-        var source = StoreClock.Source()
-        source.wall = { [self] in
-            // Sequentially consistent: as above.
-            petiole_steady_time() / 1_000 + microseconds.load(ordering: .sequentiallyConsistent)
-        }
-        return StoreClock(source)
     }
 }

@@ -23,21 +23,27 @@ final class IsolatedEntry: JobEntry, @unchecked Sendable {
         endView()
         var stillborn = 0
         while true {
+            let children = context.runner.children
             try throwIfStopped(context)
-            let child = try context.runner.children.take(settings)
+            let child = try children.take(settings)
             let isNew = child.jobs == 0
+            do { try throwIfStopped(context) } catch {
+                // While it was started.
+                children.give(child)
+                throw error
+            }
             switch attempt(in: child, context) {
             case .succeeded(let frame):
-                context.runner.children.give(child)
+                children.give(child)
                 return try succeed(frame, context, into: &result)
             case .threw(let error):
-                context.runner.children.give(child)
+                children.give(child)
                 throw error
             case .stopped:
-                context.runner.children.give(child)
+                children.give(child)
                 throw CancellationError()
             case .cannot(let reason):
-                context.runner.children.give(child)
+                children.give(child)
                 throw ChildProcessEnded(.unfit(reason: reason))
             case .garbled:
                 _ = child.end(by: .now)
@@ -82,7 +88,7 @@ final class IsolatedEntry: JobEntry, @unchecked Sendable {
             ChildRequest(
                 job: id, attempt: UInt32(context.attempt),
                 slot: UInt32(runner.store.slots.index(of: slot)),
-                clockShift: runner.store.clock.shift), runner)
+                clocks: ClockShift(runner.store.clock)), runner)
     }
 
     /// Who was asked to stop, or ended for it, has not failed by itself.

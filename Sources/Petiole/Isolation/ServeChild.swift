@@ -21,10 +21,10 @@ import PetioleStorage
 public func serveChild(jobs: [any JobType.Type]) {
     ServedJobs.add(jobs)
     guard let text = getenv(ChildProtocol.variableName) else { return }
-    let path = String(cString: text)
+    let variable = String(cString: text)
     // The programs that a job starts are not children of the runner.
     unsetenv(ChildProtocol.variableName)
-    ChildServer.serve(jobs, storeAt: path)
+    ChildServer.serve(jobs, variable)
 }
 
 /// The child's side of the conversation that `ChildMessage.swift` describes.
@@ -33,15 +33,17 @@ enum ChildServer {
     /// Whether this process is a child.
     static var isServing: Bool { mark.isSet }
 
-    static func serve(_ jobs: [any JobType.Type], storeAt path: String) -> Never {
+    /// - Parameter variable: what the runner has set in the environment.
+    static func serve(_ jobs: [any JobType.Type], _ variable: String) -> Never {
         mark.set()
         let ends = takeDescriptors()
+        guard let place = ChildProtocol.read(variable: variable) else { refuse() }
         let channel = ChildChannel(ends.channel)
         do {
             var options = StoreOptions()
             options.createsStore = false
-            let clock = ShiftedClock()
-            let store = try JobStore(at: path, options: options, clock: clock.storeClock)
+            let clock = RunnersClock(place.clocks)
+            let store = try JobStore(at: place.path, options: options, clock: clock.storeClock)
             let registry = try JobRegistry(inChild: jobs)
             let core = RunnerCore(
                 store, registry, asyncLimit: 1, logger: Logger(label: "petiole"),
@@ -65,17 +67,18 @@ enum ChildServer {
     private static func takeDescriptors() -> (channel: Int32, control: Int32) {
         var info = stat()
         let number = ChildProtocol.channelNumber
-        guard fstat(number, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK else {
-            let text =
-                "\(ChildProtocol.variableName) is set, and no runner has started this process\n"
-            _ = text.utf8CString.withUnsafeBytes { write(2, $0.baseAddress, $0.count - 1) }
-            _exit(64)
-        }
+        guard fstat(number, &info) == 0, info.st_mode & S_IFMT == S_IFSOCK else { refuse() }
         _ = petiole_close_on_exec(number)
         let control = fcntl(0, F_DUPFD_CLOEXEC, number + 1)
         let null = petiole_null_input()
         guard control >= 0, null >= 0, dup2(null, 0) == 0 else { _exit(71) }
         return (number, control)
+    }
+
+    private static func refuse() -> Never {
+        let text = "\(ChildProtocol.variableName) is set, and no runner has started this process\n"
+        _ = text.utf8CString.withUnsafeBytes { write(2, $0.baseAddress, $0.count - 1) }
+        _exit(64)
     }
 }
 

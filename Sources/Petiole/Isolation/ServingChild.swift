@@ -83,7 +83,7 @@ final class ServingChild: @unchecked Sendable {
     static func start(
         _ settings: ChildSettings, _ store: OpenStore, among running: RunningCommands = .shared
     ) throws -> ServingChild {
-        let command = try command(settings, store)
+        let command = try Command(serving: store, settings)
         let mark = AttemptMark(storeID: store.mark, owner: RunnerIdentity.own)
         var channels: (Int32, Int32) = (-1, -1)
         let code = withUnsafeMutablePointer(to: &channels) { pair in
@@ -113,17 +113,6 @@ final class ServingChild: @unchecked Sendable {
             errorOutput: errorOutput.reading)
         try child.awaitReady()
         return child
-    }
-
-    private static func command(_ settings: ChildSettings, _ store: OpenStore) throws -> Command {
-        var variables = [Command.Variable(ChildProtocol.variableName, store.path)]
-        // A trap is to end the child at once, not after a look at its stack, which would take the place of its last lines.
-        if getenv("SWIFT_BACKTRACE") == nil {
-            variables.append(Command.Variable("SWIFT_BACKTRACE", "enable=no"))
-        }
-        return try Command(
-            arguments: [Array((settings.executable ?? OwnExecutable.path).utf8)],
-            environment: .inheritedWith(variables))
     }
 
     private func awaitReady() throws {
@@ -393,6 +382,9 @@ final class ServingChild: @unchecked Sendable {
         return poll(&watched, 1, 0) == 0
     }
 
+    /// What it has written last, for whoever has it, or while nobody does.
+    var lastLines: String { tail.lines }
+
     // MARK: The end
 
     /// Lets an idle child go: its pipe ends. Its end is awaited by ``end(by:)``.
@@ -422,33 +414,4 @@ final class ServingChild: @unchecked Sendable {
 
 extension ChildProcessEnded {
     fileprivate var withoutLines: ChildProcessEnded { ChildProcessEnded(cause) }
-}
-
-extension ChildProcess {
-    /// Starts a program with these descriptors.
-    fileprivate static func spawn(
-        _ command: Command, _ mark: AttemptMark, input: Int32, output: Int32, error: Int32,
-        channel: Int32
-    ) throws(SpawnError) -> Started {
-        var arguments = SpawnArguments(command, mark: mark)
-        var pid: pid_t = -1
-        let code = AttemptMark.startingName(storeID: mark.storeID).withCString { name in
-            arguments.withPointers { arguments, environment in
-                var request = petiole_spawn_request(
-                    arguments: arguments, environment: environment, directory: -1, input: input,
-                    output: output, error: error, channel: channel, starting_name: name)
-                return petiole_spawn(&request, &pid)
-            }
-        }
-        guard code == 0 else {
-            throw Self.error(code, command, byteCount: arguments.byteCount)
-        }
-        return Started(pid: pid, pipes: nil)
-    }
-}
-
-/// What marks the children of this process's runners.
-enum RunnerIdentity {
-    static let own = AttemptMark.Owner.runner(
-        pid: getpid(), startTime: ProcessIdentity.info(of: getpid())?.start_time ?? 0)
 }

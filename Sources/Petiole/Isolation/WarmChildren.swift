@@ -72,6 +72,9 @@ final class WarmChildren: Sendable {
     }
 
     // For tests.
+    var idleTails: [String] {
+        state.withLock { $0.idle.values.flatMap { $0.map { $0.lastLines } } }
+    }
     var idleSettings: ChildSettings? { state.withLock { $0.idle.keys.first } }
     var idleProcesses: [ChildProcess] {
         state.withLock { $0.idle.values.flatMap { $0.map { $0.process } } }

@@ -20,6 +20,10 @@ package struct StoreClock: Sendable {
 
     package init(_ source: Source = Source()) { self.source = source }
 
+    /// Whether tests have put their own here.
+    var hasOwnUptime: Bool { source.uptime != nil }
+    var hasOwnStart: Bool { source.bootMark != nil }
+
     /// The system's clock, microseconds since 1970.
     package var now: Int64 { source.wall?() ?? petiole_real_time() / 1_000 }
     package var uptime: Int64 { source.uptime?() ?? petiole_uptime() / 1_000 }

@@ -25,6 +25,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let startMarks = StartMarks()
     /// Processes that run the jobs of isolated types.
     let children: WarmChildren
+    /// How many jobs may wait inside jobs on threads; fewer in tests. Set before the start.
+    var spareLimit = WorkerPool.defaultSpareLimit
     /// In a child process, which has neither pool nor claims: what runs its jobs. Set before the first.
     private(set) var child: ChildRunner?
     /// Lets jobs begin one at a time when somebody asks for the next; nil but in tests. Set before the start.
@@ -67,7 +69,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         let most = RunningSlots.slotsPerSeat - WorkerPool.defaultSpareLimit - places.limit
         pool = WorkerPool(
             source: stepper ?? self, bell: store.signals.work,
-            size: min(max(workers ?? usableProcessors(), 1), most), steals: stepper == nil)
+            size: min(max(workers ?? usableProcessors(), 1), most), spareLimit: spareLimit,
+            steals: stepper == nil)
         // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
         store.slots.use(seat: seat, upTo: pool.workers.count)
         places.useSlots(store.slots, seat: seat, from: pool.workers.count)

@@ -5,7 +5,9 @@ import Testing
 @Suite("What runner and child say") struct ChildMessageTests {
     @Test("requests and orders are read back as they were written")
     func fixed() {
-        let request = ChildRequest(job: .max - 1, attempt: 255, slot: 65_535, clockShift: -7)
+        let request = ChildRequest(
+            job: .max - 1, attempt: 255, slot: 65_535,
+            clocks: ClockShift(wall: -7, uptime: .max, boot: 3))
         #expect(request.bytes.count == ChildRequest.size)
         #expect(request.bytes.withUnsafeBytes { ChildRequest($0) } == request)
         for kind in [ChildOrder.Kind.stop, .stopAll, .waitOn, .doNotWait] {
@@ -15,6 +17,19 @@ import Testing
         }
         let unknown = [UInt8](repeating: 0, count: ChildOrder.size)
         #expect(unknown.withUnsafeBytes { ChildOrder($0) } == nil)
+    }
+
+    @Test(
+        "a child finds the clocks and the store in its environment, and takes nothing else for them"
+    )
+    func variable() throws {
+        let clocks = ClockShift(wall: .min, uptime: -1, boot: .max)
+        let text = ChildProtocol.variable(clocks, "/a:b/c")
+        let read = try #require(ChildProtocol.read(variable: text))
+        #expect(read.clocks == clocks && read.path == "/a:b/c")
+        for text in ["", "1", "/a", "1:2:3", "1:2:3:", "a:2:3:/x", "1:2:-3:/x"] {
+            #expect(ChildProtocol.read(variable: text) == nil)
+        }
     }
 
     private static func frame(_ kind: ChildFrame.Kind) -> ChildFrame {

@@ -170,6 +170,63 @@ import Testing
         }
     }
 
+    @Test("of jobs in children that wait, one too many is postponed, and all come to an end")
+    func tooManyWaiting() async throws {
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
+            let waiting = [
+                try await store.enqueue(Isolated("wait", 4)).id,
+                try await store.enqueue(IsolatedTask("wait", 4)).id,
+                try await store.enqueue(Isolated("wait", 4)).id,
+            ]
+            let waited = try await store.enqueue(Isolated("plain"))
+            let runner = try makeRunner(store, jobs: [Isolated.self, IsolatedTask.self])
+            runner.core.spareLimit = 1
+            try await runner.run {
+                _ = try await waited.result
+                // Those that were refused wait for about a second.
+                while try store.counts().unfinished > 0 {
+                    clock.advance(.seconds(2), store)
+                    await Task.yield()
+                }
+            }
+            for id in waiting {
+                #expect(try store.outcome(of: id)?.kind == .succeeded)
+                #expect(try store.outcome(of: id)?.attempt == 1)
+            }
+            #expect(try store.counts().retries == 0)
+        }
+    }
+
+    @Test(
+        "a cancel, and a hard limit, that come while a child starts end the attempt before it begins",
+        arguments: [false, true])
+    func duringStart(isLimit: Bool) async throws {
+        let program = try ScriptedProgram.slow()
+        defer { program.remove() }
+        try await ScriptedProgram.$path.withValue(program.path) {
+            try await withStore { store in
+                let options = EnqueueOptions(
+                    timeLimit: isLimit ? TimeLimit(hard: .milliseconds(5)) : nil)
+                let job = try await store.enqueue(ScriptedKind("fault"), options: options)
+                let after = try await store.enqueue(ScriptedKind("plain"))
+                try await makeRunner(store, jobs: [ScriptedKind.self]).run {
+                    let slots = store.open.slots
+                    while slots.slot(of: job.id.rawValue) == nil { await Task.yield() }
+                    if !isLimit { try await expectEqual(store.cancel(job.id), .stopping) }
+                    while slots.slot(of: job.id.rawValue)?.stopping != job.id.rawValue {
+                        await Task.yield()
+                    }
+                    try await onThread("test-go") { try program.letGo() }
+                    _ = try await after.result
+                }
+                let outcome = try #require(try store.outcome(of: job.id))
+                #expect(outcome.kind == (isLimit ? .failed : .cancelled))
+                #expect(outcome.failure?.type == (isLimit ? "TimeLimitExceeded" : nil))
+            }
+        }
+    }
+
     @Test("a job in a child that waits for another is cancelled while it waits")
     func cancelledWaiting() async throws {
         try await withStore { store in

@@ -1,12 +1,7 @@
+import Foundation
 import Testing
 
 @testable import Petiole
-
-#if canImport(Darwin)
-    import Darwin
-#else
-    import Glibc
-#endif
 
 /// The program whose first line serves children: what its jobs do stands in `CrashChild/IsolatedJobs.swift`. Here they have
 /// their options, and never run.
@@ -86,6 +81,60 @@ enum IsolatedBytes: RawJob {
     static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {
         Issue.record("an isolated job runs in the runner's process")
     }
+}
+
+/// A script of the test's in place of a serving program.
+struct ScriptedProgram {
+    @TaskLocal static var path = "/missing"
+
+    private let directory: TestDirectory
+    var path: String { directory.path + "/program" }
+
+    init(_ lines: String) throws {
+        directory = try TestDirectory()
+        try "#!/bin/sh\n\(lines)\n".write(toFile: path, atomically: false, encoding: .utf8)
+        try #require(chmod(path, 0o700) == 0)
+    }
+
+    func remove() { directory.remove() }
+
+    /// Waits before its first line until it is let go, for once.
+    static func slow() throws -> ScriptedProgram {
+        // Descriptor 0 is the child's control pipe: the line comes by another one.
+        let program = try ScriptedProgram(
+            """
+            if test -e "$0.go"; then exec 9<"$0.go"; read line <&9; exec 9<&-; rm -f "$0.go"; fi
+            exec \(ServingProgram.path)
+            """)
+        try #require(mkfifo(program.path + ".go", 0o600) == 0)
+        return program
+    }
+
+    /// Waits for a child that has come so far, and lets it go on. Blocks the thread.
+    func letGo() throws {
+        let file = try #require(fopen(path + ".go", "w"))
+        fputs("go\n", file)
+        fclose(file)
+    }
+
+    /// Says that it serves, and ends when it is given a job.
+    static func stillborn() throws -> ScriptedProgram {
+        let zeroes = String(repeating: "\\000", count: 16)
+        return try ScriptedProgram(
+            """
+            printf 'PTCF\\001\\000\\000\\000' >&3
+            printf '\(zeroes.prefix(32))\\001\(zeroes.prefix(28))\(zeroes)' >&3
+            head -c 24 <&3 >/dev/null
+            exit 7
+            """)
+    }
+}
+
+struct ScriptedKind: IsolatedKind {
+    static var isolation: Isolation { .process(executable: ScriptedProgram.path) }
+    var kind: String
+    var number: Int
+    var path: String
 }
 
 extension JobStore {

@@ -113,6 +113,45 @@ import Testing
         }
     }
 
+    @Test("idle children that have died are taken away, and what idle ones write is passed on")
+    func lookedAfter() async throws {
+        try await withStore { store in
+            let runner = try makeRunner(store, jobs: [Isolated.self])
+            try await runner.run {
+                let children = runner.core.children
+                let pid = pid_t(try await store.enqueue(Isolated("plain")).result)
+                children.lookAfter()
+                #expect(children.idleProcesses.map { $0.pid } == [pid])
+                kill(pid, SIGKILL)
+                try await awaitEnd(of: pid)
+                children.lookAfter()
+                #expect(children.idleProcesses.isEmpty)
+                // Reaped, too.
+                #expect(kill(pid, 0) != 0)
+                let next = pid_t(try await store.enqueue(Isolated("chatter")).result)
+                // Until what it has written since is read.
+                while children.idleTails != ["one more line"] { children.lookAfter() }
+                #expect(children.idleProcesses.map { $0.pid } == [next])
+            }
+        }
+    }
+
+    @Test("a child that dies again and again before it has begun with a job is not tried for ever")
+    func stillborn() async throws {
+        let program = try ScriptedProgram.stillborn()
+        defer { program.remove() }
+        try await ScriptedProgram.$path.withValue(program.path) {
+            try await withStore { store in
+                let job = try await store.enqueue(
+                    ScriptedKind("plain"), options: EnqueueOptions(maxAttempts: 2))
+                try await makeRunner(store, jobs: [ScriptedKind.self]).run {}
+                #expect(
+                    try store.failure(of: job.id).message == "its process exited with status 7")
+                #expect(try store.outcome(of: job.id)?.attempt == 2)
+            }
+        }
+    }
+
     // MARK: Ends
 
     @Test(
@@ -252,6 +291,28 @@ import Testing
                 return pid
             }
             try await awaitEnd(of: pid)
+        }
+    }
+
+    @Test("a time after now that a job in a child names is counted by the runner's clock")
+    func clock() async throws {
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
+            clock.advance(.seconds(1_000_000))
+            try await store.enqueue(Isolated("later", 60))
+            let before = store.open.clock.now
+            let runner = try makeRunner(store, jobs: [Isolated.self])
+            try await runner.run {
+                while try store.counts().accepted < 2 { await Task.yield() }
+                let id = JobID(rawValue: 2)
+                guard case .waiting(let due, _) = try store.state(of: id) else {
+                    Issue.record("\(try store.state(of: id))")
+                    return
+                }
+                let now = store.open.clock.now
+                #expect((before...now).contains(due.microseconds - 60_000_000))
+                try await store.cancel(id)
+            }
         }
     }
 
