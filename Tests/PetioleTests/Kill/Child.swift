@@ -119,18 +119,23 @@ struct Effects {
         var attempt: Int
     }
     let lines: [Line]
+    /// What each process has left, one after another.
+    let lives: [[Line]]
 
     init(_ path: String) throws {
         let text =
             FileManager.default.fileExists(atPath: path)
             ? try String(contentsOfFile: path, encoding: .utf8) : ""
-        lines = text.split(separator: "\n").compactMap { line in
+        let all: [Line] = text.split(separator: "\n").compactMap { line in
             let words = line.split(separator: " ")
             guard words.count == 3, let id = UInt64(words[1]), let attempt = Int(words[2]) else {
                 return nil
             }
             return Line(isStart: words[0] == "start", id: id, attempt: attempt)
         }
+        // Each process begins with a line of no job.
+        lives = all.split { $0.id == 0 }.map { Array($0) }
+        lines = lives.flatMap { $0 }
     }
 
     var starts: [Line] { lines.filter { $0.isStart } }

@@ -67,7 +67,7 @@ extension KillTests {
             #expect(try await child.end() == .signal(SIGKILL))
         }
         #expect(try await Child(["run", directory.store, effects, "2"]).end() == .exit(0))
-        let starts = try Effects(effects).starts.filter { $0.id > 0 }
+        let starts = try Effects(effects).starts
         #expect(Set(starts.map { $0.id }).count == starts.count, "a job started twice")
         let store = try directory.open()
         defer { store.close() }
@@ -79,12 +79,5 @@ extension KillTests {
             let outcome = try #require(try store.outcome(of: JobID(rawValue: id)))
             if outcome.kind == .deadLetter { #expect(outcome.failure?.type == "Interrupted") }
         }
-    }
-}
-
-extension Effects {
-    /// What each process has left, one after another.
-    var lives: [[Line]] {
-        lines.split(separator: Line(isStart: true, id: 0, attempt: 0)).map { Array($0) }
     }
 }
