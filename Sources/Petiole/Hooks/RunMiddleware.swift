@@ -140,7 +140,7 @@ struct RunMiddlewareChain: Sendable {
 extension AttemptInfo {
     init(
         _ context: JobContext, _ entry: JobEntry, _ queue: OwnedQueue, priority: UInt8,
-        acceptedAt: Int64
+        acceptedAt: Int64, _ store: OpenStore
     ) {
         id = context.id
         name = entry.name
@@ -148,6 +148,7 @@ extension AttemptInfo {
         self.queue = queue.name
         self.priority = Int(priority)
         metadata = context.metadata ?? JobMetadata()
-        self.acceptedAt = acceptedAt == .max ? nil : WallTime(microseconds: acceptedAt)
+        self.acceptedAt =
+            acceptedAt == .max ? nil : store.shown(StoreTime(steady: acceptedAt))
     }
 }

@@ -53,7 +53,8 @@ struct AsyncAttempt: Sendable {
         if let hooks = core.hooks {
             prepared = hooks.around(
                 prepared, context,
-                AttemptInfo(context, entry, queue, priority: priority, acceptedAt: acceptedAt))
+                AttemptInfo(
+                    context, entry, queue, priority: priority, acceptedAt: acceptedAt, core.store))
         }
         let body = prepared
         if let limit { core.deadlines.begin(id, place, limit, core.stoppables) }

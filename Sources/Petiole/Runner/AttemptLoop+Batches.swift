@@ -12,8 +12,8 @@ extension AttemptLoop {
             alone.isAlone = true
             return run(alone)
         }
-        if hold != nil {
-            // Its place at a gate is one job's.
+        if hold != nil || core.stepper != nil {
+            // Its place at a gate, or a step, is one job's.
             return run(HeldBatches.Batch(entry: entry, queue: queue!, items: [item], dueAt: 0))
         }
         switch core.batches.add(item, entry, queue!) {

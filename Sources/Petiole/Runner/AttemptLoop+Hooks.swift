@@ -6,7 +6,7 @@ extension AttemptLoop {
     ) throws -> JobEntry.Performance {
         try core.hooks!.perform(
             entry, job.payload, codec: job.meta.codec, context,
-            AttemptInfo(context, entry, queue!, priority: priority, acceptedAt: acceptedAt),
+            AttemptInfo(context, entry, queue!, priority: priority, acceptedAt: acceptedAt, store),
             into: &result, endView: { endView() })
     }
 }

@@ -446,7 +446,10 @@ final class AttemptLoop: @unchecked Sendable {
         if entry.isApart {
             if entry.isAsync {
                 start(id, job, entry, attempt: attempt, earlier)
-            } else if let entry = entry as? BatchEntry {
+            } else {
+                guard let entry = entry as? BatchEntry else {
+                    preconditionFailure("what is of the kind of batches is a batch entry")
+                }
                 gather(id, entry, earlier)
             }
             return false

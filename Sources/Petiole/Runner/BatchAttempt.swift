@@ -94,9 +94,14 @@ struct BatchAttempt {
             }
             return End(isPaused: true)
         }
+        let paused = try PausedTypes.names(queue: batch.queue.id, reader, store.tables)
         var begun: [Begun] = []
         for (item, slot) in zip(taken, slots) {
-            if let one = try begin(item, slot, records) { begun.append(one) } else { slot.clear() }
+            if let one = try begin(item, slot, paused, records) {
+                begun.append(one)
+            } else {
+                slot.clear()
+            }
         }
         reader.end()
         perform(begun, records)
@@ -112,7 +117,7 @@ struct BatchAttempt {
 
     /// Looks an item up anew, behind its slot. Nil: it does not begin, and what follows is recorded.
     private func begin(
-        _ item: HeldBatches.Item, _ slot: AttemptSlot, _ records: Records
+        _ item: HeldBatches.Item, _ slot: AttemptSlot, _ paused: Set<UInt32>, _ records: Records
     ) throws(StorageError) -> Begun? {
         let tables = store.tables
         let gatherer = records.gatherer
@@ -131,8 +136,8 @@ struct BatchAttempt {
                 gatherer.settle(item.id)
                 return nil
             }
-            if active.isCancelRequested || active.isExpired {
-                gatherer.transition(item.id, active.isCancelRequested ? .cancel : .expire)
+            if let step = step(of: active, at: progress.position) {
+                gatherer.transition(item.id, step)
                 return nil
             }
             earlier = EarlierAttempts(active)
@@ -157,6 +162,10 @@ struct BatchAttempt {
             end(
                 item, .deadLetter, attempt: 0, at: now, earlier, records, release: nil,
                 FailureRecord(type: "Damaged", message: error.description))
+            return nil
+        }
+        if paused.contains(job.meta.name) {
+            gatherer.transition(item.id, .pause(name: job.meta.name))
             return nil
         }
         let unique = options.unique.map { UniqueRelease(id: item.id, name: job.meta.name, $0) }
@@ -185,14 +194,23 @@ struct BatchAttempt {
             metadata: options.metadata, priority: progress.priority, place: place)
         return Begun(
             item: item, slot: slot, priority: progress.priority, context: context,
-            earlier: earlier, acceptedAt: earlier.isRequeued ? .max : block.acceptedAt,
+            earlier: earlier, acceptedAt: earlier.isRequeued ? .max : block.acceptedSteady,
             meta: job.meta, unique: unique, limit: options.timeLimit ?? entry.timeLimit,
             job: Result { () throws -> any Sendable in try decode(job, context) })
+    }
+
+    /// What is to be done with an item instead of running it, in the order of `AttemptLoop`.
+    private func step(of active: ActiveRecord, at position: UInt64) -> Transition.Step? {
+        if active.isCancelRequested { return .cancel }
+        if active.isDropped { return .drop }
+        if active.isExpired { return .expire }
+        return active.pending == nil ? nil : .change(position: position)
     }
 
     private func decode(
         _ job: JobBlockView.Entry, _ context: JobContext
     ) throws -> any Sendable {
+        try entry.before?(entry.name, context)
         guard let hooks = core.hooks else {
             return try entry.decode(job.payload, codec: job.meta.codec, context)
         }
@@ -222,7 +240,7 @@ struct BatchAttempt {
         let infos = begun.map { one in
             AttemptInfo(
                 one.context, entry, batch.queue, priority: one.priority,
-                acceptedAt: one.acceptedAt)
+                acceptedAt: one.acceptedAt, store)
         }
         return hooks.perform(begun.map { $0.context }, infos) { run(begun, except: $0) }
     }

@@ -1,9 +1,11 @@
 /// A job type that takes several payloads at once, without its type.
-// What guards it: as its superclass; what it adds never changes.
+// What guards it: as its superclass; what it adds does not change once the runner has started.
 class BatchEntry: JobEntry, @unchecked Sendable {
     final let limit: Int
     final let wait: Duration
     private let hasLimits: Bool
+    /// Called before each attempt of an item, for tests; set before the runner starts.
+    final var before: (@Sendable (String, JobContext) throws -> Void)?
 
     init(
         name: String, queue: String, retryPolicy: RetryPolicy, timeLimit: TimeLimit?,

@@ -32,6 +32,10 @@ final class InterposedEntry: JobEntry, @unchecked Sendable {
 extension JobRegistry {
     /// Puts something before each attempt of all job types.
     mutating func interpose(_ before: @escaping @Sendable (String, JobContext) throws -> Void) {
-        entries = entries.map { InterposedEntry($0, before) }
+        entries = entries.map { entry in
+            guard let batch = entry as? BatchEntry else { return InterposedEntry(entry, before) }
+            batch.before = before
+            return batch
+        }
     }
 }

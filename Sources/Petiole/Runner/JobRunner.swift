@@ -45,9 +45,6 @@ public final class JobRunner: Sendable {
         /// Who hears of each step of the store's jobs that this process makes, while the runner runs.
         public var listeners: [JobListener] = []
 
-        /// Nanoseconds of a steady clock, for tests; nil: the system's.
-        var steadyNow: (@Sendable () -> Int64)?
-
         /// Makes the options described at each.
         public init() {}
     }
@@ -94,8 +91,7 @@ public final class JobRunner: Sendable {
         core = RunnerCore(
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
             parkLimit: options.parkLimit, queueOptions: options.queueOptions,
-            stepper: stepper,
-            batches: options.steadyNow.map { HeldBatches(now: $0) } ?? HeldBatches())
+            stepper: stepper)
         queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
     }
 

@@ -33,10 +33,10 @@ final class PutAside {
         if pausedNames.contains(name) {
             gatherer.transition(id, .pause(name: name))
         } else {
-            core.unserved.noteUnknown(name, queue)
             let limit = min(max(0, core.parkLimit.components.seconds), StoreOptions.longest)
             let deadline = StoreTime(core.store.clock.reading, after: limit * 1_000_000)
             gatherer.transition(id, .park(name: name, deadline: deadline))
+            core.unserved.noteUnknown(name, queue)
         }
         count += 1
         return count >= Self.limit

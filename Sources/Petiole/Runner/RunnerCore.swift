@@ -45,11 +45,12 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     init(
         _ store: JobStore, _ registry: JobRegistry, asyncLimit: Int, logger: Logger,
         parkLimit: Duration, queueOptions: [String: JobRunner.QueueOptions],
-        stepper: Stepper? = nil, batches: HeldBatches = HeldBatches()
+        stepper: Stepper? = nil
     ) {
         self.queueOptions = queueOptions
         self.stepper = stepper
-        self.batches = batches
+        let clock = store.open.clock
+        batches = HeldBatches(now: { clock.ticks })
         jobStore = store
         self.store = store.open
         self.registry = registry

@@ -50,26 +50,13 @@ import Testing
         }
     }
 
-    /// A runner whose waits are told by a clock of the test's.
-    private final class Clock: Sendable {
-        private let now = Atomic<Int64>(1)
-        // Sequentially consistent: not worth an argument.
-        var read: Int64 { now.load(ordering: .sequentiallyConsistent) }
-        func advance(_ duration: Duration, _ store: JobStore) {
-            let nanoseconds = duration.components.seconds * 1_000_000_000
-            now.add(nanoseconds, ordering: .sequentiallyConsistent)
-            store.open.signals.work.ring()
-        }
-    }
-
     private static let child = JobClosure("child") { (number: Int, _) in number }
 
     private static func runner(
-        _ store: JobStore, _ clock: Clock = Clock(), workers: Int = 1,
+        _ store: JobStore, workers: Int = 1,
         configure: (inout JobRunner.Options) -> Void = { _ in }
     ) throws -> JobRunner {
         try makeRunner(store, [child], jobs: [Insert.self], workers: workers) {
-            $0.steadyNow = { clock.read }
             configure(&$0)
         }
     }
@@ -119,11 +106,11 @@ import Testing
 
     @Test("when the wait of the first is over, those that are there run")
     func waitOver() async throws {
-        let clock = Clock()
-        try await withStore { store in
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
             let jobs = try await store.enqueue(
                 contentsOf: (0..<2).map { Insert(test: "waitOver", value: $0) })
-            let runner = try Self.runner(store, clock)
+            let runner = try Self.runner(store)
             try await runner.run {
                 await Self.untilHeld(2, runner, jobs.map(\.id))
                 clock.advance(.seconds(3_599), store)
@@ -137,14 +124,14 @@ import Testing
 
     @Test("an item that fails is that item's failure, and only its attempt follows")
     func outcomes() async throws {
-        let clock = Clock()
-        try await withStore { store in
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
             let good = try await store.enqueue(Insert(test: "outcomes", value: 1))
             let flaky = try await store.enqueue(
                 Insert(test: "outcomes", value: 2, does: "fail once"))
             let discarded = try await store.enqueue(
                 Insert(test: "outcomes", value: 3, does: "discard"))
-            let runner = try Self.runner(store, clock)
+            let runner = try Self.runner(store)
             try await runner.run {
                 try await expectEqual(good.result, 11)
                 while try store.outcome(of: discarded.id) == nil { await Task.yield() }
@@ -166,11 +153,11 @@ import Testing
             "throw", "miscount",
         ])
     func throwing(how: String) async throws {
-        let clock = Clock()
-        try await withStore { store in
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
             let jobs = try await store.enqueue(
                 contentsOf: (0..<3).map { Insert(test: how, value: $0, does: how) })
-            try await Self.runner(store, clock).run {}
+            try await Self.runner(store).run {}
             for job in jobs {
                 let outcome = try #require(try store.outcome(of: job.id))
                 #expect(outcome.kind == .deadLetter && outcome.attempt == 2)
@@ -269,9 +256,9 @@ import Testing
 
     @Test("what is held when its queue is paused does not start until it goes on")
     func pausedWhileHeld() async throws {
-        let clock = Clock()
-        try await withStore { store in
-            let runner = try Self.runner(store, clock)
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
+            let runner = try Self.runner(store)
             try await runner.run {
                 let job = try await store.enqueue(Insert(test: "paused", value: 1))
                 await Self.untilHeld(1, runner, [job.id])
