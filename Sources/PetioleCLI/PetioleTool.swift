@@ -32,7 +32,7 @@ struct PetioleTool: ParsableCommand {
         subcommands: [
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Edit.self,
             Pause.self, Resume.self, Limit.self, CapacityCommand.self, Status.self, Health.self,
-            Jobs.self, Show.self,
+            Jobs.self, Show.self, Failures.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
         ])

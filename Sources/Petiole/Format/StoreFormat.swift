@@ -38,6 +38,7 @@ struct StoreTables: Sendable {
     /// Rows of the users' own.
     let rows: Table
     let unique: Table
+    let failures: Table
 
     init(_ environment: Environment) {
         func table(_ name: String) -> Table { environment.tables[name]! }
@@ -55,6 +56,7 @@ struct StoreTables: Sendable {
         stages = table("stages")
         rows = table("tables")
         unique = table("unique")
+        failures = table("failures")
     }
 }
 

@@ -406,6 +406,10 @@ struct EnqueueRequest: Sendable {
         let name = target.name
         let queue = options.queue ?? target.queue
         let keepsResult = options.keepsResult ?? target.keepsResult
+        var options = options
+        if options.resultRetention == nil {
+            options.resultRetention = target.type?.resultRetention
+        }
         let runsInChild = target.runsInChild || codecID == CommandJob.codec
         let codecID = codecID ?? codec.id
         try NameForm.check(name, "job")
@@ -420,6 +424,7 @@ struct EnqueueRequest: Sendable {
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
         var jobOptions = try options.resolved(job: name, now: store.clock.reading)
+        if !keepsResult { jobOptions.resultRetention = 0 }
         if let parent {
             jobOptions.parent = parent.id.rawValue
             jobOptions.root = parent.root == 0 ? parent.id.rawValue : parent.root
