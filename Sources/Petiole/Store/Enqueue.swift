@@ -402,14 +402,14 @@ struct EnqueueRequest: Sendable {
         codecID: UInt8? = nil, cipher: PayloadCipher? = nil, in store: OpenStore,
         by parent: JobContext? = nil
     ) throws(EnqueueError) {
-        sealing = cipher.map { ($0, .payload(of: target.name, store)) }
-        let name = target.name
-        let queue = options.queue ?? target.queue
-        let keepsResult = options.keepsResult ?? target.keepsResult
         var options = options
         if options.resultRetention == nil {
             options.resultRetention = target.type?.resultRetention
         }
+        sealing = cipher.map { ($0, .payload(of: target.name, store)) }
+        let name = target.name
+        let queue = options.queue ?? target.queue
+        let keepsResult = options.keepsResult ?? target.keepsResult
         let runsInChild = target.runsInChild || codecID == CommandJob.codec
         let codecID = codecID ?? codec.id
         try NameForm.check(name, "job")
