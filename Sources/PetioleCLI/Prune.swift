@@ -6,12 +6,13 @@ struct Prune: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Delete jobs that ended longer ago than an age.",
         discussion: """
-            A runner does this by itself for what ended more than 7 days ago. Dead letters, and jobs that have not \
-            ended, stay. The file does not shrink: its room is used again. A run that is started again does the inputs \
+            A runner does this by itself for what ended more than 7 days ago. Dead letters, jobs whose results are kept \
+            longer, and jobs that have not ended, stay. The file does not shrink: its room is used again. A run that is started again does the inputs \
             anew whose jobs were pruned.
 
             EXAMPLES
               petiole prune --older-than 7d
+              petiole prune --older-than 1h --dry-run
             """)
 
     // Unconditional: else -1d is no value but an option, and nobody says what is allowed.
@@ -20,7 +21,10 @@ struct Prune: AsyncParsableCommand {
         help: ArgumentHelp("A number and s, m, h, d or w: 90s, 12h, 7d.", valueName: "age"))
     var olderThan: String
 
-    @Flag(help: "Print a JSON object: v, deleted.")
+    @Flag(help: "Only say how many there are.")
+    var dryRun = false
+
+    @Flag(help: "Print a JSON object: v, deleted, or with --dry-run v, found.")
     var json = false
 
     @OptionGroup var location: StoreLocation
@@ -35,6 +39,13 @@ struct Prune: AsyncParsableCommand {
     func run() async throws {
         guard let age = TimeText.age(olderThan) else { return }
         let store = try location.openExisting()
+        if dryRun {
+            let found = try store.prunable(olderThan: age)
+            var line = JSONLine()
+            line.add("found", found)
+            return Standard.output.line(
+                json ? line.line : "\(counted(found, "job")) would be deleted")
+        }
         let deleted = try await store.prune(olderThan: age)
         if json {
             var line = JSONLine()

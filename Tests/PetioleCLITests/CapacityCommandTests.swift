@@ -72,4 +72,23 @@ import Testing
         _ = try tool.run("add", "--", "true")
         #expect(try tool.run("capacity", "comands", "--jobs", "1").status == 66)
     }
+
+    @Test("failures are listed by kind, and what a dry run finds is what a prune deletes")
+    func failures() throws {
+        for status in [3, 4] { _ = try tool.run("add", "--", "sh", "-c", "exit \(status)") }
+        _ = try tool.run("add", "--", "true")
+        #expect(try tool.run("failures").output == "no failures\n")
+        _ = try tool.run("worker", "--drain")
+        let table = try tool.run("failures").lines
+        #expect(table.count == 2 && table[1].contains("Command: it exited with status 3"))
+        let json = try tool.run("failures", "--json").output
+        #expect(json.contains(#""count":2,"error":"Command: it exited with status 3""#))
+        let found = try tool.run("prune", "--older-than", "0s", "--dry-run")
+        #expect(found.output == "3 jobs would be deleted\n")
+        #expect(
+            try tool.run("prune", "--older-than", "0s", "--dry-run", "--json").output
+                == #"{"v":1,"found":3}"# + "\n")
+        #expect(try tool.run("prune", "--older-than", "0s").output == "deleted 3 jobs\n")
+        #expect(try tool.run("failures", "--json").output == "")
+    }
 }

@@ -44,6 +44,8 @@ struct FailureRecord: Equatable, Sendable {
 enum AttemptHistory {
     /// The newest 16 are kept, and their number says how many came before.
     static let limit = 16
+    /// In place of the length of a failure's type: it is the same as that of the item before.
+    private static let sameAsBefore: UInt16 = .max
 
     struct Item: Equatable, Sendable {
         var attempt: Int
@@ -57,11 +59,17 @@ enum AttemptHistory {
         items.append(item)
         if items.count > limit { items.removeFirst(items.count - limit) }
         var writer = ByteWriter(capacity: history.count + 128)
+        var before: FailureRecord?
         for item in items {
             writer.append(littleEndian: UInt16(clamping: item.attempt))
             writer.append(littleEndian: item.startedAt)
             writer.append(littleEndian: item.runMicroseconds)
-            item.failure.write(to: &writer)
+            if item.failure == before {
+                writer.append(littleEndian: sameAsBefore)
+            } else {
+                item.failure.write(to: &writer)
+            }
+            before = item.failure
         }
         return writer.withBytes { Array($0) }
     }
@@ -80,9 +88,18 @@ enum AttemptHistory {
         var items: [Item] = []
         var at = 0
         while at < bytes.count {
-            guard bytes.count - at >= 18 else { throw FormatError("a history is cut short") }
-            let (failure, length) = try FailureRecord.read(
-                UnsafeRawBufferPointer(rebasing: bytes[(at + 18)...]))
+            guard bytes.count - at >= 20 else { throw FormatError("a history is cut short") }
+            let failure: FailureRecord
+            let length: Int
+            if bytes.littleEndian(at: at + 18, as: UInt16.self) == sameAsBefore {
+                guard let before = items.last?.failure else {
+                    throw FormatError("a history begins with what was before")
+                }
+                (failure, length) = (before, 2)
+            } else {
+                (failure, length) = try FailureRecord.read(
+                    UnsafeRawBufferPointer(rebasing: bytes[(at + 18)...]))
+            }
             items.append(
                 Item(
                     attempt: Int(bytes.littleEndian(at: at, as: UInt16.self)),

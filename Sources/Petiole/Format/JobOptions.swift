@@ -25,6 +25,10 @@ struct JobOptions: Equatable, Sendable {
     var timeLimit: TimeLimit?
     /// The key that its type's limits per key are about.
     var limitKey: String?
+    /// For how long its result is kept after its end, in microseconds; 0: as long as the store keeps what has ended.
+    var resultRetention: Int64 = 0
+    /// Bytes that its result may have; nil: its type's.
+    var resultLimit: Int?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -36,6 +40,8 @@ struct JobOptions: Equatable, Sendable {
         static let header: UInt8 = 7
         static let timeLimit: UInt8 = 8
         static let limitKey: UInt8 = 20
+        static let resultRetention: UInt8 = 30
+        static let resultLimit: UInt8 = 31
     }
 
     init() {}
@@ -69,6 +75,10 @@ struct JobOptions: Equatable, Sendable {
                     return microseconds > 0 ? .microseconds(microseconds) : nil
                 }
                 timeLimit = TimeLimit(soft: duration(at: 0), hard: duration(at: 8))
+            case Tag.resultRetention where length == 8:
+                resultRetention = max(0, value.littleEndian(at: 0))
+            case Tag.resultLimit where length == 8:
+                resultLimit = Int(clamping: value.littleEndian(at: 0, as: UInt64.self))
             case Tag.limitKey: limitKey = String(decoding: value, as: UTF8.self)
             case Tag.tag:
                 metadata = metadata ?? JobMetadata()
@@ -118,6 +128,12 @@ struct JobOptions: Equatable, Sendable {
         add(Tag.expiry, expiry.rawValue, to: &fields)
         add(Tag.parent, parent, to: &fields)
         add(Tag.root, root, to: &fields)
+        add(Tag.resultRetention, resultRetention, to: &fields)
+        if let resultLimit {
+            fields.append(littleEndian: Tag.resultLimit)
+            fields.append(littleEndian: UInt16(8))
+            fields.append(littleEndian: UInt64(resultLimit))
+        }
         if let unique {
             let bytes = unique.bytes
             fields.append(littleEndian: Tag.unique)

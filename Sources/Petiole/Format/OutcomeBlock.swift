@@ -89,6 +89,8 @@ struct OutcomeBlockBuilder: ~Copyable {
     private var bytes: ByteWriter
     private(set) var first: UInt64 = 0
     private(set) var count: UInt32 = 0
+    /// How many of them hold a failure.
+    private(set) var failures: UInt32 = 0
     private var baseTime: Int64 = 0
 
     init(capacity: Int = 1) {
@@ -136,6 +138,7 @@ struct OutcomeBlockBuilder: ~Copyable {
         let checksum = bytes.withBytes { petiole_crc32c(0, $0.baseAddress! + offset, length) }
         entry.storeLittleEndian(JobBlock.checksum(checksum, entry: entry, id: id), at: 8)
         count += 1
+        if outcome.state != .succeeded, outcome.state.holdsFailure { failures += 1 }
     }
 
     func write(to target: UnsafeMutableRawPointer, queue: UInt32) {
@@ -173,6 +176,8 @@ struct OutcomeBlockBuilder: ~Copyable {
             let place = part.bytes.reserve(length)
             bytes.withBytes { _ = memcpy(place, $0.baseAddress! + offset, length) }
         }
+        // At most: who looks finds out.
+        part.failures = failures
         return part
     }
 
@@ -230,6 +235,12 @@ struct OutcomeBlockView {
         let runMicroseconds: Int64
         let history: UnsafeRawBufferPointer?
         let result: UnsafeRawBufferPointer
+    }
+
+    /// How a job ended, without looking at its bytes.
+    func stateHint(_ id: UInt64) -> OutcomeBlock.State? {
+        OutcomeBlock.State(
+            rawValue: value[JobBlock.headerSize + Int(id - first) * JobBlock.entrySize + 12])
     }
 
     func entry(_ id: UInt64) throws(FormatError) -> Entry {

@@ -47,6 +47,7 @@ struct StoreTables: Sendable {
     let rows: Table
     let unique: Table
     let lineage, events: Table
+    let failures: Table
 
     init(_ environment: Environment) {
         func table(_ name: String) -> Table { environment.tables[name]! }
@@ -66,6 +67,7 @@ struct StoreTables: Sendable {
         unique = table("unique")
         lineage = table("lineage")
         events = table("events")
+        failures = table("failures")
     }
 }
 

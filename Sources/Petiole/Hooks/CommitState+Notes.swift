@@ -19,15 +19,16 @@ extension CommitState {
 
     /// - Parameter block: an outcome block, as it was just written.
     mutating func noteEnded(
-        _ first: UInt64, _ block: UnsafeRawBufferPointer
+        _ first: UInt64, _ block: UnsafeRawBufferPointer,
+        _ transaction: borrowing WriteTransaction
     ) throws(StorageError) {
-        let ended = try formatted { () throws(FormatError) in
-            let view = try OutcomeBlockView(first: first, value: block)
-            var ended: [(id: UInt64, outcome: Outcome)] = []
-            for id in view.first..<view.end {
-                ended.append((id, try Outcome(view.entry(id))))
-            }
-            return ended
+        let view = try formatted { () throws(FormatError) in
+            try OutcomeBlockView(first: first, value: block)
+        }
+        var ended: [(id: UInt64, outcome: Outcome)] = []
+        for id in view.first..<view.end {
+            let entry = try formatted { () throws(FormatError) in try view.entry(id) }
+            ended.append((id, try Outcome(entry, transaction, tables)))
         }
         notes?.append(.ended(ended))
     }

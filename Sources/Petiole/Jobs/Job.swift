@@ -9,6 +9,13 @@ public protocol JobType: Sendable {
     static var retryPolicy: RetryPolicy { get }
     /// Whether the result is recorded. True unless given; without one nobody can await it, and an outcome takes less room.
     static var keepsResult: Bool { get }
+    /// For how long a result is kept after the end, more than zero; nil unless given: as long as the store keeps what has ended
+    /// (``StoreOptions/retention``). Shorter, the result's bytes go then, and the outcome without them stays; longer, job, outcome and
+    /// result outlive the rest.
+    static var resultRetention: Duration? { get }
+    /// Bytes that a result may have, 0 or more; nil unless given: as many as it has. An attempt with a larger one has failed, and
+    /// since the next one would give the same, the job becomes a dead letter; its effects do not happen.
+    static var resultLimit: Int? { get }
     /// How long an attempt may take; nil unless given: as long as it does.
     static var timeLimit: TimeLimit? { get }
     /// How many attempts run at once and start in a time, and in which order; nil unless given.
@@ -28,6 +35,10 @@ extension JobType {
     public static var retryPolicy: RetryPolicy { .standard }
     /// True.
     public static var keepsResult: Bool { true }
+    /// The store's.
+    public static var resultRetention: Duration? { nil }
+    /// None.
+    public static var resultLimit: Int? { nil }
     /// None.
     public static var timeLimit: TimeLimit? { nil }
     /// None.

@@ -289,10 +289,13 @@ struct CommitState {
 
     mutating func setTimer(
         _ transaction: inout WriteTransaction, queue: UInt32, due: StoreTime, id: UInt64,
-        why: TimerReason = .due
+        why: TimerReason = .due, _ word: Int64? = nil
     ) throws(StorageError) {
-        try transaction.put(tables.timers, RecordKey.timer(queue, due, id), count: 1) {
+        try transaction.put(
+            tables.timers, RecordKey.timer(queue, due, id), count: word == nil ? 1 : 9
+        ) {
             $0.storeBytes(of: why.rawValue, as: UInt8.self)
+            if let word { $0.storeLittleEndian(word, at: 1) }
         }
         hasSetTimer = true
     }

@@ -253,6 +253,9 @@ struct LogCommit {
                 // One that was cancelled meanwhile has freed it already.
                 try release.apply(queue: queue.id, &transaction, &state)
             }
+            for retention in submission.retentions {
+                try retention.begin(queue: queue.id, &transaction, &state)
+            }
             if isFirst, let effects = submission.effects {
                 submission.refusal = try apply(effects, &lanes, &transaction, &state)
                 // What was recorded is to be undone: tried again alone, it says so alone.
@@ -411,6 +414,20 @@ struct LogCommit {
         return free
     }
 
+    private func put(
+        _ outcomes: borrowing OutcomeBlockBuilder, _ queue: OwnedQueue,
+        _ transaction: borrowing WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let cursor = try transaction.cursor(tables.outcomes)
+        let target = try cursor.insert(Key(outcomes.first), count: outcomes.size)
+        outcomes.write(to: target, queue: queue.id)
+        if state.notes != nil {
+            try state.noteEnded(
+                outcomes.first, UnsafeRawBufferPointer(start: target, count: outcomes.size),
+                transaction)
+        }
+    }
+
     /// - Parameter bytes: of the jobs, as far as they are known.
     private func insert(
         _ outcomes: borrowing OutcomeBlockBuilder, _ queue: OwnedQueue, bytes: UInt64?,
@@ -420,14 +437,11 @@ struct LogCommit {
         if bytes == nil {
             ended = try ContentBytes.of(outcomes.first, outcomes.end, transaction, tables)
         }
-        do {
-            let cursor = try transaction.cursor(tables.outcomes)
-            let target = try cursor.insert(Key(outcomes.first), count: outcomes.size)
-            outcomes.write(to: target, queue: queue.id)
-            if state.notes != nil {
-                try state.noteEnded(
-                    outcomes.first, UnsafeRawBufferPointer(start: target, count: outcomes.size))
-            }
+        if outcomes.failures == 0 {
+            try put(outcomes, queue, transaction, &state)
+        } else {
+            let counted = try FailureTable.counted(outcomes, &transaction, state)
+            try put(counted, queue, transaction, &state)
         }
         try state.count(transaction, queue.id) { counters in
             outcomes.forEachState { counters.count($0) }

@@ -137,6 +137,8 @@ final class OutcomeSubmission: Submission {
     var outcomes: OutcomeBlockBuilder
     /// Unique keys of jobs that have ended.
     var releases: [UniqueRelease] = []
+    /// Results that are not kept as long as the store keeps what has ended.
+    var retentions: [ResultRetention] = []
     /// Which of the lane's ranges are done with: what ended, and what turned out to have ended or moved before.
     var settled: [SettledRange] = []
     var transitions: [Transition] = []
@@ -169,7 +171,8 @@ final class OutcomeSubmission: Submission {
     }
 
     override var byteCount: Int {
-        outcomes.size + transitions.count * 1_024 + 64 + (effects?.byteCount ?? 0)
+        outcomes.size + retentions.count * 100 + transitions.count * 1_024 + 64
+            + (effects?.byteCount ?? 0)
     }
     override var needsRoom: Bool { effects != nil }
     // What it has written another may have to read before it can go on.

@@ -23,6 +23,10 @@ struct AsyncAttempt: Sendable {
     let metadata: JobMetadata?
     /// What frees its unique key.
     let unique: UniqueRelease?
+    /// For how long its result is kept, in microseconds; 0: as long as the store keeps what has ended.
+    let retention: Int64
+    /// Bytes that its result may have.
+    let resultLimit: Int
     let limit: TimeLimit?
     /// What its ticket holds at gates.
     let hold: TicketHold?
@@ -85,6 +89,11 @@ struct AsyncAttempt: Sendable {
         core.stoppables.remove(id)
         var end = end
         var wasStopped = wasStopped
+        if case .success(let value) = end, meta.flags & JobBlock.discardsResult == 0,
+            value.result.count > resultLimit
+        {
+            end = .failure(ResultTooLarge(bytes: value.result.count, limit: resultLimit))
+        }
         if limit != nil, let passed = core.deadlines.end(id), wasStopped {
             wasStopped = false
             end = .failure(passed)
@@ -158,6 +167,7 @@ struct AsyncAttempt: Sendable {
         }
         submission.contentBytes = contentBytes
         if let unique { submission.releases = [unique] }
+        submission.retentions = retentions(outcome)
         let isHandedOn = hold.map { core.end($0, queue, with: submission) } ?? false
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: meta.maxAttempts,
@@ -181,6 +191,12 @@ struct AsyncAttempt: Sendable {
         submission.settled = [SettledRange(tag: tag, first: id, count: 1)]
         if let transition { submission.transitions = [transition] }
         if transition == nil, let unique { submission.releases = [unique] }
+        if transition == nil { submission.retentions = retentions(outcome) }
         core.store.writer.submit(submission)
+    }
+
+    private func retentions(_ outcome: OutcomeEntry) -> [ResultRetention] {
+        guard retention > 0, outcome.state == .succeeded else { return [] }
+        return [ResultRetention(id: id, after: retention, startedAt: outcome.startedAt)]
     }
 }

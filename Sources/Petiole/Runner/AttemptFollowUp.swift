@@ -56,7 +56,10 @@ enum AttemptFollowUp {
             return .transition(
                 .postpone(due: StoreTime(now, after: RetryPolicy.microseconds(wait))))
         }
-        if failed.error is UndecodablePayload { return .end(.deadLetter, failed.record) }
+        // The next attempt would read, or give, the same.
+        if failed.error is UndecodablePayload || failed.error is ResultTooLarge {
+            return .end(.deadLetter, failed.record)
+        }
         var policy = policy
         if maxAttempts > 0 { policy.maxAttempts = Int(maxAttempts) }
         let step = policy.step(
@@ -82,6 +85,8 @@ extension FailureRecord {
     init(_ error: any Error) {
         if let undecodable = error as? UndecodablePayload {
             self.init(type: "UndecodablePayload", message: undecodable.reason)
+        } else if let tooLarge = error as? ResultTooLarge {
+            self.init(type: "ResultTooLarge", message: tooLarge.reason)
         } else {
             self.init(type: "\(Swift.type(of: error))", message: "\(error)")
         }

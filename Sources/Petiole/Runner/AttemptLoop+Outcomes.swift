@@ -120,6 +120,7 @@ extension AttemptLoop {
             isSuspect: earlier.isSuspect, meta: job.meta, contentBytes: UInt64(job.content.count),
             acceptedAt: acceptedAt,
             root: context.root, metadata: context.metadata, unique: unique,
+            retention: retention, resultLimit: ownResultLimit ?? entry.resultLimit,
             limit: ownLimit ?? entry.timeLimit, hold: hold
         ).start(job.payload)
     }
@@ -130,8 +131,13 @@ extension AttemptLoop {
         result.withBytes {
             gatherer.record(
                 id, outcome, history: history, result: $0, release: unique,
-                contentBytes: contentBytes)
+                retention: resultRetention(id, outcome), contentBytes: contentBytes)
         }
+    }
+
+    private func resultRetention(_ id: UInt64, _ outcome: OutcomeEntry) -> ResultRetention? {
+        guard retention > 0, outcome.state == .succeeded else { return nil }
+        return ResultRetention(id: id, after: retention, startedAt: outcome.startedAt)
     }
 
     /// The outcome of a job with effects goes by itself: when there is no room for them, that is this job's error alone.
@@ -147,6 +153,9 @@ extension AttemptLoop {
         }
         submission.contentBytes = UInt64(contentBytes)
         if let unique { submission.releases = [unique] }
+        if let retention = resultRetention(id, outcome) {
+            submission.retentions = [retention]
+        }
         if let hold { self.hold!.isHandedOn = core.end(hold, queue!, with: submission) }
         submission.handleRefusal(
             outcome, priority: priority, policy: entry.retryPolicy, maxAttempts: maxAttempts,

@@ -65,6 +65,10 @@ final class AttemptLoop: @unchecked Sendable {
     @exclusivity(unchecked) var hadOptions = false
     /// What frees the unique key of the job that runs.
     @exclusivity(unchecked) var unique: UniqueRelease?
+    /// For how long its result is kept, when that is not as long as the store keeps what has ended; and how large it may be, in
+    /// place of what its type says.
+    @exclusivity(unchecked) var retention: Int64 = 0
+    @exclusivity(unchecked) var ownResultLimit: Int?
     /// Nanoseconds of the steady clock, read at the end of the last attempt.
     @exclusivity(unchecked) var now: Int64 = 0
     /// How far the system's clock was ahead of it when the ticket was begun, in microseconds.
@@ -230,8 +234,15 @@ final class AttemptLoop: @unchecked Sendable {
                 return
             }
         }
-        // Dead letters that pruning kept apart; mostly there are none.
-        if try reader.count(store.tables.revised) > 0 { isPlain = false }
+        // What pruning kept apart; mostly there is none.
+        if try reader.count(store.tables.revised) > 0 {
+            let cursor = try reader.cursor(store.tables.revised)
+            if let (key, _) = try cursor.ceiling(Key(id)),
+                key.bigEndian(at: 0, as: UInt64.self) < end
+            {
+                isPlain = false
+            }
+        }
         let cursor = try reader.cursor(store.tables.outcomes)
         if let (key, value) = try cursor.floor(Key(end - 1)) {
             let first: UInt64 = key.bigEndian(at: 0)
@@ -379,6 +390,8 @@ final class AttemptLoop: @unchecked Sendable {
         context.root = 0
         context.metadataBox = nil
         unique = nil
+        retention = 0
+        ownResultLimit = nil
         ownLimit = nil
         ownKey = nil
     }
@@ -400,6 +413,8 @@ final class AttemptLoop: @unchecked Sendable {
         ownLimit = options.timeLimit
         ownKey = options.limitKey.map { ($0, job.meta.name) }
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
+        retention = options.resultRetention
+        ownResultLimit = options.resultLimit
         let time = store.clock.reading
         if !options.expiry.isNone, options.expiry.hasPassed(time), !earlier.isRequeued {
             expire(id, earlier)
@@ -500,6 +515,12 @@ final class AttemptLoop: @unchecked Sendable {
         switch performance {
         case .succeeded(let codec):
             if !keepsResult { result.removeAll() }
+            let resultLimit = ownResultLimit ?? entry.resultLimit
+            if result.count > resultLimit {
+                return threw(
+                    ResultTooLarge(bytes: result.count, limit: resultLimit), id, entry, attempt,
+                    startedAt, earlier, maxAttempts)
+            }
             let outcome = OutcomeEntry(
                 state: .succeeded, codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
                 attempt: UInt16(clamping: attempt), startedAt: startedAt / 1_000 + shift,

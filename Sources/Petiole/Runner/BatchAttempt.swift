@@ -40,6 +40,10 @@ struct BatchAttempt {
         let acceptedAt: Int64
         let meta: JobBlock.Meta
         let unique: UniqueRelease?
+        /// For how long its result is kept, in microseconds; 0: as long as the store keeps what has ended.
+        let retention: Int64
+        /// Bytes that its result may have.
+        let resultLimit: Int
         let limit: TimeLimit?
         /// What the type made of its payload, or why it could not.
         let job: Result<any Sendable, any Error>
@@ -195,7 +199,9 @@ struct BatchAttempt {
         return Begun(
             item: item, slot: slot, priority: progress.priority, context: context,
             earlier: earlier, acceptedAt: earlier.isRequeued ? .max : block.acceptedSteady,
-            meta: job.meta, unique: unique, limit: options.timeLimit ?? entry.timeLimit,
+            meta: job.meta, unique: unique, retention: options.resultRetention,
+            resultLimit: options.resultLimit ?? entry.resultLimit,
+            limit: options.timeLimit ?? entry.timeLimit,
             job: Result { () throws -> any Sendable in try decode(job, context) })
     }
 
@@ -275,6 +281,13 @@ struct BatchAttempt {
     ) {
         let id = one.item.id
         let passed = one.limit == nil ? nil : core.deadlines.end(id)
+        var end = end
+        if case .success(let value) = end, one.meta.flags & JobBlock.discardsResult == 0,
+            value.result.count > one.resultLimit
+        {
+            end = .failure(
+                ResultTooLarge(bytes: value.result.count, limit: one.resultLimit))
+        }
         records.gatherer.begin(queue: batch.queue, tag: one.item.tag, priority: one.priority)
         var outcome = OutcomeEntry(
             state: .succeeded, codec: 0, attempt: UInt16(clamping: one.context.attempt),
@@ -333,11 +346,17 @@ struct BatchAttempt {
         _ one: Begun, _ outcome: OutcomeEntry, _ result: [UInt8], _ effects: AttemptEffects?,
         _ records: Records
     ) {
+        var retention: ResultRetention?
+        if one.retention > 0, outcome.state == .succeeded {
+            retention = ResultRetention(
+                id: one.item.id, after: one.retention, startedAt: outcome.startedAt)
+        }
         guard let effects else {
             return result.withUnsafeBytes {
                 records.gatherer.record(
                     one.item.id, outcome, history: one.earlier.history, result: $0,
-                    release: one.unique, contentBytes: OutcomeGatherer.unknownBytes)
+                    release: one.unique, retention: retention,
+                    contentBytes: OutcomeGatherer.unknownBytes)
             }
         }
         // By itself: when there is no room for them, that is this item's error alone.
@@ -348,6 +367,7 @@ struct BatchAttempt {
                 queue: batch.queue, tag: one.item.tag)
         }
         if let unique = one.unique { submission.releases = [unique] }
+        if let retention { submission.retentions = [retention] }
         submission.handleRefusal(
             outcome, priority: one.priority, policy: entry.retryPolicy,
             maxAttempts: one.meta.maxAttempts, acceptedAt: one.acceptedAt,
@@ -370,7 +390,7 @@ struct BatchAttempt {
         writer.withBytes {
             records.gatherer.record(
                 item.id, outcome, history: earlier.history, result: $0, release: release,
-                contentBytes: OutcomeGatherer.unknownBytes)
+                retention: nil, contentBytes: OutcomeGatherer.unknownBytes)
         }
     }
 }

@@ -10,6 +10,8 @@ class JobEntry: @unchecked Sendable {
     final let timeLimit: TimeLimit?
     /// What its jobs are bound by unless the store says otherwise.
     final let limits: JobLimits?
+    /// Bytes that a result may have.
+    final let resultLimit: Int
     /// Whether its start is recorded before it is made.
     final let marksStart: Bool
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
@@ -44,9 +46,10 @@ class JobEntry: @unchecked Sendable {
     init(
         name: String, queue: String, retryPolicy: RetryPolicy, timeLimit: TimeLimit? = nil,
         limits: JobLimits? = nil, acknowledgement: Acknowledgement = .afterRun,
-        kind: Kind = .decoded
+        resultLimit: Int? = nil, kind: Kind = .decoded
     ) {
         self.limits = limits
+        self.resultLimit = resultLimit ?? .max
         marksStart = acknowledgement == .beforeRun
         self.timeLimit = timeLimit
         isApart = kind == .async || kind == .batch
@@ -59,6 +62,7 @@ class JobEntry: @unchecked Sendable {
     /// The same type, whose attempts are made in another way; nil: as they are.
     init(_ entry: JobEntry, kind: Kind? = nil) {
         limits = entry.limits
+        resultLimit = entry.resultLimit
         marksStart = entry.marksStart
         timeLimit = entry.timeLimit
         name = entry.name
@@ -155,7 +159,7 @@ final class SyncEntry<J: Job>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
             name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
-            limits: J.limits, acknowledgement: J.acknowledgement)
+            limits: J.limits, acknowledgement: J.acknowledgement, resultLimit: J.resultLimit)
     }
 
     override func perform(
@@ -175,7 +179,8 @@ final class AsyncEntry<J: AsyncJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
             name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
-            limits: J.limits, acknowledgement: J.acknowledgement, kind: .async)
+            limits: J.limits, acknowledgement: J.acknowledgement, resultLimit: J.resultLimit,
+            kind: .async)
     }
 
     override func prepare(
@@ -196,7 +201,8 @@ final class RawEntry<J: RawJob>: JobEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
             name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
-            limits: J.limits, acknowledgement: J.acknowledgement, kind: .lent)
+            limits: J.limits, acknowledgement: J.acknowledgement, resultLimit: J.resultLimit,
+            kind: .lent)
     }
 
     override func perform(
@@ -272,6 +278,10 @@ struct JobRegistry: Sendable {
     mutating func add(_ entry: JobEntry) throws(RunnerError) {
         guard NameForm.isValid(entry.name) else { throw .invalidName(entry.name, what: "job") }
         guard NameForm.isValid(entry.queue) else { throw .invalidName(entry.queue, what: "queue") }
+        if entry.resultLimit < 0 {
+            throw .invalidOption(
+                job: entry.name, "its resultLimit is \(entry.resultLimit); 0 and more are allowed")
+        }
         if let problem = entry.retryPolicy.problem {
             throw .invalidOption(job: entry.name, "in its retry policy " + problem)
         }

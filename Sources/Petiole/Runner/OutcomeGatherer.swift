@@ -12,6 +12,7 @@ final class OutcomeGatherer: @unchecked Sendable {
         var settled: [SettledRange] = []
         var transitions: [Transition] = []
         var releases: [UniqueRelease] = []
+        var retentions: [ResultRetention] = []
         /// Of the jobs whose outcomes these are; below zero when not all are known.
         var contentBytes = 0
         var isEmpty: Bool { outcomes.count == 0 && settled.isEmpty && transitions.isEmpty }
@@ -41,7 +42,7 @@ final class OutcomeGatherer: @unchecked Sendable {
     ///   - contentBytes: the job's, as `JobLoad` counts them.
     func record(
         _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer,
-        release: UniqueRelease?, contentBytes: Int
+        release: UniqueRelease?, retention: ResultRetention?, contentBytes: Int
     ) {
         lock.withLock { _ in
             let size = result.count + history.count + 4
@@ -54,6 +55,7 @@ final class OutcomeGatherer: @unchecked Sendable {
             gathered.outcomes.append(id, outcome, history: history, result: result)
             gathered.contentBytes += contentBytes
             if let release { gathered.releases.append(release) }
+            if let retention { gathered.retentions.append(retention) }
         }
     }
 
@@ -108,6 +110,8 @@ final class OutcomeGatherer: @unchecked Sendable {
         }
         gathered.contentBytes = 0
         gathered.releases = []
+        submission.retentions = gathered.retentions
+        gathered.retentions = []
         gathered.settled = []
         gathered.transitions = []
         writer.submit(submission)

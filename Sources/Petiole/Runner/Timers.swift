@@ -8,6 +8,8 @@ enum TimerReason: UInt8 {
     case expiry = 2
     /// The end of the time for which an ended job holds its unique key; the row of `unique` is behind it.
     case unique = 3
+    /// The end of the time for which an ended job's result is kept.
+    case result = 4
 }
 
 /// What happens when a timer is due: a waiting job becomes ready at the end of its lane, one that was parked too long becomes
@@ -37,6 +39,7 @@ enum Timers {
             }
         }
         var expiring: [UInt64] = []
+        var results: [ResultRetention.Due] = []
         for timer in due {
             try transaction.delete(tables.timers, RecordKey.timer(queue, timer.due, timer.id))
             switch timer.value.first.flatMap({ TimerReason(rawValue: $0) }) {
@@ -48,9 +51,11 @@ enum Timers {
                         UnsafeRawBufferPointer(rebasing: value[1...]), id: timer.id, &transaction,
                         state)
                 }
+            case .result: results.append(ResultRetention.Due(timer.id, timer.value))
             case .due, nil: try fire(timer.id, due: timer.due, tables, &transaction, &state)
             }
         }
+        try ResultRetention.end(results, &transaction, tables)
         return expiring
     }
 
@@ -143,10 +148,18 @@ enum OutcomeRecording {
     ) throws(StorageError) {
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
         var result = ByteWriter(capacity: 64)
-        failure?.write(to: &result)
+        var codec: UInt8 = 0
+        if let failure {
+            if let reference = try FailureTable.count(failure, &transaction, state) {
+                codec = FailureTable.reference
+                result.append(littleEndian: reference)
+            } else {
+                failure.write(to: &result)
+            }
+        }
         var block = OutcomeBlockBuilder()
         let outcome = OutcomeEntry(
-            state: kind, codec: 0, attempt: active.attempts, startedAt: state.now,
+            state: kind, codec: codec, attempt: active.attempts, startedAt: state.now,
             runMicroseconds: 0)
         result.withBytes { result in
             active.history.withUnsafeBytes { history in
@@ -159,7 +172,8 @@ enum OutcomeRecording {
             let target = try cursor.insert(Key(id), count: block.size)
             block.write(to: target, queue: active.queue)
             if state.notes != nil {
-                try state.noteEnded(id, UnsafeRawBufferPointer(start: target, count: block.size))
+                try state.noteEnded(
+                    id, UnsafeRawBufferPointer(start: target, count: block.size), transaction)
             }
         }
         try removeRows(id, active, tables, &transaction)

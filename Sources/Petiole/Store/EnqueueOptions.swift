@@ -8,6 +8,11 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var maxAttempts: Int?
     /// Whether the result is recorded; nil: the job type's.
     public var keepsResult: Bool?
+    /// For how long the result is kept after the end, more than zero; nil: what the job type says: see
+    /// ``JobType/resultRetention``.
+    public var resultRetention: Duration?
+    /// Bytes that the result may have, 0 or more; nil: what the job type says: see ``JobType/resultLimit``.
+    public var resultLimit: Int?
     /// The due time: it does not start before. Nil, and any time that has passed: at once.
     public var due: JobTime?
     /// The expiry, later than the due time: after it the job does not start any more, and ends as ``Outcome/Kind/expired``. An
@@ -31,7 +36,8 @@ public struct EnqueueOptions: Sendable, Hashable {
         queue: String? = nil, priority: Int = 4, maxAttempts: Int? = nil, keepsResult: Bool? = nil,
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
         metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil,
-        whenFull: Capacity.WhenFull? = nil, inheritsPriority: Bool = false
+        whenFull: Capacity.WhenFull? = nil, inheritsPriority: Bool = false,
+        resultRetention: Duration? = nil, resultLimit: Int? = nil
     ) {
         self.inheritsPriority = inheritsPriority
         self.queue = queue
@@ -45,6 +51,8 @@ public struct EnqueueOptions: Sendable, Hashable {
         self.timeLimit = timeLimit
         self.limitKey = limitKey
         self.whenFull = whenFull
+        self.resultRetention = resultRetention
+        self.resultLimit = resultLimit
     }
 }
 
@@ -62,6 +70,7 @@ extension EnqueueOptions {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
             && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
             && limitKey == nil && whenFull == nil && !inheritsPriority
+            && resultRetention == nil && resultLimit == nil
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -77,6 +86,12 @@ extension EnqueueOptions {
             if case .at(let instant)? = time, instant.microseconds <= 0 {
                 return "\(name) is an instant before 1970; later ones are allowed"
             }
+        }
+        if let resultRetention, resultRetention <= .zero {
+            return "resultRetention is \(resultRetention); more than zero is allowed"
+        }
+        if let resultLimit, resultLimit < 0 {
+            return "resultLimit is \(resultLimit); 0 and more are allowed"
         }
         return unique?.problem ?? metadata?.problem
             ?? limitKey.flatMap { JobLimits.problem(ofKey: $0) } ?? whenFull?.problem
@@ -100,6 +115,10 @@ extension EnqueueOptions {
         options.unique = unique.map { UniqueHold($0) }
         options.metadata = metadata
         options.timeLimit = timeLimit
+        options.resultLimit = resultLimit
+        if let resultRetention {
+            options.resultRetention = RetryPolicy.microseconds(resultRetention)
+        }
         options.limitKey = limitKey
         if !options.due.isNone, !options.expiry.isNone,
             options.expiry.left(now) <= options.due.left(now)

@@ -26,6 +26,10 @@ struct EnqueueRequest: Sendable {
         codecID: UInt8? = nil, cipher: PayloadCipher? = nil, in store: OpenStore,
         by parent: JobContext? = nil
     ) throws(EnqueueError) {
+        var options = options
+        if options.resultRetention == nil {
+            options.resultRetention = target.type?.resultRetention
+        }
         sealing = cipher.map { ($0, .payload(of: target.name, store)) }
         let name = target.name
         let queue = options.queue ?? target.queue
@@ -44,6 +48,7 @@ struct EnqueueRequest: Sendable {
         self.codec = codec
         limit = Int(store.settings.payloadLimit)
         var jobOptions = try options.resolved(job: name, now: store.clock.reading)
+        if !keepsResult { jobOptions.resultRetention = 0 }
         if let parent {
             jobOptions.parent = parent.id.rawValue
             jobOptions.root = parent.root == 0 ? parent.id.rawValue : parent.root

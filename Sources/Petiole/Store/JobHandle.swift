@@ -173,15 +173,13 @@ extension JobStore {
             guard let block = try Lookup.outcomes(id.rawValue, reader, open.tables) else {
                 return nil
             }
-            return try formatted { () throws(FormatError) in
-                let entry = try block.entry(id.rawValue)
-                let failure = try Outcome(entry).failure
-                return OutcomeBytes(
-                    state: entry.state, codec: entry.codec, attempt: entry.attempt,
-                    isResultDiscarded: entry.isResultDiscarded,
-                    failure: failure ?? JobFailure(type: "Command", message: "it failed"),
-                    result: Array(entry.result))
-            }
+            let entry = try formatted { () throws(FormatError) in try block.entry(id.rawValue) }
+            let failure = try Outcome(entry, reader, open.tables).failure
+            return OutcomeBytes(
+                state: entry.state, codec: entry.codec, attempt: entry.attempt,
+                isResultDiscarded: entry.isResultDiscarded,
+                failure: failure ?? JobFailure(type: "Command", message: "it failed"),
+                result: Array(entry.result))
         }
         guard let found else { throw .noSuchJob(id) }
         return found

@@ -67,6 +67,11 @@ public struct JobFailure: Sendable, Hashable {
     /// 16 hexadecimal digits that are the same for all failures of one type whose texts differ in digits alone: of many jobs that
     /// failed the same way, though each names its own file number or time. FNV-1a of 64 bits; it finds, it proves nothing.
     public var fingerprint: String {
+        let digits = String(Self.fingerprint(type: type, message: message), radix: 16)
+        return String(repeating: "0", count: 16 - digits.count) + digits
+    }
+
+    static func fingerprint(type: String, message: String) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
         func take(_ byte: UInt8) { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
         for byte in type.utf8 { take(byte) }
@@ -77,8 +82,7 @@ public struct JobFailure: Sendable, Hashable {
             if !isDigit { take(byte) } else if !isInNumber { take(0x30) }
             isInNumber = isDigit
         }
-        let digits = String(hash, radix: 16)
-        return String(repeating: "0", count: 16 - digits.count) + digits
+        return hash
     }
 }
 

@@ -3,8 +3,8 @@ import PetioleStorage
 /// What is known of jobs beside the log, asked for in ascending order of their ids, within one view: one search for each run
 /// of jobs that have an outcome, or have none, in place of one for each job.
 struct KnownInOrder: ~Copyable {
-    private let reader: Reader
-    private let tables: StoreTables
+    let reader: Reader
+    let tables: StoreTables
     private let activeRows: Cursor
     private let outcomeRows: Cursor
     private let hasRevised: Bool

@@ -264,7 +264,7 @@ extension JobStore {
             let active = try known.active(id)
             let outcomes = active == nil ? try known.outcomes(id) : nil
             var item = Item(id: id, block, active)
-            if let outcomes { item.read(outcomes) }
+            if let outcomes { try item.read(outcomes, known.reader, known.tables) }
             if !item.isDamaged, !wanted.passes(item.outcome) { return }
             item.read(block) { entry, options in
                 wanted.passes(name: entry.meta.name) && wanted.passes(options.metadata)
@@ -302,8 +302,14 @@ extension JobStore {
             self.active = active
         }
 
-        mutating func read(_ outcomes: OutcomeBlockView) {
-            do throws(FormatError) { outcome = try Outcome(outcomes.entry(id)) } catch {
+        mutating func read(
+            _ outcomes: OutcomeBlockView, _ reader: Reader, _ tables: StoreTables
+        ) throws(StorageError) {
+            do throws(StorageError) {
+                let entry = try formatted { () throws(FormatError) in try outcomes.entry(id) }
+                outcome = try Outcome(entry, reader, tables)
+            } catch {
+                guard case .damaged = error else { throw error }
                 isDamaged = true
             }
         }
@@ -334,7 +340,7 @@ extension JobStore {
         let active = try Lookup.active(id, reader, tables)
         var item = Item(id: id, block, active)
         if active == nil, let outcomes = try Lookup.outcomes(id, reader, tables) {
-            item.read(outcomes)
+            try item.read(outcomes, reader, tables)
         }
         item.read(block) { _, _ in true }
         return item
@@ -399,8 +405,11 @@ extension JobStore {
             } else if let outcomes = try Lookup.outcomes(id.rawValue, reader, open.tables) {
                 try formatted { () throws(FormatError) in
                     let entry = try outcomes.entry(id.rawValue)
-                    rest.resultCodec = entry.codec
-                    rest.result = Array(entry.result)
+                    // What refers to a failure has no result.
+                    let isReference =
+                        entry.state.holdsFailure && entry.codec == FailureTable.reference
+                    rest.resultCodec = isReference ? 0 : entry.codec
+                    rest.result = isReference ? [] : Array(entry.result)
                     if let history = entry.history {
                         rest.history = try AttemptHistory.read(history)
                     }

@@ -68,9 +68,10 @@ extension JobStore {
                 return .active(active, hasName: active.name)
             }
             if let outcomes = try Lookup.outcomes(id.rawValue, reader, open.tables) {
-                return try formatted { () throws(FormatError) in
-                    .ended(try Outcome(outcomes.entry(id.rawValue)))
+                let entry = try formatted { () throws(FormatError) in
+                    try outcomes.entry(id.rawValue)
                 }
+                return .ended(try Outcome(entry, reader, open.tables))
             }
             guard let block = try Lookup.block(id.rawValue, reader, open.tables),
                 try !Self.isStaged(id.rawValue, reader, open.tables)
@@ -197,16 +198,12 @@ extension JobStore {
 }
 
 extension Outcome {
-    init(_ entry: OutcomeBlockView.Entry) throws(FormatError) {
-        var failure: JobFailure?
-        if entry.state.holdsFailure, entry.codec != 3 {
-            let record = try FailureRecord.read(entry.result).0
-            failure = JobFailure(type: record.type, message: record.message)
-        } else if entry.state.holdsFailure {
-            // Still a failure when it cannot be read.
-            let end = try? CommandEnd.decode(Array(entry.result))
-            failure = JobFailure(type: "Command", message: end?.reason ?? "it failed")
-        }
+    init(
+        _ entry: OutcomeBlockView.Entry, _ transaction: borrowing some Transaction & ~Copyable,
+        _ tables: StoreTables
+    ) throws(StorageError) {
+        let failure = try FailureTable.failure(entry, transaction, tables)
+            .map { JobFailure(type: $0.type, message: $0.message) }
         self.init(
             kind: Kind(entry.state), attempt: entry.attempt,
             startedAt: WallTime(microseconds: entry.startedAt),

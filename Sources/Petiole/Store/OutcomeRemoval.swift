@@ -10,16 +10,21 @@ enum OutcomeRemoval {
     ///   beside it nothing can be written anew, and nothing has changed.
     static func takeOut(
         of block: OutcomeBlockView, _ tables: StoreTables, _ transaction: inout WriteTransaction,
-        _ isTaken: (UInt64, OutcomeBlockView.Entry) throws(StorageError) -> Bool
+        _ isTaken: (UInt64, OutcomeBlockView.Entry, borrowing WriteTransaction)
+            throws(StorageError) -> Bool
     ) throws(StorageError) -> (bytes: Int, count: Int)? {
         var rest: [(UInt64, OutcomeEntry, history: [UInt8], result: [UInt8])] = []
         var bytes = 0
         var count = 0
+        var failures: [UInt64: UInt64] = [:]
         for id in block.first..<block.end {
             // Nothing can be written anew beside one that cannot be read.
             guard let entry = try? block.entry(id) else { return nil }
-            if try isTaken(id, entry) {
+            if try isTaken(id, entry, transaction) {
                 count += 1
+                if let fingerprint = FailureTable.fingerprint(entry) {
+                    failures[fingerprint, default: 0] += 1
+                }
                 continue
             }
             let history = entry.history.map { Array($0) } ?? []
@@ -44,6 +49,7 @@ enum OutcomeRemoval {
             result.withUnsafeBytes { builder.append(id, outcome, history: history, result: $0) }
         }
         if builder.count > 0 { try put(builder, queue, tables, &transaction) }
+        try FailureTable.forget(failures, &transaction, tables)
         return (bytes, count)
     }
 

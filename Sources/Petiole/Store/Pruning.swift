@@ -76,7 +76,7 @@ enum Pruning {
         let tables = state.tables
         while step.blocks < blockLimit {
             guard
-                let plan = try plan(before: horizon, transaction, tables)
+                let plan = try plan(before: horizon, now: state.now, transaction, tables)
             else {
                 step.isDone = true
                 break
@@ -86,7 +86,7 @@ enum Pruning {
                     try transaction.put(tables.kept, Key(id), bytes)
                 }
             }
-            for (id, bytes) in plan.deadLetters {
+            for (id, bytes) in plan.revised {
                 try withBytes(bytes) { (bytes) throws(StorageError) in
                     try transaction.put(tables.revised, Key(id), bytes)
                 }
@@ -96,6 +96,7 @@ enum Pruning {
             try Lineage.remove(
                 from: plan.first, to: plan.end, except: Set(plan.survivors.map { $0.0 }),
                 &transaction, tables)
+            try FailureTable.forget(plan.failures, &transaction, tables)
             state.sequences.logHead = plan.end
             step.blocks += 1
             step.jobs += plan.end - plan.first - UInt64(plan.survivors.count)
@@ -113,7 +114,8 @@ enum Pruning {
     ) throws(StorageError) {
         let tables = state.tables
         var old: [(first: UInt64, end: UInt64)] = []
-        var deadLetters: [(UInt64, [UInt8])] = []
+        var failures: [UInt64: UInt64] = [:]
+        var revised: [(UInt64, [UInt8])] = []
         do {
             let cursor = try transaction.cursor(tables.outcomes)
             var entry = try cursor.first()
@@ -124,30 +126,37 @@ enum Pruning {
                 looks += 1
                 if try isOld(block, before: horizon) {
                     old.append((block.first, block.end))
+                    FailureTable.add(block, to: &failures, deadLetters: false)
                     for id in block.first..<block.end {
                         let outcome = try formatted { () throws(FormatError) in try block.entry(id)
                         }
-                        if outcome.state == .deadLetter {
-                            deadLetters.append((id, copy(outcome, of: id, queue: block.queue)))
+                        let job = try Lookup.block(id, transaction, tables)
+                        if outcome.state == .deadLetter
+                            || job.map({
+                                ResultRetention.isKept(id, outcome, $0, now: state.now)
+                            }) == true
+                        {
+                            revised.append((id, copy(outcome, of: id, queue: block.queue)))
                         }
                     }
                 }
                 entry = try cursor.next()
             }
         }
-        for (id, bytes) in deadLetters {
+        for (id, bytes) in revised {
             try withBytes(bytes) { (bytes) throws(StorageError) in
                 try transaction.put(tables.revised, Key(id), bytes)
             }
         }
-        let isDeadLetter = Set(deadLetters.map { $0.0 })
+        let stays = Set(revised.map { $0.0 })
         for block in old {
             try transaction.delete(tables.outcomes, Key(block.first))
-            for id in block.first..<block.end where !isDeadLetter.contains(id) {
+            for id in block.first..<block.end where !stays.contains(id) {
                 if try transaction.delete(tables.kept, Key(id)) { step.jobs += 1 }
                 try Lineage.remove(from: id, to: id + 1, &transaction, tables)
             }
         }
+        try FailureTable.forget(failures, &transaction, tables)
         if old.count == blockLimit { step.isDone = false }
     }
 
@@ -169,21 +178,72 @@ enum Pruning {
         return true
     }
 
+    // MARK: Looking
+
+    /// How many jobs a prune would delete: from `next` on, as far as a view is to be held.
+    /// - Returns: nil for `next` when all were looked at.
+    static func count(
+        before horizon: Int64, now: Int64, from next: UInt64, _ reader: Reader,
+        _ tables: StoreTables
+    ) throws(StorageError) -> (jobs: Int, next: UInt64?) {
+        var jobs = 0
+        var next = next
+        for _ in 0..<1_024 {
+            guard let plan = try plan(before: horizon, now: now, from: next, reader, tables) else {
+                return (jobs, nil)
+            }
+            jobs += Int(plan.end - plan.first) - plan.survivors.count
+            next = plan.end
+        }
+        return (jobs, next)
+    }
+
+    /// The same of what was kept apart and has ended since.
+    static func countKept(
+        before horizon: Int64, now: Int64, _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> Int {
+        var jobs = 0
+        let cursor = try reader.cursor(tables.kept)
+        var entry = try cursor.first()
+        while let (key, value) = entry {
+            let id: UInt64 = key.bigEndian(at: 0)
+            let block = try formatted { () throws(FormatError) in
+                try JobBlockView(first: id, value: value)
+            }
+            if try Lookup.active(id, reader, tables) == nil,
+                let outcomes = try Lookup.outcomes(id, reader, tables),
+                try isOld(outcomes, before: horizon)
+            {
+                let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
+                if outcome.state != .deadLetter,
+                    !ResultRetention.isKept(id, outcome, block, now: now)
+                {
+                    jobs += 1
+                }
+            }
+            entry = try cursor.next()
+        }
+        return jobs
+    }
+
     private struct Plan {
         var first: UInt64
         var end: UInt64
         var survivors: [(UInt64, [UInt8])] = []
-        /// Outcomes of survivors that are dead letters: they go on in `revised`, one by one.
-        var deadLetters: [(UInt64, [UInt8])] = []
+        /// Outcomes of survivors that have ended: they go on in `revised`, one by one.
+        var revised: [(UInt64, [UInt8])] = []
         var outcomes: [UInt64] = []
+        /// Of outcomes that go, by fingerprint.
+        var failures: [UInt64: UInt64] = [:]
     }
 
     /// What is to be done with the block at the head; nil when it stays.
     private static func plan(
-        before horizon: Int64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+        before horizon: Int64, now: Int64, from id: UInt64 = 0,
+        _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> Plan? {
         let jobs = try transaction.cursor(tables.jobs)
-        guard let (key, value) = try jobs.first() else { return nil }
+        guard let (key, value) = try jobs.ceiling(Key(id)) else { return nil }
         let block = try formatted { () throws(FormatError) in
             try JobBlockView(first: key.bigEndian(at: 0), value: value)
         }
@@ -207,14 +267,19 @@ enum Pruning {
                 let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
                 // What ended lately is kept for as long as the rest.
                 if outcome.startedAt + outcome.runMicroseconds >= horizon { return nil }
-                if outcome.state == .deadLetter {
-                    // For somebody to look at: kept apart, with the evidence.
+                // For somebody to look at, or because its result is to be kept longer: kept apart, with the outcome.
+                if outcome.state == .deadLetter
+                    || ResultRetention.isKept(id, outcome, block, now: now)
+                {
                     plan.survivors.append((id, try copy(id, of: block)))
-                    plan.deadLetters.append((id, copy(outcome, of: id, queue: outcomes.queue)))
+                    plan.revised.append((id, copy(outcome, of: id, queue: outcomes.queue)))
                 }
             }
             next = max(next, outcomes.end)
-            if outcomes.end <= block.end { plan.outcomes.append(outcomes.first) }
+            if outcomes.end <= block.end {
+                plan.outcomes.append(outcomes.first)
+                FailureTable.add(outcomes, to: &plan.failures, deadLetters: false)
+            }
             entry = try cursor.next()
         }
         if next < block.end { unfinished += Array(next..<block.end) }
@@ -261,7 +326,8 @@ extension JobStore {
     /// Deletes jobs that ended longer ago than a duration, in whole seconds, now, whatever the store's setting.
     ///
     /// Works from the head of the log: a job that has not ended and is still part of the range in which it was accepted
-    /// ends it. Dead letters stay, kept apart.
+    /// ends it. Dead letters stay, kept apart, and so does what has a result that is kept longer. What is kept less long, and whose
+    /// time is over, goes as well, also when nobody runs its queue.
     /// - Returns: how many jobs were deleted.
     /// - Throws: ``StoreError``; what was deleted before stays deleted.
     /// - Complexity: O(jobs deleted), in transactions of at most 128 blocks.
@@ -270,6 +336,7 @@ extension JobStore {
         let open = open
         let horizon =
             open.clock.now - min(max(0, age.components.seconds), StoreOptions.longest) * 1_000_000
+        try await endResults()
         var jobs = 0
         while true {
             let step = try await open.perform { (transaction, state) throws(StorageError) in
@@ -280,6 +347,37 @@ extension JobStore {
             // It throws nothing.
             if jobs > 0 { try? await onThread("petiole-sweep") { SpilledOutputs.sweep(open) } }
             return jobs
+        }
+    }
+
+    /// How many jobs ``prune(olderThan:)`` would delete now.
+    /// - Complexity: O(jobs deleted by it); reads them, 1,024 blocks a view.
+    public func prunable(olderThan age: Duration) throws(StoreError) -> Int {
+        let open = open
+        let now = open.clock.now
+        let horizon = now - min(max(0, age.components.seconds), StoreOptions.longest) * 1_000_000
+        var jobs = 0
+        var next: UInt64? = 0
+        while let from = next {
+            let step = try open.read { (reader) throws(StorageError) in
+                try Pruning.count(before: horizon, now: now, from: from, reader, open.tables)
+            }
+            jobs += step.jobs
+            next = step.next
+        }
+        return jobs
+            + (try open.read { (reader) throws(StorageError) in
+                try Pruning.countKept(before: horizon, now: now, reader, open.tables)
+            })
+    }
+
+    /// Lets go of results whose time is over, of all queues: 10,000 a transaction.
+    private func endResults() async throws(StoreError) {
+        for (_, record) in try queueRows() {
+            let queue = record.id
+            while try await open.perform({ (transaction, state) throws(StorageError) in
+                try ResultRetention.endDue(queue, &transaction, state)
+            }) {}
         }
     }
 }

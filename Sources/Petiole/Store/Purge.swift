@@ -211,7 +211,7 @@ enum Purging {
         for first in outcomeBlocks {
             guard let outcomes = try Lookup.outcomes(first, transaction, tables) else { continue }
             _ = try OutcomeRemoval.takeOut(of: outcomes, tables, &transaction) {
-                (id, _) throws(StorageError) in gone.contains(id)
+                (id, _, _) throws(StorageError) in gone.contains(id)
             }
         }
         for rest in rests { try rest.replace(&transaction, tables) }

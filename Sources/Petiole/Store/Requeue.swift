@@ -149,15 +149,14 @@ enum Requeue {
         let queue = block.queue
         var ended: [Ended] = []
         let taken = try OutcomeRemoval.takeOut(of: block, tables, &transaction) {
-            (id, entry) throws(StorageError) in
+            (id, entry, transaction) throws(StorageError) in
             guard let startedAt = wanted[id], startedAt ?? entry.startedAt == entry.startedAt else {
                 return false
             }
-            let failure = try formatted { () throws(FormatError) in try Outcome(entry).failure }
+            let failure = try FailureTable.failure(entry, transaction, tables)
             ended.append(
                 Ended(
-                    id: id, queue: queue, entry: OutcomeEntry(entry),
-                    failure: failure.map { FailureRecord(type: $0.type, message: $0.message) },
+                    id: id, queue: queue, entry: OutcomeEntry(entry), failure: failure,
                     history: entry.history.map { Array($0) } ?? []))
             return true
         }

@@ -148,6 +148,8 @@ import Testing
             OptionExamples.progress(store, scan)
             let fetch = try await store.enqueue(Fetch())
             let lost = try await store.enqueue(Upload(file: ""))
+            let small = try await store.enqueue(Thumbnails(page: 9))
+            let large = try await store.enqueue(Thumbnails(page: 100_000))
             for line in 1...3 {
                 try await store.enqueue(ImportLine(line: line, amount: line * 500))
             }
@@ -156,13 +158,16 @@ import Testing
             running.queues = ["reports"]
             let jobs: [any JobType.Type] = [
                 SendReport.self, Reindex.self, Poll.self, Scan.self,
-                Fetch.self, Upload.self, ImportLine.self,
+                Fetch.self, Upload.self, ImportLine.self, Thumbnails.self,
             ]
             try await JobRunner(store, jobs: jobs, options: running).run {}
             #expect(try OptionExamples.sums(store) == 3_000)
             try await #expect(polls[1].result == 2)
             let counts = try store.counts()
-            #expect(counts.discarded == 1 && counts.deadLetters == 2)
+            #expect(counts.discarded == 1 && counts.deadLetters == 3)
+            try await #expect(small.result.count == 9)
+            await #expect(throws: JobError.self) { try await large.result }
+            try OptionExamples.failures(store)
             await #expect(throws: JobError.self) { try await fetch.result }
             guard case .ended(let outcome) = try lost.state, let failure = outcome.failure else {
                 Issue.record("it has not failed")

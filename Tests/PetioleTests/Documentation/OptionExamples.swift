@@ -111,7 +111,21 @@ struct Scan: Job {
     }
 }
 
+struct Thumbnails: Job {
+    static let resultRetention: Duration? = .seconds(3_600)
+    static let resultLimit: Int? = 64 << 10
+    var page: Int
+
+    func run(_ context: JobContext) -> [UInt8] { [UInt8](repeating: 0, count: page) }
+}
+
 enum OptionExamples {
+    static func failures(_ store: JobStore) throws {
+        for kind in try store.failureKinds() {
+            print(kind.count, kind.fingerprint, kind.failure.message)
+        }
+    }
+
     static func limits(_ store: JobStore) async throws -> Int {
         try await store.setLimits(JobLimits(concurrency: 1), ofJob: "Call")
         try await store.setLimits(rate: RateLimit(10, per: .seconds(60)), ofQueue: "default")

@@ -12,6 +12,8 @@ import Testing
         options.unique = UniqueHold(Uniqueness(key: "k", hold: .afterFinish(.seconds(3))))
         options.metadata = JobMetadata(tags: ["a", "b"], headers: ["x": "1", "y": ""])
         options.timeLimit = TimeLimit(soft: .seconds(1), hard: .seconds(2))
+        options.resultRetention = 9
+        options.resultLimit = 0
         return options
     }
 

@@ -10,6 +10,8 @@ struct Audit {
     private(set) var jobs: Set<UInt64> = []
     private(set) var outcomes: [UInt64: OutcomeBlock.State] = [:]
     private(set) var active: [UInt64: ActiveRecord] = [:]
+    /// Under what each failure is counted.
+    private var failures: [UInt64: UInt64] = [:]
     /// Bytes of each job, payload and what lies beside it.
     private var sizes: [UInt64: Int] = [:]
     private var lanes: [LaneRow] = []
@@ -26,6 +28,7 @@ struct Audit {
             try audit.readStages(reader, tables)
             try audit.readJobs(reader, tables)
             try audit.readOutcomes(reader, tables)
+            try audit.checkFailures(reader, tables)
             try audit.readActive(reader, tables)
             try audit.readLanes(reader, tables)
             try audit.checkLineage(reader, tables)
@@ -103,7 +106,9 @@ struct Audit {
                 try OutcomeBlockView(first: id, value: value)
             }
             do throws(FormatError) {
-                audit.outcomes[id] = try block.entry(id).state
+                let entry = try block.entry(id)
+                audit.outcomes[id] = entry.state
+                audit.failures[id] = FailureTable.fingerprint(entry)
             } catch { audit.note(error.description) }
         }
         try forEach(tables.outcomes, reader) { (key, value) throws(StorageError) in
@@ -114,10 +119,34 @@ struct Audit {
             end = block.end
             for id in block.first..<block.end {
                 do throws(FormatError) {
-                    audit.outcomes[id] = try block.entry(id).state
+                    let entry = try block.entry(id)
+                    audit.outcomes[id] = entry.state
+                    audit.failures[id] = FailureTable.fingerprint(entry)
                 } catch { audit.note(error.description) }
             }
         }
+        self = audit
+    }
+
+    /// Each kind of failure is counted as often as there are outcomes that have it.
+    private mutating func checkFailures(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) {
+        var counts: [UInt64: UInt64] = [:]
+        for fingerprint in failures.values { counts[fingerprint, default: 0] += 1 }
+        var audit = self
+        try forEach(tables.failures, reader) { (key, value) throws(StorageError) in
+            let row = try formatted { () throws(FormatError) in try FailureRow(value) }
+            let fingerprint: UInt64 = key.bigEndian(at: 0)
+            let count = counts.removeValue(forKey: fingerprint) ?? 0
+            if row.count != count {
+                audit.note("a failure is counted \(row.count) times, and there \(count) times")
+            }
+            if row.failure.fingerprint != fingerprint {
+                audit.note("a failure under another's key")
+            }
+        }
+        if !counts.isEmpty { audit.note("\(counts.count) kinds of failures are not counted") }
         self = audit
     }
 
