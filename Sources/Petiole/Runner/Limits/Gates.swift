@@ -67,7 +67,9 @@ struct Gates {
         /// How many jobs may start: as one ticket, when it holds a place.
         mutating func room(for id: UInt64, at now: Int64) -> Int {
             if let holder, holder != id { return 0 }
-            if let concurrency = rules.concurrency, running >= concurrency { return 0 }
+            // Tickets of the holder itself that run are of rows that it has left behind: they pass over it.
+            let isOwn = holder == id && rules.isOrdered
+            if let concurrency = rules.concurrency, running >= concurrency, !isOwn { return 0 }
             if let tokens = bucket?.tokens(at: now), tokens < 1 { return 0 }
             if rules.isOrdered { return 1 }
             return bucket?.tokens(at: now) ?? .max
@@ -81,8 +83,9 @@ struct Gates {
     private(set) var sleepers = Sleepers()
     /// Whether somebody is to be woken earlier than was known before.
     var hasEarlierSleeper = false
-    /// What tickets hold, by their first id.
-    private var holds: [UInt64: [GateKey]] = [:]
+    /// What tickets hold, by their first id: one set for each ticket, of which there are two where a job is met in a row that
+    /// it has left behind.
+    private var holds: [UInt64: [[GateKey]]] = [:]
     private let startedAt: Int64
     /// The number of gates from which on idle ones are looked for.
     private var sweepAt = 1_024
@@ -173,7 +176,7 @@ struct Gates {
         for gate in passed { gates[gate]!.bucket?.take(room, at: now) }
         let held = passed.filter { gates[$0]!.rules.hold }
         for gate in held { gates[gate]!.running += 1 }
-        if !held.isEmpty { holds[id, default: []] += held }
+        if !held.isEmpty { holds[id, default: []].append(held) }
         return .admitted(room)
     }
 
@@ -192,7 +195,8 @@ struct Gates {
         gates[.queue]!.bucket?.take(count, at: now)
         guard gates[.queue]!.rules.hold else { return }
         gates[.queue]!.running += 1
-        holds[first, default: []].append(.queue)
+        guard let last = holds[first]?.indices.last else { return holds[first] = [[.queue]] }
+        holds[first]![last].append(.queue)
     }
 
     private func isOccupied(_ key: GateKey, _ priority: UInt8) -> Bool {
@@ -203,7 +207,7 @@ struct Gates {
 
     /// The ordered key among what a ticket holds.
     func orderedKey(of first: UInt64) -> GateKey? {
-        holds[first]?.first { gates[$0]!.rules.isOrdered }
+        holds[first]?.joined().first { gates[$0]!.rules.isOrdered }
     }
 
     // MARK: Coming back
@@ -211,7 +215,8 @@ struct Gates {
     /// What a ticket held is free again.
     /// - Returns: whether somebody may start who could not before.
     mutating func end(_ first: UInt64, _ end: TicketHold.End, at now: Int64) -> Bool {
-        guard let held = holds.removeValue(forKey: first) else { return false }
+        guard let held = holds[first]?.popLast() else { return false }
+        if holds[first]!.isEmpty { holds[first] = nil }
         for key in held {
             gates[key]!.running -= 1
             if gates[key]!.rules.isOrdered, end != .passedOver {
@@ -226,7 +231,7 @@ struct Gates {
     /// What is left of a ticket was given back.
     mutating func rename(_ first: UInt64, to id: UInt64) {
         guard first != id, let held = holds.removeValue(forKey: first) else { return }
-        holds[id] = held
+        holds[id, default: []] += held
     }
 
     /// A gate may have opened: who waits at it is a candidate.
