@@ -117,6 +117,27 @@ extension Transaction where Self: ~Copyable {
         try unsafe reserve(key, count: count, flags: UInt32(MDB_NOOVERWRITE))
     }
 
+    /// What became of an insertion.
+    @unsafe package enum Insertion {
+        /// So many bytes are to be written there, all of them, before the next change.
+        case place(UnsafeMutableRawPointer)
+        /// The key was there, and is as it was.
+        case exists(UnsafeRawBufferPointer)
+    }
+
+    /// Writes a key that may be there. Cost: O(log n), and less when the key lies near the last one.
+    package borrowing func insertIfNew(
+        _ key: UnsafeRawBufferPointer, count: Int
+    ) throws(StorageError) -> Insertion {
+        var keyValue = unsafe MDB_val(key)
+        var value = unsafe MDB_val(mv_size: count, mv_data: nil)
+        let code = unsafe mdb_cursor_put(
+            handle, &keyValue, &value, UInt32(MDB_NOOVERWRITE) | UInt32(MDB_RESERVE))
+        if code == MDB_KEYEXIST { return unsafe .exists(UnsafeRawBufferPointer(value)) }
+        try check(code, "mdb_cursor_put")
+        return unsafe .place(value.mv_data)
+    }
+
     private borrowing func reserve(
         _ key: Key, count: Int, flags: UInt32
     ) throws(StorageError) -> UnsafeMutableRawPointer {

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 #include "include/CYardsticks.h"
 #include "support.h"
@@ -48,6 +49,74 @@ int record_loop(const char *folder, uint64_t jobs, uint64_t batch, size_t payloa
     for (uint64_t first = 0; code == 0 && first < jobs; first += batch) {
         uint64_t end = first + batch < jobs ? first + batch : jobs;
         code = commit_runs(env, logs, lengths, first, end, bytes);
+    }
+    cost->seconds = (double)(now_nanoseconds() - start) * 1e-9;
+    cost->cpu_seconds = cpu_seconds() - cpu;
+    free(bytes);
+    mdb_env_close(env);
+    return code;
+}
+
+uint64_t scattered_number(uint64_t place) {
+    // Odd: it has an inverse, so no two places have one number.
+    return (place * 0x9E3779B97FULL) & 0xFFFFFFFFFFULL;
+}
+
+/// Twelve digits of a number behind four bytes, as a name's number would lie there.
+static void write_key(char *key, uint64_t number) {
+    for (int i = 0; i < 4; i++) key[i] = 1;
+    for (int i = 15; i >= 4; i--) {
+        key[i] = (char)('0' + number % 10);
+        number /= 10;
+    }
+}
+
+static int put_unique(MDB_txn *txn, const MDB_dbi dbis[2], uint64_t first, uint64_t end, uint64_t block,
+                      const char *bytes, size_t bytes_per_job, size_t row, int scattered) {
+    MDB_cursor *log = NULL, *rows = NULL;
+    int code = mdb_cursor_open(txn, dbis[0], &log);
+    if (code == 0) code = mdb_cursor_open(txn, dbis[1], &rows);
+    for (uint64_t id = first; code == 0 && id < end; id += block) {
+        uint64_t count = end - id < block ? end - id : block;
+        MDB_val key = {sizeof id, &id}, value = {count * bytes_per_job, NULL};
+        code = mdb_cursor_put(log, &key, &value, MDB_APPEND | MDB_RESERVE);
+        for (uint64_t i = 0; code == 0 && i < count; i++)
+            memcpy((char *)value.mv_data + i * bytes_per_job, bytes, bytes_per_job);
+    }
+    for (uint64_t id = first; code == 0 && id < end; id++) {
+        char text[16];
+        write_key(text, scattered ? scattered_number(id) : id);
+        MDB_val key = {sizeof text, text}, value = {row, NULL};
+        code = mdb_cursor_put(rows, &key, &value, MDB_NOOVERWRITE | MDB_RESERVE);
+        if (code == 0) memcpy(value.mv_data, bytes, row);
+    }
+    if (rows) mdb_cursor_close(rows);
+    if (log) mdb_cursor_close(log);
+    return code;
+}
+
+int unique_loop(const char *folder, uint64_t jobs, uint64_t batch, uint64_t block, size_t bytes_per_job,
+                size_t row, int scattered, struct loop_cost *cost) {
+    MDB_dbi dbis[2];
+    MDB_env *env;
+    int code = make_environment(folder, 0, &env);
+    if (code) return code;
+    char *bytes = calloc(1, bytes_per_job > row ? bytes_per_job : row);
+    if (bytes == NULL) code = ENOMEM;
+    if (code == 0) code = make_log(env, "jobs", &dbis[0]);
+    if (code == 0) code = make_table(env, "unique", 0, &dbis[1]);
+
+    double cpu = cpu_seconds();
+    uint64_t start = now_nanoseconds();
+    for (uint64_t first = 0; code == 0 && first < jobs; first += batch) {
+        uint64_t end = first + batch < jobs ? first + batch : jobs;
+        MDB_txn *txn;
+        if ((code = mdb_txn_begin(env, NULL, 0, &txn))) break;
+        code = put_unique(txn, dbis, first, end, block, bytes, bytes_per_job, row, scattered);
+        if (code)
+            mdb_txn_abort(txn);
+        else
+            code = mdb_txn_commit(txn);
     }
     cost->seconds = (double)(now_nanoseconds() - start) * 1e-9;
     cost->cpu_seconds = cpu_seconds() - cpu;

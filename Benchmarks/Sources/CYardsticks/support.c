@@ -57,10 +57,14 @@ int make_environment(const char *folder, unsigned flags, MDB_env **env) {
 }
 
 int make_log(MDB_env *env, const char *name, MDB_dbi *log) {
+    return make_table(env, name, MDB_INTEGERKEY, log);
+}
+
+int make_table(MDB_env *env, const char *name, unsigned flags, MDB_dbi *table) {
     MDB_txn *txn;
     int code = mdb_txn_begin(env, NULL, 0, &txn);
     if (code) return code;
-    code = mdb_dbi_open(txn, name, MDB_CREATE | MDB_INTEGERKEY, log);
+    code = mdb_dbi_open(txn, name, MDB_CREATE | flags, table);
     if (code) {
         mdb_txn_abort(txn);
         return code;

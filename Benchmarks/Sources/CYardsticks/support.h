@@ -8,6 +8,8 @@
 int make_environment(const char *folder, unsigned flags, MDB_env **env);
 /// Opens, and makes, a database of integer keys in a transaction of its own.
 int make_log(MDB_env *env, const char *name, MDB_dbi *log);
+/// The same for a database of any keys, with LMDB's flags.
+int make_table(MDB_env *env, const char *name, unsigned flags, MDB_dbi *table);
 /// Appends a record under `id`, its bytes copied from `bytes` into the page that LMDB reserves.
 int append_record(MDB_cursor *cursor, uint64_t id, const char *bytes, size_t length);
 

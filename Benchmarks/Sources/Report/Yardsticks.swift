@@ -37,6 +37,22 @@ enum Yardsticks {
         return Loop(cost, jobs: jobs)
     }
 
+    /// - Parameter bytesPerJob: in the log, what lies beside the payload included.
+    static func uniqueLoop(
+        _ setup: Setup, jobs: Int, bytesPerJob: Int, isScattered: Bool
+    ) throws -> Loop {
+        var cost = loop_cost()
+        try setup.withPath("unique-loop") { path in
+            // Blocks of about 64 KiB, and rows of 24 bytes.
+            let block = UInt64(65_536 / bytesPerJob)
+            let code = unique_loop(
+                path, UInt64(jobs), UInt64(batch), block, bytesPerJob, 24, isScattered ? 1 : 0,
+                &cost)
+            try check(code, "loop of unique keys")
+        }
+        return Loop(cost, jobs: jobs)
+    }
+
     static func byteLoop(_ setup: Setup, jobs: Int, bytesPerJob: Int) throws -> Loop {
         var cost = loop_cost()
         try setup.withPath("byte-loop") { path in

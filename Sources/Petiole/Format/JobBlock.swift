@@ -92,23 +92,30 @@ struct JobBlockBuilder: ~Copyable {
         close(from: offset, meta: meta)
     }
 
-    /// Adds a job whose extras and payload `write` appends, and nothing when it throws. It returns the length of the extras.
-    mutating func append<Failure: Error>(
-        meta: JobBlock.Meta, _ write: (inout ByteWriter) throws(Failure) -> Int
-    ) throws(Failure) {
+    /// Adds a job whose extras and payload `write` appends, and nothing when it throws or returns nil. It returns the length of
+    /// the extras.
+    /// - Returns: whether a job was added.
+    mutating func append(
+        meta: JobBlock.Meta, _ write: (inout ByteWriter) throws(CodecError) -> Int?
+    ) throws(CodecError) -> Bool {
         let offset = bytes.count
         var meta = meta
-        do throws(Failure) {
-            meta.extrasLength = UInt16(try write(&bytes))
+        do throws(CodecError) {
+            guard let extras = try write(&bytes) else {
+                bytes.truncate(to: offset)
+                return false
+            }
+            meta.extrasLength = UInt16(extras)
         } catch {
             bytes.truncate(to: offset)
             throw error
         }
         close(from: offset, meta: meta)
+        return true
     }
 
     /// Takes the last job out again.
-    mutating func dropLast() {
+    private mutating func dropLast() {
         let at = entries.count - JobBlock.entrySize
         let start = entries.withBytes { entries in
             Int(entries.littleEndian(at: at, as: UInt32.self))
@@ -121,16 +128,25 @@ struct JobBlockBuilder: ~Copyable {
 
     /// Moves the last job into another builder.
     mutating func moveLast(to other: inout JobBlockBuilder) {
-        let at = entries.count - JobBlock.entrySize
-        let (start, meta) = entries.withBytes { entries in
+        other.append(Int(count) - 1, of: self)
+        dropLast()
+    }
+
+    /// Adds one job of another builder.
+    mutating func append(_ index: Int, of other: borrowing JobBlockBuilder) {
+        let at = index * JobBlock.entrySize
+        let (start, length, meta) = other.entries.withBytes { entries in
             let extras: UInt16 = entries.littleEndian(at: at + 18)
             let meta = JobBlock.Meta(
                 name: entries.littleEndian(at: at + 12), codec: entries[at + 16],
                 flags: entries[at + 17], extrasLength: extras, maxAttempts: entries[at + 20])
-            return (Int(entries.littleEndian(at: at, as: UInt32.self)) - Int(extras), meta)
+            let payload = Int(entries.littleEndian(at: at, as: UInt32.self))
+            let length = Int(entries.littleEndian(at: at + 4, as: UInt32.self))
+            return (payload - Int(extras), length + Int(extras), meta)
         }
-        bytes.withBytes { other.append(UnsafeRawBufferPointer(rebasing: $0[start...]), meta: meta) }
-        dropLast()
+        other.bytes.withBytes {
+            append(UnsafeRawBufferPointer(rebasing: $0[start..<start + length]), meta: meta)
+        }
     }
 
     /// Adds all jobs of another builder, in order.

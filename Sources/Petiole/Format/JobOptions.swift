@@ -170,4 +170,54 @@ struct JobOptions: Equatable, Sendable {
         fields.withBytes { all.append(contentsOf: $0) }
         return all.withBytes { Array($0) }
     }
+
+    /// Writes fields that many jobs share, and those that one of them says for itself behind them.
+    /// - Parameter shared: as ``bytes`` gives them.
+    static func append(_ shared: [UInt8], _ own: OwnOptions, to writer: inout ByteWriter) {
+        if own.isEmpty { return shared.withUnsafeBytes { writer.append(contentsOf: $0) } }
+        let start = writer.count
+        writer.append(littleEndian: UInt16(0))
+        shared.withUnsafeBytes {
+            if $0.count > 2 {
+                writer.append(contentsOf: UnsafeRawBufferPointer(rebasing: $0[2...]))
+            }
+        }
+        func add(_ tag: UInt8, _ hold: UniqueHold?, _ text: String) {
+            var text = text
+            text.withUTF8 { text in
+                writer.append(littleEndian: tag)
+                writer.append(
+                    littleEndian: UInt16(text.count + (hold == nil ? 0 : UniqueHold.headSize)))
+                hold?.writeHead(to: &writer)
+                writer.append(contentsOf: UnsafeRawBufferPointer(text))
+            }
+        }
+        if let rule = own.unique { add(Tag.unique, own.hold, rule.key) }
+        if let key = own.limitKey { add(Tag.limitKey, nil, key) }
+        let length = writer.count - start - 2
+        UnsafeMutableRawPointer(writer.base + start)
+            .storeBytes(of: UInt16(length).littleEndian, as: UInt16.self)
+    }
+}
+
+/// What one of many jobs that are enqueued together says for itself.
+struct OwnOptions {
+    var limitKey: String?
+    var unique: Uniqueness?
+
+    var isEmpty: Bool { limitKey == nil && unique == nil }
+
+    /// Without the key, which lies in `unique`.
+    var hold: UniqueHold? { unique.map { UniqueHold(head: $0) } }
+
+    /// What is wrong with them, and what is allowed; nil: nothing.
+    var problemAmongMany: String? {
+        if let limitKey, let problem = JobLimits.problem(ofKey: limitKey) { return problem }
+        guard let unique else { return nil }
+        if unique.onConflict == .replace {
+            return
+                "none of many at once replaces another; enqueue it alone, or let the other be given back or refuse"
+        }
+        return unique.problem
+    }
 }

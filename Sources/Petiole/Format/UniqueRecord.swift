@@ -32,16 +32,26 @@ struct UniqueRecord: Equatable {
     func put(
         _ row: [UInt8], _ transaction: inout WriteTransaction, _ table: Table
     ) throws(StorageError) {
-        var writer = ByteWriter(capacity: Self.size)
-        writer.append(littleEndian: id)
-        writer.append(littleEndian: until.rawValue)
-        writer.append(littleEndian: UInt64(hold.rawValue))
-        let bytes = writer.withBytes { Array($0) }
         try withBytes(row) { (row) throws(StorageError) in
-            try withBytes(bytes) { (bytes) throws(StorageError) in
-                try transaction.put(table, row, bytes)
-            }
+            try put(row, &transaction, table)
         }
+    }
+
+    func put(
+        _ row: UnsafeRawBufferPointer, _ transaction: inout WriteTransaction, _ table: Table
+    ) throws(StorageError) {
+        var bytes: (UInt64, UInt64, UInt64) = (0, 0, 0)
+        try Swift.withUnsafeMutableBytes(of: &bytes) { (bytes) throws(StorageError) in
+            write(to: bytes.baseAddress!)
+            try transaction.put(table, row, UnsafeRawBufferPointer(bytes))
+        }
+    }
+
+    /// Lays down ``size`` bytes.
+    func write(to target: UnsafeMutableRawPointer) {
+        target.storeLittleEndian(id, at: 0)
+        target.storeLittleEndian(until.rawValue, at: 8)
+        target.storeLittleEndian(UInt64(hold.rawValue), at: 16)
     }
 
     static func row(name: UInt32, key: [UInt8]) -> [UInt8] {
@@ -62,7 +72,13 @@ struct UniqueHold: Equatable, Sendable {
     var key: [UInt8]
 
     init(_ rule: Uniqueness) {
+        self.init(head: rule)
         key = Array(rule.key.utf8)
+    }
+
+    /// All but the key.
+    init(head rule: Uniqueness) {
+        key = []
         switch rule.hold {
         case .untilStarted: kind = .untilStarted
         case .untilFinished: kind = .untilFinished
@@ -79,10 +95,17 @@ struct UniqueHold: Equatable, Sendable {
         key = Array(bytes[9...])
     }
 
-    var bytes: [UInt8] {
-        var writer = ByteWriter(capacity: 9 + key.count)
+    /// Bytes before the key.
+    static let headSize = 9
+
+    func writeHead(to writer: inout ByteWriter) {
         writer.append(littleEndian: kind.rawValue)
         writer.append(littleEndian: after)
+    }
+
+    var bytes: [UInt8] {
+        var writer = ByteWriter(capacity: Self.headSize + key.count)
+        writeHead(to: &writer)
         key.withUnsafeBytes { writer.append(contentsOf: $0) }
         return writer.withBytes { Array($0) }
     }

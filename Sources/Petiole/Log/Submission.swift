@@ -57,12 +57,18 @@ final class EnqueueSubmission: Submission {
     /// Set for a part of what is larger than one transaction: see ``Staging``.
     var stage: UInt32?
     let onConflict: Uniqueness.Conflict
+    /// The unique keys of many; `options` have none then.
+    var keys: UniqueKeyList?
     /// What becomes of it when there is no room; nil: what the capacity says.
     let whenFull: CapacityRecord.WhenFull?
     /// The writer's, while it commits.
     var conflict: UniqueConflict?
     var refusal: AdmissionRefusal?
     var replaced: UInt64?
+    /// Which of many are there already; the others are accepted.
+    var existing: [ExistingJob] = []
+    /// What room was looked for and not found, when it is less than ``load``.
+    var wanted: JobLoad?
     var reply: (Result<Acceptance, StorageError>) -> Void
     /// The id of the first job; the writer's, while it commits.
     var first: UInt64 = 0
@@ -93,7 +99,7 @@ final class EnqueueSubmission: Submission {
     }
 
     override var byteCount: Int {
-        let size = more.reduce(block.size) { $0 + $1.block.size }
+        let size = more.reduce(block.size + (keys?.rowBytes ?? 0)) { $0 + $1.block.size }
         return options.hasTimes || options.unique != nil ? size + rowBytes * Int(jobCount) : size
     }
     /// What a job's options write besides its block: rows, their keys, and what the pages need for both.
@@ -115,7 +121,30 @@ final class EnqueueSubmission: Submission {
         reply(
             .success(
                 Acceptance(
-                    first: first, conflict: conflict, replaced: replaced, refusal: refusal)))
+                    first: first, conflict: conflict, existing: existing, replaced: replaced,
+                    refusal: refusal)))
+    }
+
+    /// The same jobs without some of them.
+    func without(_ existing: [ExistingJob]) -> EnqueueSubmission {
+        var left = existing[...]
+        var index = 0
+        var kept: EnqueueSubmission?
+        for part in [self] + more {
+            var block = JobBlockBuilder(jobs: Int(part.block.count), bytes: part.block.size)
+            for place in 0..<Int(part.block.count) {
+                if left.first?.index == index {
+                    left.removeFirst()
+                } else {
+                    block.append(place, of: part.block)
+                }
+                index += 1
+            }
+            let part = EnqueueSubmission(
+                to: target, options: options, onConflict: onConflict, whenFull: whenFull, block)
+            if let kept { kept.more.append(part) } else { kept = part }
+        }
+        return kept!
     }
 }
 
@@ -125,6 +154,8 @@ struct Acceptance: Sendable {
     var first: UInt64
     /// Nothing was accepted, since another job holds the unique key.
     var conflict: UniqueConflict?
+    /// Which of many are there already.
+    var existing: [ExistingJob] = []
     /// The job that was replaced; whoever enqueued sees to it that it ends.
     var replaced: UInt64?
     /// Nothing was accepted, since there is no room.

@@ -18,6 +18,19 @@ enum UniqueConflict: Sendable, Equatable {
     case existing(UInt64)
     /// That job holds the key, and the enqueue is refused.
     case refused(UInt64)
+    /// Two of those that are enqueued together have the key, and are refused.
+    case repeated
+}
+
+/// One of many that were enqueued together is there already.
+struct ExistingJob: Sendable, Equatable {
+    /// Its place among them.
+    var index: Int
+    var id: UInt64
+}
+
+struct UniqueRefusal: Error {
+    var conflict: UniqueConflict
 }
 
 struct UniqueKeys {
@@ -104,6 +117,71 @@ struct UniqueKeys {
         meeting = []
     }
 
+    // MARK: Many
+
+    /// Writes the rows of jobs that are accepted together from the id `first` on, at once: each enqueue before them has its ids.
+    /// - Returns: those of them that are not accepted, since another job holds their key, with its id; in order.
+    /// - Throws: nothing of it is in the way of another try when a key is refused: see ``undo(_:first:name:_:_:)``.
+    func take(
+        _ keys: UniqueKeyList, first: UInt64, name: UInt32, _ transaction: inout WriteTransaction,
+        _ state: CommitState
+    ) throws(StorageError) -> Result<[ExistingJob], UniqueRefusal> {
+        let table = state.tables.unique
+        var existing: [ExistingJob] = []
+        var refusal: UniqueConflict?
+        do {
+            let cursor = try transaction.cursor(table)
+            try keys.forEachRow(of: name) { (index, row, rule) throws(StorageError) in
+                let record = UniqueRecord(
+                    id: first + UInt64(index - existing.count), hold: rule.kind!)
+                let found: UnsafeRawBufferPointer
+                switch try cursor.insertIfNew(row, count: UniqueRecord.size) {
+                case .place(let target):
+                    record.write(to: target)
+                    return true
+                case .exists(let bytes): found = bytes
+                }
+                guard let holder = try holder(in: found, first: first, transaction, state) else {
+                    try record.put(row, &transaction, table)
+                    return true
+                }
+                if rule.refuses {
+                    refusal = holder >= first ? .repeated : .refused(holder)
+                    return false
+                }
+                existing.append(ExistingJob(index: index, id: holder))
+                return true
+            }
+        }
+        guard let refusal else { return .success(existing) }
+        try undo(keys, first: first, name: name, &transaction, state)
+        return .failure(UniqueRefusal(conflict: refusal))
+    }
+
+    /// Takes the rows away again: the jobs are not accepted after all.
+    func undo(
+        _ keys: UniqueKeyList, first: UInt64, name: UInt32, _ transaction: inout WriteTransaction,
+        _ state: CommitState
+    ) throws(StorageError) {
+        let table = state.tables.unique
+        try keys.forEachRow(of: name) { (_, row, _) throws(StorageError) in
+            guard let found = try transaction.value(table, row) else { return true }
+            let record = try formatted { () throws(FormatError) in try UniqueRecord(found) }
+            if record.id >= first { try transaction.delete(table, row) }
+            return true
+        }
+    }
+
+    /// The same for one of many: those that are accepted with it are not in the log yet.
+    private func holder(
+        in found: UnsafeRawBufferPointer, first: UInt64, _ transaction: borrowing WriteTransaction,
+        _ state: CommitState
+    ) throws(StorageError) -> UInt64? {
+        let record = try formatted { () throws(FormatError) in try UniqueRecord(found) }
+        if record.id >= first { return record.id }
+        return try holder(in: found, transaction, state)
+    }
+
     /// The job that holds a key now.
     private func holder(
         of row: [UInt8], _ transaction: borrowing WriteTransaction, _ state: CommitState
@@ -113,6 +191,15 @@ struct UniqueKeys {
             try transaction.value(tables.unique, row)
         }
         guard let found else { return nil }
+        return try holder(in: found, transaction, state)
+    }
+
+    /// The job that holds a key now by its row.
+    private func holder(
+        in found: UnsafeRawBufferPointer, _ transaction: borrowing WriteTransaction,
+        _ state: CommitState
+    ) throws(StorageError) -> UInt64? {
+        let tables = state.tables
         let record = try formatted { () throws(FormatError) in try UniqueRecord(found) }
         if !record.until.isNone { return record.until.hasPassed(state.time) ? nil : record.id }
         let active = try Lookup.active(record.id, transaction, tables)

@@ -177,7 +177,9 @@ extension JobStore {
 
     /// Enqueues jobs all or nothing, whatever their number: when this returns, all are on the disk.
     ///
-    /// What is larger than one transaction (16 MiB) is staged: written in several, and published by the last.
+    /// What is larger than one transaction (16 MiB) is staged: written in several, and published by the last. Jobs with a
+    /// ``CodableJob/uniqueness`` are decided about in one: about 25,000 of them at a time. Of those whose key is held the handle
+    /// is that of the job that holds it, or all are refused, as their rule says; none replaces another.
     /// - Returns: their handles, a collection that takes no memory for each.
     /// - Throws: ``EnqueueError``; none of them was accepted then.
     @discardableResult
@@ -188,33 +190,17 @@ extension JobStore {
         typealias Element = Jobs.Element
         let request = try request(Element.self, options, codec: Element.codec)
         var iterator = jobs.makeIterator()
-        var hasKey = false
         var next: Element?
-        let keyOfNext: () throws(EnqueueError) -> String? = { () throws(EnqueueError) in
+        let ownOfNext: () throws(EnqueueError) -> OwnOptions = { () throws(EnqueueError) in
             next = iterator.next()
-            return options.limitKey == nil ? next?.limitKey : nil
+            return OwnOptions(
+                limitKey: options.limitKey == nil ? next?.limitKey : nil, unique: next?.uniqueness)
         }
-        let accepted: EnqueuedJobs<Element.Output>
-        do throws(EnqueueError) {
-            accepted = try await acceptMany(request, keyOfNext: keyOfNext) {
-                (writer) throws(CodecError) in
-                guard let job = next else { return nil }
-                if job.uniqueness != nil {
-                    hasKey = true
-                    throw CodecError.refused(path: "", reason: "it has a unique key")
-                }
-                try Element.codec.encode(job, into: &writer)
-                return 0
-            }
-        } catch {
-            throw hasKey ? Self.manyUnique(request.name) : error
+        return try await acceptMany(request, ownOfNext: ownOfNext) { (writer) throws(CodecError) in
+            guard let job = next else { return nil }
+            try Element.codec.encode(job, into: &writer)
+            return 0
         }
-        return accepted
-    }
-
-    private static func manyUnique(_ name: String) -> EnqueueError {
-        .invalidOption(
-            job: name, "many at once have no unique keys; jobs with one are enqueued one by one")
     }
 
     /// Enqueues raw jobs all or nothing, whatever their number: when this returns, all are on the disk.
@@ -236,104 +222,31 @@ extension JobStore {
     /// Enqueues raw jobs all or nothing, whose payloads a closure writes: nothing is allocated for each.
     /// - Parameters:
     ///   - count: how many, 0 or more.
+    ///   - uniqueness: the rule of the job at an index, see ``Uniqueness``; asked in order, once each. Bounds as those of
+    ///     ``enqueue(contentsOf:options:)``.
     ///   - write: writes the payload of the job at an index.
+    /// - Throws: ``EnqueueError``; none of them was accepted then.
     @discardableResult
     public func enqueue<J: RawJob>(
         _ type: J.Type, count: Int, options: EnqueueOptions = EnqueueOptions(),
+        uniqueness: ((Int) -> Uniqueness?)? = nil,
         _ write: (Int, inout PayloadBytes) -> Void
     ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> {
         let request = try request(J.self, options, codec: .raw)
         var index = 0
-        return try await acceptMany(request, expecting: count) { (writer) throws(CodecError) in
+        var ownOfNext: (() throws(EnqueueError) -> OwnOptions)?
+        if let uniqueness {
+            ownOfNext = { () throws(EnqueueError) in
+                OwnOptions(unique: index < count ? uniqueness(index) : nil)
+            }
+        }
+        return try await acceptMany(request, expecting: count, ownOfNext: ownOfNext) {
+            (writer) throws(CodecError) in
             guard index < count else { return nil }
             PayloadBytes.lend(&writer) { write(index, &$0) }
             index += 1
             return 0
         }
-    }
-
-    /// Accepts what `next` writes, job by job: the extras of each, then its payload. It returns the length of the extras, nil
-    /// after the last job.
-    /// - Parameter keyOfNext: the limit key of the job that comes next, where it has one of its own. Asked before it is written.
-    func acceptMany<Output>(
-        _ request: EnqueueRequest, expecting: Int? = nil,
-        keyOfNext: () throws(EnqueueError) -> String? = { () throws(EnqueueError) in nil },
-        _ next: (inout ByteWriter) throws(CodecError) -> Int?
-    ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
-        guard let within = request.within else {
-            return try await acceptAll(request, expecting: expecting, keyOfNext: keyOfNext, next)
-        }
-        var request = request
-        request.isOfMany = true
-        do throws(EnqueueError) {
-            let jobs: EnqueuedJobs<Output> = try await acceptAll(
-                request, expecting: expecting, keyOfNext: keyOfNext, next)
-            within.end(.accepted(first: jobs.first?.id, count: jobs.count))
-            return jobs
-        } catch {
-            within.end(.refused(error))
-            throw error
-        }
-    }
-
-    private func acceptAll<Output>(
-        _ request: EnqueueRequest, expecting: Int?,
-        keyOfNext: () throws(EnqueueError) -> String?,
-        _ next: (inout ByteWriter) throws(CodecError) -> Int?
-    ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
-        if request.jobOptions.unique != nil { throw Self.manyUnique(request.name) }
-        var head: EnqueueSubmission?
-        var bytes = 0
-        var stage: StageWriter?
-        var load = JobLoad()
-        while true {
-            var block = JobBlockBuilder(
-                jobs: min(expecting ?? 512, 2_048), bytes: StoreFormat.blockLimit)
-            let isLast: Bool
-            do throws(EnqueueError) {
-                isLast = try request.fill(&block, keyOfNext, next)
-            } catch {
-                // What was written before goes with it.
-                await stage?.giveUp()
-                throw error
-            }
-            // A payload that is too large for the block that it came into lies alone.
-            var alone = JobBlockBuilder(jobs: 1)
-            if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }
-            for part in [EnqueueSubmission(request, block), EnqueueSubmission(request, alone)]
-            where part.block.count > 0 {
-                bytes += part.block.size
-                if let head { head.more.append(part) } else { head = part }
-            }
-            if isLast { break }
-            // More than one transaction holds: from here on it is staged.
-            if bytes >= Self.stageBytes, let full = head {
-                if stage == nil { stage = try await StageWriter(self, request) }
-                load += full.load
-                do throws(EnqueueError) {
-                    try refuseWhatNeverFits(request, load)
-                } catch {
-                    await stage!.giveUp()
-                    throw error
-                }
-                try await stage!.add(full)
-                head = nil
-                bytes = 0
-            }
-        }
-        if let stage {
-            if let head {
-                load += head.load
-                try await stage.add(head)
-            }
-            return EnqueuedJobs(
-                store: self, ranges: try await stage.publish(load), codec: request.codec)
-        }
-        guard let head else { return EnqueuedJobs(store: self, ranges: [], codec: request.codec) }
-        let count = head.jobCount
-        let acceptance = try await untilSettled(request, Handover(head))
-        let first = try acceptance.id(request)
-        return EnqueuedJobs(store: self, ranges: [(first, count)], codec: request.codec)
     }
 
     /// 8 MiB: what one submission may bring into a transaction of 16.

@@ -73,7 +73,7 @@ struct EnqueueRequest: Sendable {
         _ write: (inout ByteWriter) throws(CodecError) -> Void
     ) throws(EnqueueError) -> JobBlockBuilder {
         var block = JobBlockBuilder(jobs: 1, bytes: 128)
-        try add(to: &block) { (writer) throws(CodecError) in
+        _ = try add(to: &block) { (writer) throws(CodecError) in
             try write(&writer)
             return 0
         }
@@ -94,32 +94,47 @@ struct EnqueueRequest: Sendable {
         }
     }
 
-    /// Fills a block. Returns whether there are no more jobs.
+    /// Fills a block, and adds the unique keys of its jobs to `keys`. Returns whether there are no more jobs.
+    /// - Parameter ownOfNext: nil: no job says anything for itself.
     func fill(
-        _ block: inout JobBlockBuilder, _ keyOfNext: () throws(EnqueueError) -> String?,
+        _ block: inout JobBlockBuilder, _ keys: UniqueKeyList,
+        _ ownOfNext: (() throws(EnqueueError) -> OwnOptions)?,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) throws(EnqueueError) -> Bool {
-        while true {
-            var isLast = false
-            let before = block.count
-            let key = try keyOfNext()
-            try add(to: &block, key: key) { (writer) throws(CodecError) in
-                guard let extras = try next(&writer) else {
-                    isLast = true
-                    return 0
-                }
-                return extras
-            }
-            if isLast {
-                block.dropLast()
-                return true
-            }
-            // Room for another like the last: blocks end a little before the bound rather than after it.
-            let used = block.size
-            if used + used / Int(block.count) > StoreFormat.blockLimit || before > 60_000 {
-                return false
-            }
+        if ownOfNext == nil, optionBytes.isEmpty, sealing == nil {
+            return try fillPlain(&block, next)
         }
+        while true {
+            let own = try ownOfNext?() ?? OwnOptions()
+            if let problem = own.problemAmongMany {
+                throw refusal(.invalidOption(job: name, problem))
+            }
+            guard try add(to: &block, own: own, next) else { return true }
+            keys.append(own.unique, own.hold?.kind)
+            if isFull(block) { return false }
+        }
+    }
+
+    /// The same for jobs that have no options at all: they pay for none.
+    private func fillPlain(
+        _ block: inout JobBlockBuilder, _ next: (inout ByteWriter) throws(CodecError) -> Int?
+    ) throws(EnqueueError) -> Bool {
+        while true {
+            let before = block.size
+            do throws(CodecError) {
+                guard try block.append(meta: meta, next) else { return true }
+            } catch {
+                throw refusal(.unencodable(job: name, reason: error.description))
+            }
+            try checkSize(block, before)
+            if isFull(block) { return false }
+        }
+    }
+
+    /// Whether there is no room for another like the last: blocks end a little before the bound rather than after it.
+    private func isFull(_ block: borrowing JobBlockBuilder) -> Bool {
+        let used = block.size
+        return used + used / Int(block.count) > StoreFormat.blockLimit || block.count > 60_000
     }
 
     private func refusal(_ error: EnqueueError) -> EnqueueError {
@@ -127,40 +142,40 @@ struct EnqueueRequest: Sendable {
         return error
     }
 
+    /// Adds the job that `write` writes; it returns the length of the extras, nil for none. Returns whether there was one.
     private func add(
-        to block: inout JobBlockBuilder, key: String? = nil,
-        _ write: (inout ByteWriter) throws(CodecError) -> Int
-    ) throws(EnqueueError) {
+        to block: inout JobBlockBuilder, own: OwnOptions = OwnOptions(),
+        _ write: (inout ByteWriter) throws(CodecError) -> Int?
+    ) throws(EnqueueError) -> Bool {
         let before = block.size
-        var optionBytes = optionBytes
         var meta = meta
-        if let key {
-            if let problem = JobLimits.problem(ofKey: key) {
-                throw .invalidOption(job: name, problem)
-            }
-            var options = jobOptions
-            options.limitKey = key
-            optionBytes = options.bytes
-            meta.flags |= JobBlock.hasOptions | JobBlock.hasLimitKey
+        if !own.isEmpty {
+            meta.flags |= JobBlock.hasOptions
+            if own.limitKey != nil { meta.flags |= JobBlock.hasLimitKey }
         }
         do throws(CodecError) {
-            if optionBytes.isEmpty, sealing == nil {
-                try block.append(meta: meta, write)
-            } else {
-                try block.append(meta: meta) { (writer) throws(CodecError) in
-                    let start = writer.count
-                    optionBytes.withUnsafeBytes { writer.append(contentsOf: $0) }
-                    let extras = optionBytes.count + (try write(&writer))
-                    if let sealing {
-                        sealing.cipher.seal(
-                            &writer, from: start + extras, codec: codec.id, sealing.purpose)
-                    }
-                    return extras
+            let isThere = try block.append(meta: meta) { (writer) throws(CodecError) in
+                let start = writer.count
+                JobOptions.append(optionBytes, own, to: &writer)
+                let options = writer.count - start
+                guard let extras = try write(&writer) else { return nil }
+                if let sealing {
+                    sealing.cipher.seal(
+                        &writer, from: start + options + extras, codec: codec.id, sealing.purpose)
                 }
+                return options + extras
             }
+            if !isThere { return false }
         } catch {
             throw refusal(.unencodable(job: name, reason: error.description))
         }
+        try checkSize(block, before)
+        return true
+    }
+
+    private func checkSize(
+        _ block: borrowing JobBlockBuilder, _ before: Int
+    ) throws(EnqueueError) {
         let bytes = block.size - before - JobBlock.entrySize
         if bytes > limit {
             throw refusal(.payloadTooLarge(job: name, bytes: bytes, limit: limit))
@@ -175,6 +190,10 @@ extension Acceptance {
         case .existing(let id): return id
         case .refused(let id):
             throw .notUnique(job: request.name, existing: JobID(rawValue: id))
+        case .repeated:
+            throw .invalidOption(
+                job: request.name,
+                "two of them have the same unique key, and refuse each other; none was accepted")
         case nil: return first
         }
     }
@@ -197,7 +216,7 @@ extension OpenStore {
         let holder: UInt64
         switch acceptance.conflict {
         case .existing(let id), .refused(let id): holder = id
-        case nil: return nil
+        case .repeated, nil: return nil
         }
         // When it cannot be read, the answer stands as it is.
         return try? read { (reader) throws(StorageError) in

@@ -10,7 +10,8 @@ struct RoomTurn {
     private let open: OpenStore
     private let target: JobTarget
     private let whenFull: CapacityRecord.WhenFull?
-    private let load: JobLoad
+    /// What there is to be room for.
+    var load: JobLoad
     /// What the writer needs room for in the file.
     private let fileBytes: Int
     private(set) var ticket: UInt64?
@@ -121,7 +122,9 @@ extension JobStore {
         var step = turn.first()
         while true {
             switch step {
-            case .submit: step = turn.next(after: await submitted(submission))
+            case .submit:
+                step = turn.next(after: await submitted(submission))
+                if let wanted = submission.value.wanted { turn.load = wanted }
             case .wait: step = turn.next(after: await waitForRoom(turn))
             case .settled(let acceptance):
                 turn.end()

@@ -6,8 +6,52 @@ public struct EnqueuedJobs<Output: Codable & Sendable>: RandomAccessCollection, 
     private let codec: PayloadCodec
     /// How many there are.
     public let count: Int
+    /// How many of them this enqueue has accepted; the others held their unique keys before.
+    public let acceptedCount: Int
+    /// The first of those.
+    let firstAccepted: JobID?
+
+    /// Jobs whose ids follow each other from `first` on, but for those that were there already.
+    init(
+        store: JobStore, first: UInt64, count: UInt64, existing: [ExistingJob], codec: PayloadCodec
+    ) {
+        let accepted = count - UInt64(existing.count)
+        var ranges: [(first: UInt64, count: UInt64)] = []
+        func add(_ first: UInt64, _ count: UInt64) {
+            if count == 0 { return }
+            if let last = ranges.last, last.first + last.count == first {
+                ranges[ranges.count - 1].count += count
+            } else {
+                ranges.append((first, count))
+            }
+        }
+        var next: UInt64 = 0
+        var id = first
+        for job in existing {
+            add(id, UInt64(job.index) - next)
+            id += UInt64(job.index) - next
+            add(job.id, 1)
+            next = UInt64(job.index) + 1
+        }
+        add(id, count - next)
+        self.init(
+            store: store, ranges: ranges, codec: codec, acceptedCount: Int(accepted),
+            firstAccepted: accepted == 0 ? nil : JobID(rawValue: first))
+    }
 
     init(store: JobStore, ranges: [(first: UInt64, count: UInt64)], codec: PayloadCodec) {
+        self.init(
+            store: store, ranges: ranges, codec: codec,
+            acceptedCount: ranges.reduce(0) { $0 + Int($1.count) },
+            firstAccepted: ranges.first.map { JobID(rawValue: $0.first) })
+    }
+
+    private init(
+        store: JobStore, ranges: [(first: UInt64, count: UInt64)], codec: PayloadCodec,
+        acceptedCount: Int, firstAccepted: JobID?
+    ) {
+        self.acceptedCount = acceptedCount
+        self.firstAccepted = firstAccepted
         self.store = store
         self.codec = codec
         var placed: [(Int, UInt64, UInt64)] = []

@@ -17,6 +17,13 @@ struct loop_cost {
 int record_loop(const char *_Nonnull folder, uint64_t jobs, uint64_t batch, size_t payload,
                 size_t result, struct loop_cost *_Nonnull cost);
 
+/// Unique keys: raw LMDB, one synced transaction every `batch` jobs, with the jobs' bytes in values of `block` jobs each and one
+/// row a job, put under a key of 16 bytes unless it is there. The keys come in order, or scattered over all of them.
+int unique_loop(const char *_Nonnull folder, uint64_t jobs, uint64_t batch, uint64_t block, size_t bytes_per_job,
+                size_t row, int scattered, struct loop_cost *_Nonnull cost);
+/// Where the job at a place has its number, if they are scattered: each number below 2⁴⁰ once.
+uint64_t scattered_number(uint64_t place);
+
 /// The byte loop: `write` and `fdatasync` of the same bytes in the same batches, appended to one file.
 /// What the disk allows.
 int byte_loop(const char *_Nonnull file, uint64_t jobs, uint64_t batch, size_t bytes_per_job,
