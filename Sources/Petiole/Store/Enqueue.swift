@@ -233,13 +233,21 @@ extension JobStore {
         _ write: (Int, inout PayloadBytes) -> Void
     ) async throws(EnqueueError) -> EnqueuedJobs<[UInt8]> {
         let request = try request(J.self, options, codec: .raw)
-        var index = 0
-        var ownOfNext: (() throws(EnqueueError) -> OwnOptions)?
-        if let uniqueness {
-            ownOfNext = { () throws(EnqueueError) in
-                OwnOptions(unique: index < count ? uniqueness(index) : nil)
+        guard let uniqueness else {
+            var index = 0
+            return try await acceptMany(request, expecting: count) { (writer) throws(CodecError) in
+                guard index < count else { return nil }
+                PayloadBytes.lend(&writer) { write(index, &$0) }
+                index += 1
+                return 0
             }
         }
+        var asked = 0
+        let ownOfNext: () throws(EnqueueError) -> OwnOptions = { () throws(EnqueueError) in
+            defer { asked += 1 }
+            return OwnOptions(unique: asked < count ? uniqueness(asked) : nil)
+        }
+        var index = 0
         return try await acceptMany(request, expecting: count, ownOfNext: ownOfNext) {
             (writer) throws(CodecError) in
             guard index < count else { return nil }
