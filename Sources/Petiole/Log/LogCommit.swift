@@ -263,7 +263,9 @@ struct LogCommit {
     ) throws(StorageError) {
         let id = transition.id
         if case .cancel = transition.step {
-            guard let active = try Lookup.active(id, transaction, tables) else { return }
+            // Cancelled by who asked, and requeued since: nobody has asked that of this one.
+            guard let active = try Lookup.active(id, transaction, tables), active.isCancelRequested
+            else { return }
             return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         }
         if case .expire = transition.step {

@@ -21,13 +21,14 @@ extension JobStore {
         let open = open
         let number = id.rawValue
         let tables = open.tables
-        // The job's queue, 0 when it has ended, and the attempts that it had then.
+        // Marked: the job's queue, and the attempts that it had then.
+        enum Request { case marked(queue: UInt32, attempts: Int), done(CancelResult) }
         let found = try await open.perform {
-            (transaction, state) throws(StorageError) -> (queue: UInt32, attempts: Int)? in
+            (transaction, state) throws(StorageError) -> Request? in
             if try Lookup.active(number, transaction, tables) == nil,
                 try Lookup.outcomes(number, transaction, tables) != nil
             {
-                return (0, 0)
+                return .done(.alreadyEnded)
             }
             guard let block = try Lookup.block(number, transaction, tables),
                 try !Self.isStaged(number, transaction, tables)
@@ -35,13 +36,22 @@ extension JobStore {
             var active =
                 try Lookup.active(number, transaction, tables)
                 ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+            if active.state != .ready {
+                // Nobody can have claimed it, though a slot may still name the attempt before.
+                try OutcomeRecording.cancel(number, active, tables, &transaction, &state)
+                return .done(.cancelled)
+            }
             active.isCancelRequested = true
             try active.put(&transaction, tables.active, number)
             state.controlMoved = true
-            return (active.queue, Int(active.attempts))
+            return .marked(queue: active.queue, attempts: Int(active.attempts))
         }
-        guard let (queue, attempts) = found else { throw .noSuchJob(id) }
-        if queue == 0 { return .alreadyEnded }
+        let (queue, attempts): (UInt32, Int)
+        switch found {
+        case nil: throw .noSuchJob(id)
+        case .done(let result): return result
+        case .marked(let ofQueue, let had): (queue, attempts) = (ofQueue, had)
+        }
         CrashPoint.pass(.cancelRequested)
         // Control has moved, behind the commit: from here on whoever starts a job sees the request first.
         petiole_fence()
