@@ -451,27 +451,23 @@ final class AttemptLoop: @unchecked Sendable {
             slot.prepare(
                 queue: queue!.id, epoch: queue!.epoch, attempt: UInt32(attempt), flags: flags)
         }
-        defer {
-            if earlier.hasRow || entry.runsInChild {
-                slot.prepare(queue: queue!.id, epoch: queue!.epoch, attempt: 1, flags: 0)
-            }
-        }
         // What is done is recorded while this one runs, however long that takes.
         if !entry.isFast { gatherer.flush() }
-        if entry.isApart {
-            if entry.isAsync {
-                start(id, job, entry, attempt: attempt, earlier)
-            } else {
-                guard let entry = entry as? BatchEntry else {
-                    preconditionFailure("what is of the kind of batches is a batch entry")
-                }
-                gather(id, entry, earlier)
+        if !entry.isApart {
+            perform(id, job, entry, attempt: attempt, earlier)
+            if earlier.isSuspect, core.claims.ended(id) { core.pool.lookAgain() }
+        } else if entry.isAsync {
+            start(id, job, entry, attempt: attempt, earlier)
+        } else {
+            guard let entry = entry as? BatchEntry else {
+                preconditionFailure("what is of the kind of batches is a batch entry")
             }
-            return false
+            gather(id, entry, earlier)
         }
-        perform(id, job, entry, attempt: attempt, earlier)
-        if earlier.isSuspect, core.claims.ended(id) { core.pool.lookAgain() }
-        return true
+        if earlier.hasRow || entry.runsInChild {
+            slot.prepare(queue: queue!.id, epoch: queue!.epoch, attempt: 1, flags: 0)
+        }
+        return !entry.isApart
     }
 
     /// A job is not run after all: when it was to run alone, the others may go on.
@@ -492,34 +488,26 @@ final class AttemptLoop: @unchecked Sendable {
         result.removeAll()
         isLending = entry.lendsPayload
         defer { isLending = false }
-        let limit = ownLimit ?? entry.timeLimit
-        if let limit { core.deadlines.begin(id, slot, limit, core.stoppables) }
+        // Most are told nothing, and pay for a look at two words.
+        let isBound = hadOptions || isHooked || entry.isBound
         let performance: JobEntry.Performance
         do {
             performance =
-                isHooked
-                ? try performHooked(id, job, entry)
+                isBound
+                ? try performBound(id, job, entry)
                 : try entry.perform(
                     job.payload, codec: job.meta.codec, context, into: &result,
                     endView: { endView() })
         } catch {
             now = petiole_steady_time()
-            let passed = limit == nil ? nil : core.deadlines.end(id)
-            let isStop = error is CancellationError && context.isCancelled
-            return threw(
-                isStop ? passed ?? error : error, id, entry, attempt, startedAt, earlier,
-                maxAttempts)
+            return threw(error, id, entry, attempt, startedAt, earlier, maxAttempts)
         }
         now = petiole_steady_time()
-        if limit != nil { _ = core.deadlines.end(id) }
         switch performance {
         case .succeeded(let codec):
             if !keepsResult { result.removeAll() }
-            let resultLimit = ownResultLimit ?? entry.resultLimit
-            if result.count > resultLimit {
-                return threw(
-                    ResultTooLarge(bytes: result.count, limit: resultLimit), id, entry, attempt,
-                    startedAt, earlier, maxAttempts)
+            if isBound, let tooLarge = resultTooLarge(entry) {
+                return threw(tooLarge, id, entry, attempt, startedAt, earlier, maxAttempts)
             }
             let outcome = OutcomeEntry(
                 state: .succeeded, codec: keepsResult ? codec : OutcomeBlock.discardedFlag,
@@ -540,5 +528,32 @@ final class AttemptLoop: @unchecked Sendable {
         case .stopped:
             stopped(id, attempt, startedAt, earlier)
         }
+    }
+
+    /// The same for a job that has a time limit, or something that is done around it.
+    @inline(never) private func performBound(
+        _ id: UInt64, _ job: JobBlockView.Entry, _ entry: JobEntry
+    ) throws -> JobEntry.Performance {
+        let limit = ownLimit ?? entry.timeLimit
+        if let limit { core.deadlines.begin(id, slot, limit, core.stoppables) }
+        do {
+            let performance =
+                isHooked
+                ? try performHooked(id, job, entry)
+                : try entry.perform(
+                    job.payload, codec: job.meta.codec, context, into: &result,
+                    endView: { endView() })
+            if limit != nil { _ = core.deadlines.end(id) }
+            return performance
+        } catch {
+            let passed = limit == nil ? nil : core.deadlines.end(id)
+            let isStop = error is CancellationError && context.isCancelled
+            throw isStop ? passed ?? error : error
+        }
+    }
+
+    @inline(never) private func resultTooLarge(_ entry: JobEntry) -> ResultTooLarge? {
+        let limit = ownResultLimit ?? entry.resultLimit
+        return result.count > limit ? ResultTooLarge(bytes: result.count, limit: limit) : nil
     }
 }

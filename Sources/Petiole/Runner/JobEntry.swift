@@ -12,6 +12,8 @@ class JobEntry: @unchecked Sendable {
     final let limits: JobLimits?
     /// Bytes that a result may have.
     final let resultLimit: Int
+    /// Whether its type bounds the time of an attempt, or its result.
+    final let isBound: Bool
     /// Whether its start is recorded before it is made.
     final let marksStart: Bool
     /// Measured run time of an attempt; 0 before the first. A hint for how many to hand out at once.
@@ -50,6 +52,7 @@ class JobEntry: @unchecked Sendable {
     ) {
         self.limits = limits
         self.resultLimit = resultLimit ?? .max
+        isBound = timeLimit != nil || resultLimit != nil
         marksStart = acknowledgement == .beforeRun
         self.timeLimit = timeLimit
         isApart = kind == .async || kind == .batch
@@ -63,6 +66,7 @@ class JobEntry: @unchecked Sendable {
     init(_ entry: JobEntry, kind: Kind? = nil) {
         limits = entry.limits
         resultLimit = entry.resultLimit
+        isBound = entry.isBound
         marksStart = entry.marksStart
         timeLimit = entry.timeLimit
         name = entry.name
