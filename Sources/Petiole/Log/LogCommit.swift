@@ -317,10 +317,12 @@ struct LogCommit {
         }
         // The attempt has ended.
         active.startEpoch = 0
-        // Asked for while it ran, by somebody who has not come to take it back.
+        // Asked for by somebody who has not come yet: to do it, or to take it back since the job runs.
+        var pending = active.pending
         active.pending = nil
         switch transition.step {
         case .retry(let due, let attempt):
+            pending = nil
             active.state = .waiting
             active.attempts = UInt16(clamping: attempt.attempt)
             active.due = due
@@ -357,6 +359,10 @@ struct LogCommit {
         }
         if state.notes != nil { state.note(transition, attempts: active.attempts) }
         try active.put(&transaction, tables.active, id)
+        guard let pending else { return }
+        // It has not run, or it is as if it had not: see `PendingChanges`.
+        active.pending = pending
+        try PendingChanges.carryOut(id, active, tables, &transaction, &state)
     }
 
     private func park(
