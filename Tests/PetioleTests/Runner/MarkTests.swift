@@ -211,7 +211,7 @@ import Testing
 }
 
 /// What happens in the transactions of a store, by a word of the test.
-private final class Meanwhile: Sendable {
+final class Meanwhile: Sendable {
     private let action = Mutex<(@Sendable () -> StorageError?)?>(nil)
 
     func set(_ action: (@Sendable () -> StorageError?)?) { self.action.withLock { $0 = action } }
