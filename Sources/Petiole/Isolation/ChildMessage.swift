@@ -23,7 +23,7 @@
 
 /// The version of what is said, in the first frame.
 enum ChildProtocol {
-    static let version: Int64 = 1
+    static let version: Int64 = 2
     /// Set in the environment of a child: how the runner's clocks stand, a colon, the path of the store.
     static let variableName = "PETIOLE_CHILD"
 
