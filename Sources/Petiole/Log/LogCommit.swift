@@ -33,6 +33,11 @@ struct LogCommit {
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let queue = submission.queue
+        // A commit that failed may have left its own answers.
+        if submission.effects != nil {
+            submission.refusal = nil
+            submission.roomFirst = nil
+        }
         let row = try state.queue(named: queue.name, &transaction)
         // Fencing: somebody else owns the queue now, and what we ran may run there again.
         guard row.epoch == queue.epoch else { return queue.noteFenced() }
@@ -46,8 +51,6 @@ struct LogCommit {
                     orderedKey: submission.orderedKey),
                 queue, &transaction, &state)
         } else if submission.outcomes.count > 0 {
-            submission.refusal = nil
-            submission.roomFirst = nil
             if let effects = submission.effects,
                 let refusal = try refusal(of: effects, in: queue.id, transaction, &state)
             {

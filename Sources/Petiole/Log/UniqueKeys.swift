@@ -231,7 +231,9 @@ struct UniqueKeys {
         // Held beyond its end: there is nothing to cancel.
         if try Lookup.outcomes(id, transaction, tables) != nil { return .hadEnded }
         if active.attempts > 0 || slots.slot(of: id) != nil { return .hasStarted }
-        if active.state != .ready || !state.runners.isOwned(active.queue) {
+        // To run alone, or at most once and perhaps begun when its owner died: left to the next one.
+        let isClear = !active.isSuspect && active.startEpoch == 0
+        if active.state != .ready || isClear && !state.runners.isOwned(active.queue) {
             if active.state == .ready, active.position != 0 {
                 try transaction.delete(
                     tables.lanes,

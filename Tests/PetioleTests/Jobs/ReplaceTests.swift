@@ -15,7 +15,10 @@ import Testing
     }
 
     private func untilLeft(_ count: Int, _ store: JobStore) async throws {
-        while try store.counts(queue: "default").unfinished != count { await Task.yield() }
+        while try store.counts(queue: "default").unfinished != count {
+            try Task.checkCancellation()
+            await Task.yield()
+        }
     }
 
     /// Runs a closure while the queue has an owner that does nothing.

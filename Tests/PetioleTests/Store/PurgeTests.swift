@@ -206,10 +206,14 @@ import Testing
             for _ in 1...12 { try await store.enqueue(Cargo.self, payload: payload) }
             try await makeRunner(store, jobs: [Cargo.self]).run {}
             let tables = store.open.tables
-            let step = try await store.open.perform { (transaction, state) throws(StorageError) in
-                try Purging.delete(Array(1...12), tables, &transaction, &state)
+            let (step, hasRoom) = try await store.open.perform {
+                (transaction, state) throws(StorageError) in
+                let step = try Purging.delete(Array(1...12), tables, &transaction, &state)
+                return (step, state.hasRoom)
             }
             #expect(step.passed == 8 && step.deleted == 8)
+            // Who waits for room in the file is told.
+            #expect(hasRoom)
             expectSound(store)
             try await expectEqual(store.purge(JobFilter()).deleted, 4)
         }
