@@ -36,11 +36,14 @@ enum Moment: Equatable {
     }
 
     func instant(_ now: WallTime) -> WallTime {
-        func offset(_ duration: Duration) -> Int64 { Int64(duration.wholeMicroseconds) }
+        func moved(_ offset: Int) -> WallTime {
+            let (sum, overflow) = now.microseconds.addingReportingOverflow(Int64(offset))
+            return WallTime(microseconds: overflow ? (offset < 0 ? .min : .max) : sum)
+        }
         return switch self {
         case .at(let instant): instant
-        case .ago(let age): WallTime(microseconds: now.microseconds - offset(age))
-        case .after(let wait): WallTime(microseconds: now.microseconds + offset(wait))
+        case .ago(let age): moved(-age.wholeMicroseconds)
+        case .after(let wait): moved(wait.wholeMicroseconds)
         }
     }
 

@@ -87,9 +87,14 @@ extension WallTime {
 }
 
 extension Duration {
+    /// Nothing is longer than 146,000 years, so that an instant may be that far away.
     var wholeMicroseconds: Int {
         let (seconds, attoseconds) = components
-        return Int(clamping: seconds) * 1_000_000 + Int(attoseconds / 1_000_000_000_000)
+        let longest = Int.max >> 1
+        let (whole, overflow) = Int(clamping: seconds).multipliedReportingOverflow(by: 1_000_000)
+        let sum = whole.addingReportingOverflow(Int(attoseconds / 1_000_000_000_000))
+        if overflow || sum.overflow { return seconds < 0 ? -longest : longest }
+        return min(max(sum.partialValue, -longest), longest)
     }
 }
 

@@ -4,14 +4,36 @@ import PetioleStorage
 struct FailureRecord: Equatable, Sendable {
     var type: String
     var message: String
+    /// Within the bounds; what is not is only on its way to where secrets are taken out of it.
+    private var isCut = true
 
     /// 8 KiB of a message are kept; what is cut off is said at its end.
     static let messageLimit = 8 << 10
     static let typeLimit = 256
+    /// 64 MiB until secrets are taken out: what a child brings to its runner is bounded.
+    private static let wholeLimit = 64 << 20
 
     init(type: String, message: String) {
         self.type = Self.cut(type, to: Self.typeLimit)
         self.message = Self.cut(message, to: Self.messageLimit)
+    }
+
+    private init(whole type: String, _ message: String) {
+        self.type = type
+        self.message = Self.cut(message, to: Self.wholeLimit)
+        isCut = false
+    }
+
+    /// One that is not cut yet.
+    static func whole(type: String, message: String) -> FailureRecord {
+        FailureRecord(whole: type, message)
+    }
+
+    /// The same within the bounds.
+    var cut: FailureRecord { isCut ? self : FailureRecord(type: type, message: message) }
+
+    static func == (one: FailureRecord, other: FailureRecord) -> Bool {
+        one.type == other.type && one.message == other.message
     }
 
     private static func cut(_ text: String, to limit: Int) -> String {
@@ -21,10 +43,31 @@ struct FailureRecord: Equatable, Sendable {
     }
 
     func write(to writer: inout ByteWriter) {
+        guard isCut else { return cut.write(to: &writer) }
         writer.append(littleEndian: UInt16(type.utf8.count))
         writer.append(littleEndian: UInt16(message.utf8.count))
         var text = type + message
         text.withUTF8 { writer.append(contentsOf: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Writes it as long as it is, for another process.
+    func writeWhole(to writer: inout ByteWriter) {
+        writer.append(littleEndian: UInt32(type.utf8.count))
+        writer.append(littleEndian: UInt32(message.utf8.count))
+        var text = type + message
+        text.withUTF8 { writer.append(contentsOf: UnsafeRawBufferPointer($0)) }
+    }
+
+    /// Reads what that has written, which is all of the bytes; nil when it is not.
+    static func readWhole(_ bytes: UnsafeRawBufferPointer) -> FailureRecord? {
+        guard bytes.count >= 8 else { return nil }
+        let end = 8 + Int(bytes.littleEndian(at: 0, as: UInt32.self))
+        guard end + Int(bytes.littleEndian(at: 4, as: UInt32.self)) == bytes.count else {
+            return nil
+        }
+        return .whole(
+            type: String(decoding: bytes[8..<end], as: UTF8.self),
+            message: String(decoding: bytes[end...], as: UTF8.self))
     }
 
     /// Reads a failure at the start of the bytes; also says how long it was.

@@ -232,6 +232,7 @@ struct JobBlockView {
     private let bytesStart: Int
 
     var end: UInt64 { first + UInt64(count) }
+    var byteCount: Int { value.count }
     func contains(_ id: UInt64) -> Bool { id >= first && id < end }
 
     /// Reads a block's header; nothing in it is believed before it fits the value.

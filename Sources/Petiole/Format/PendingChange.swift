@@ -16,6 +16,14 @@ enum PendingChange: Equatable, Sendable {
         }
     }
 
+    /// Whether a job is as it says.
+    func isDone(in active: ActiveRecord, _ now: ClockReading) -> Bool {
+        guard case .edit(let priority, let due) = self, active.priority == priority else {
+            return false
+        }
+        return due.isNone || active.due == due || (active.state == .ready && due.hasPassed(now))
+    }
+
     /// The three fields of the row in which it lies.
     var fields: (kind: UInt8, priority: UInt8, due: StoreTime) {
         switch self {

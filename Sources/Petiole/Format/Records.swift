@@ -275,8 +275,15 @@ struct FormatRecord: Equatable, Sendable {
     var storeID: UInt64
     /// Microseconds since 1970.
     var createdAt: Int64
+    /// What is sealed is bound to this number: the store's own, or of a backup that of the store it was made of.
+    var sealingID: UInt64
 
-    init(version: UInt16, isScratch: Bool, storeID: UInt64, createdAt: Int64) {
+    /// - Parameter sealingID: nil: the store's own number.
+    init(
+        version: UInt16, isScratch: Bool, storeID: UInt64, createdAt: Int64,
+        sealingID: UInt64? = nil
+    ) {
+        self.sealingID = sealingID ?? storeID
         self.version = version
         self.isScratch = isScratch
         self.storeID = storeID
@@ -290,15 +297,18 @@ struct FormatRecord: Equatable, Sendable {
         isScratch = bytes.littleEndian(at: 6, as: UInt16.self) & 1 != 0
         storeID = bytes.littleEndian(at: 8)
         createdAt = bytes.littleEndian(at: 16)
+        let sealing = bytes.count >= 32 ? bytes.littleEndian(at: 24, as: UInt64.self) : 0
+        sealingID = sealing == 0 ? storeID : sealing
     }
 
     var bytes: [UInt8] {
-        var writer = ByteWriter(capacity: 24)
+        var writer = ByteWriter(capacity: 32)
         writer.append(littleEndian: StoreFormat.magic)
         writer.append(littleEndian: version)
         writer.append(littleEndian: UInt16(isScratch ? 1 : 0))
         writer.append(littleEndian: storeID)
         writer.append(littleEndian: createdAt)
+        writer.append(littleEndian: sealingID)
         return writer.withBytes { Array($0) }
     }
 }

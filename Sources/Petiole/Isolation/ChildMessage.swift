@@ -23,7 +23,7 @@
 
 /// The version of what is said, in the first frame.
 enum ChildProtocol {
-    static let version: Int64 = 1
+    static let version: Int64 = 2
     /// Set in the environment of a child: how the runner's clocks stand, a colon, the path of the store.
     static let variableName = "PETIOLE_CHILD"
 
@@ -228,7 +228,7 @@ struct ThrownInChild: Error, Equatable {
 
     /// Decides in the child.
     init(_ error: any Error, _ policy: RetryPolicy) {
-        record = FailureRecord(error)
+        record = .whole(error)
         switch error {
         case JobControl.retry(let wait):
             meaning = .retryAfter(microseconds: RetryPolicy.microseconds(wait))
@@ -261,7 +261,7 @@ struct ThrownInChild: Error, Equatable {
             }
         writer.append(code)
         writer.append(littleEndian: wait)
-        record.write(to: &writer)
+        record.writeWhole(to: &writer)
         return writer.withBytes { Array($0) }
     }
 
@@ -290,10 +290,7 @@ struct ThrownInChild: Error, Equatable {
         case 6: meaning = .tooManyWaiting
         default: return nil
         }
-        do throws(FormatError) {
-            let (record, length) = try FailureRecord.read(
-                UnsafeRawBufferPointer(rebasing: bytes[9...]))
-            return 9 + length == bytes.count ? ThrownInChild(meaning, record) : nil
-        } catch { return nil }
+        return FailureRecord.readWhole(UnsafeRawBufferPointer(rebasing: bytes[9...]))
+            .map { ThrownInChild(meaning, $0) }
     }
 }

@@ -152,6 +152,14 @@ struct CommitState {
         counters[try counterIndex(transaction, queue)].value.dropping
     }
 
+    /// How many jobs of a queue are in none of its lanes.
+    mutating func waitingOrParked(
+        _ transaction: borrowing WriteTransaction, _ queue: UInt32
+    ) throws(StorageError) -> UInt64 {
+        let counters = counters[try counterIndex(transaction, queue)].value
+        return counters.waiting &+ counters.parked
+    }
+
     /// What the store holds in all, with what this commit has changed so far.
     private mutating func total(
         _ transaction: borrowing WriteTransaction

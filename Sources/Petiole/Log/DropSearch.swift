@@ -253,6 +253,35 @@ struct DropSearch {
         add(id, active, UInt64(block.contentSize(id)))
     }
 
+    // MARK: Counting
+
+    /// Whether the rows that may be searched hold as many jobs as are wanted, running ones and those that have ended in them
+    /// included. Of bytes nothing is said.
+    /// - Parameter aside: how many jobs are in no lane.
+    /// - Complexity: O(rows), up to where there are enough.
+    func mayFindEnough(
+        besides aside: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> Bool {
+        var jobs = aside
+        let lanes = try transaction.cursor(tables.lanes)
+        var entry = try lanes.ceiling(RecordKey.lane(queue, priority, 0))
+        while jobs < wanted.jobs, let found = entry {
+            let row = try formatted { () throws(FormatError) in try LaneRow(found) }
+            guard row.queue == queue else { break }
+            jobs += row.left
+            entry = try lanes.next()
+        }
+        let parked = try transaction.cursor(tables.parked)
+        entry = try parked.ceiling(RecordKey.sublanes(queue).appending(priority))
+        while jobs < wanted.jobs, let found = entry {
+            let row = try formatted { () throws(FormatError) in try LaneRow(parked: found) }
+            guard let row, row.queue == queue else { break }
+            jobs += row.left
+            entry = try parked.next()
+        }
+        return jobs >= wanted.jobs
+    }
+
     // MARK: Keeping
 
     /// Keeps where the search has ended, and shortens rows.
@@ -281,6 +310,13 @@ struct DropSearch {
                 try rest.put(&transaction, tables)
             }
         }
+    }
+}
+
+extension LaneRow {
+    /// Jobs in it that are not known to be done.
+    fileprivate var left: UInt64 {
+        done.reduce(count) { $0 &- ($1.end - $1.first) }
     }
 }
 

@@ -70,6 +70,13 @@ enum Dropping {
             running: state.runners.slots.jobs())
         try search.read(transaction, state.tables)
         if search.isExhausted { return .tooFew }
+        // What takes several transactions is not begun when it cannot be ended.
+        if !search.hasEnough {
+            let aside = try state.waitingOrParked(transaction, queue)
+            if try !search.mayFindEnough(besides: aside, transaction, state.tables) {
+                return .tooFew
+            }
+        }
         for job in search.found {
             if job.active.state == .ready, isOwned {
                 try mark(job, &transaction, &state)

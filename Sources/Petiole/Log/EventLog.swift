@@ -77,6 +77,8 @@ struct EventLog {
         after position: UInt64, _ reader: Reader, _ tables: StoreTables, limit: Int = 256
     ) throws(StorageError) -> [Row] {
         var rows: [Row] = []
+        // Behind the greatest there is none.
+        guard position < .max else { return rows }
         let cursor = try reader.cursor(tables.events)
         var entry = try cursor.ceiling(Key(position + 1))
         while let (key, value) = entry, rows.count < limit {

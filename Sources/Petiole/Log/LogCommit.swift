@@ -33,6 +33,11 @@ struct LogCommit {
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let queue = submission.queue
+        // A commit that failed may have left its own answers.
+        if submission.effects != nil {
+            submission.refusal = nil
+            submission.roomFirst = nil
+        }
         let row = try state.queue(named: queue.name, &transaction)
         // Fencing: somebody else owns the queue now, and what we ran may run there again.
         guard row.epoch == queue.epoch else { return queue.noteFenced() }
@@ -46,7 +51,6 @@ struct LogCommit {
                     orderedKey: submission.orderedKey),
                 queue, &transaction, &state)
         } else if submission.outcomes.count > 0 {
-            submission.refusal = nil
             if let effects = submission.effects,
                 let refusal = try refusal(of: effects, in: queue.id, transaction, &state)
             {
@@ -63,9 +67,16 @@ struct LogCommit {
                 try retention.begin(queue: queue.id, &transaction, &state)
             }
             if isFirst, let effects = submission.effects {
-                submission.refusal = try apply(effects, &lanes, &transaction, &state)
+                switch try apply(effects, in: queue.id, &lanes, &transaction, &state) {
+                case .done: break
                 // What was recorded is to be undone: tried again alone, it says so alone.
-                if submission.refusal != nil { throw .mapFull }
+                case .refused(let error):
+                    submission.refusal = error
+                    throw .mapFull
+                case .roomFirst(let room):
+                    submission.roomFirst = room
+                    throw .mapFull
+                }
             }
         }
         for transition in submission.transitions {
@@ -120,18 +131,28 @@ struct LogCommit {
         return nil
     }
 
+    private enum Application {
+        case done
+        /// Something of it cannot be done; what was done by then is to be undone.
+        case refused(EnqueueError)
+        /// Nor can it in this transaction alone: likewise.
+        case roomFirst(RoomFirst)
+    }
+
     /// What a job wants done with its success: see ``AttemptEffects``.
-    /// - Returns: why something of it cannot be done; what was done by then is to be undone.
     private func apply(
-        _ effects: AttemptEffects, _ lanes: inout AcceptedLanes,
+        _ effects: AttemptEffects, in queue: UInt32, _ lanes: inout AcceptedLanes,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) -> EnqueueError? {
+    ) throws(StorageError) -> Application {
         for enqueue in effects.spawned {
             try take(enqueue, &lanes, &transaction, &state)
             switch enqueue.refusal {
             case nil: break
-            case .refused(let reached), .wait(_, let reached), .again(let reached):
-                return enqueue.noRoom(reached)
+            case .refused(let reached), .wait(_, let reached):
+                return .refused(enqueue.noRoom(reached))
+            case .again:
+                return .roomFirst(
+                    try roomFirst(for: enqueue, of: effects, in: queue, &transaction, &state))
             }
         }
         for (row, value) in effects.writes {
@@ -142,7 +163,22 @@ struct LogCommit {
                 }
             }
         }
-        return nil
+        return .done
+    }
+
+    /// All that a job enqueues in the queue of one of them, less the place that its own end gives back.
+    private func roomFirst(
+        for enqueue: EnqueueSubmission, of effects: AttemptEffects, in queue: UInt32,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> RoomFirst {
+        let target = enqueue.target
+        var load = JobLoad()
+        for other in effects.spawned where other.target.queueName == target.queueName {
+            // Others that have a key may turn out to be there.
+            if other === enqueue || other.options.unique == nil { load += other.load }
+        }
+        if try state.numbers(of: target, &transaction).queue == queue { load.jobs -= 1 }
+        return RoomFirst(load: load, target: target, whenFull: enqueue.whenFull)
     }
 
     /// - Returns: whether the outcomes are the first of all their jobs.
@@ -319,10 +355,12 @@ struct LogCommit {
         }
         // The attempt has ended.
         active.startEpoch = 0
-        // Asked for while it ran, by somebody who has not come to take it back.
+        // Asked for by somebody who has not come yet: to do it, or to take it back since the job runs.
+        var pending = active.pending
         active.pending = nil
         switch transition.step {
         case .retry(let due, let attempt):
+            pending = nil
             active.state = .waiting
             active.attempts = UInt16(clamping: attempt.attempt)
             active.due = due
@@ -359,6 +397,10 @@ struct LogCommit {
         }
         if state.notes != nil { state.note(transition, attempts: active.attempts) }
         try active.put(&transaction, tables.active, id)
+        guard let pending else { return }
+        // It has not run, or it is as if it had not: see `PendingChanges`.
+        active.pending = pending
+        try PendingChanges.carryOut(id, active, tables, &transaction, &state)
     }
 
     private func park(

@@ -71,12 +71,15 @@ final class LogWriter: Sendable {
     /// 16,384 places of 16 bytes: a commit of lone jobs rarely gathers more.
     private static let inboxSize = 16_384
 
-    private let inbox = Ring<UInt>(capacity: inboxSize)
+    let inbox = Ring<UInt>(capacity: inboxSize)
     private let overflow = Mutex<[UInt]>([])
     private let overflowCount = Atomic<Int>(0)
     private let word: SharedWord
     /// Bytes in the inbox that buffered enqueues put there.
     let bufferedBytes = Atomic<Int>(0)
+    /// Buffered enqueues that are decided behind an operation that came after them: dropped for in several transactions, or
+    /// refused together and tried again alone. Who flushes asks again while there are some.
+    let late = Atomic<Int>(0)
     private let space: SharedWord
     /// Always 0; naps are waits that nobody ends.
     private let nap = SharedWord()
@@ -180,6 +183,11 @@ final class LogWriter: Sendable {
     /// Blocks the calling thread until a commit has made room for buffered enqueues.
     func waitForSpace(since turn: UInt32) { space.wait(while: turn) }
     var spaceTurn: UInt32 { space.value }
+
+    var hasLate: Bool {
+        // Sequentially consistent: pairs with what adds and subtracts.
+        late.load(ordering: .sequentiallyConsistent) > 0
+    }
 
     /// Makes the writer commit what it lingers for.
     func hurry() { wake(urgently: true) }
@@ -359,6 +367,11 @@ final class LogWriter: Sendable {
             }
         }
         // In parts: what ends jobs first, alone if need be, then each enqueue by itself.
+        let late = batch.count { ($0 as? EnqueueSubmission)?.isBuffered == true }
+        // Sequentially consistent, both: whoever is told of an operation behind the first finds the count, and whoever finds
+        // it gone behind the second finds what was refused.
+        self.late.add(late, ordering: .sequentiallyConsistent)
+        defer { self.late.subtract(late, ordering: .sequentiallyConsistent) }
         let rest = batch.filter { !($0 is EnqueueSubmission) }
         if rest.contains(where: { $0.needsRoom }) {
             // In their order: an operation may count on what came before it.

@@ -22,6 +22,7 @@ final class OpenStore: Sendable {
     let clock: StoreClock
     let names = NameCache()
     let buffered = BufferedFailures()
+    let replaced = ReplacedJobs()
     var events: EventHub { writer.events }
     let progress = Mutex<ProgressFile?>(nil)
     /// How many follow events in this process: see `Following.swift`.

@@ -80,7 +80,7 @@ struct ResultRetention: Sendable {
     /// becomes due. 10,000 rows a transaction.
     /// - Returns: whether there are more.
     static func endDue(
-        _ queue: UInt32, _ transaction: inout WriteTransaction, _ state: CommitState
+        _ queue: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Bool {
         let tables = state.tables
         var due: [Due] = []
@@ -102,6 +102,7 @@ struct ResultRetention: Sendable {
             try transaction.delete(tables.timers, RecordKey.timer(queue, time, one.id))
         }
         try end(due, &transaction, tables)
+        if !due.isEmpty { state.hasRoom = true }
         return due.count == 10_000
     }
 

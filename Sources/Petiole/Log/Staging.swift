@@ -99,11 +99,12 @@ enum Staging {
     /// Deletes some of what an abandoned stage wrote.
     /// - Returns: whether nothing of it is left.
     static func sweep(
-        _ stage: UInt32, _ transaction: inout WriteTransaction, _ state: CommitState
+        _ stage: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Bool {
         let key = Key(UInt64(stage))
         guard let bytes = try transaction.value(state.tables.stages, key) else { return true }
         var record = try formatted { () throws(FormatError) in try StageRecord(bytes) }
+        state.hasRoom = true
         // 256 blocks are 16 MiB at most, but for payloads that lie alone.
         var budget = 256
         do {

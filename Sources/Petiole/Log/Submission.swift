@@ -189,6 +189,13 @@ final class OutcomeSubmission: Submission {
     var whenRefused: ((any Error) -> Void)?
     /// Which of the jobs that it enqueues found no room; the writer's, while it commits.
     var refusal: EnqueueError?
+    /// More is to be dropped for the jobs that it enqueues than this transaction did: nothing of it was recorded, and it is to be
+    /// submitted again behind what drops for them. The writer's, while it commits.
+    var roomFirst: RoomFirst?
+    /// Told with that, on the writer's thread.
+    var whenRoomFirst: ((OutcomeSubmission, RoomFirst) -> Void)?
+    /// Told of each job that one of those has replaced.
+    var whenReplaced: ((UInt64) -> Void)?
     /// Bytes of the jobs that ended, as `JobLoad` counts them; nil: they are looked up.
     var contentBytes: UInt64?
     private let urgent: Bool
@@ -212,14 +219,27 @@ final class OutcomeSubmission: Submission {
     }
 
     override func finished(_ error: StorageError?) {
+        if let roomFirst, let whenRoomFirst { return whenRoomFirst(self, roomFirst) }
         if let whenRefused, let refusal { return whenRefused(refusal) }
         guard let error else {
+            if let whenReplaced, let effects {
+                for enqueue in effects.spawned {
+                    if let replaced = enqueue.replaced { whenReplaced(replaced) }
+                }
+            }
             whenDurable?(isPostponed)
             return
         }
         if let whenRefused, error == .mapFull || error == .diskFull { return whenRefused(error) }
         queue.failed(error)
     }
+}
+
+/// For what room is to be made before effects are tried again.
+struct RoomFirst: Sendable {
+    let load: JobLoad
+    let target: JobTarget
+    let whenFull: CapacityRecord.WhenFull?
 }
 
 /// Ids of one ticket's range that need no further claim.

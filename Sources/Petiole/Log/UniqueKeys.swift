@@ -10,7 +10,9 @@ import PetioleStorage
 // up anew each time. A key that is held beyond the end says until when, and a timer takes the row away.
 //
 // A replace marks the job that it replaces as one to be cancelled in the transaction that accepts its successor. A job that
-// waits is ended there; one that is ready may be claimed, and is met by the handshake of a cancel: see `AttemptLoop`.
+// waits is ended there, and so is one that is ready in a queue that nobody owns (see `Dropping`); one that may be claimed is met by
+// the handshake of a cancel: see `AttemptLoop`. Who enqueued ends it, behind the commit: see `ReplacedJobs`. A job that has ended
+// and still holds its key makes no room for its successor.
 
 /// What came of an enqueue with a unique key that was held.
 enum UniqueConflict: Sendable, Equatable {
@@ -81,6 +83,7 @@ struct UniqueKeys {
                     submission.replaced = holder
                     replacing = submission
                 case .done: replacing = submission
+                case .hadEnded: break
                 }
             }
         }
@@ -214,21 +217,28 @@ struct UniqueKeys {
         return record.id
     }
 
-    private enum Replacement { case done, marked, hasStarted }
+    private enum Replacement { case done, marked, hasStarted, hadEnded }
 
-    /// Ends a job that waits, marks one that is ready as one to be cancelled.
+    /// Ends a job that waits or that nobody can have claimed, marks another one as one to be cancelled.
     private func replace(
         _ id: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Replacement {
         let tables = state.tables
-        guard let block = try Lookup.block(id, transaction, tables) else { return .done }
+        guard let block = try Lookup.block(id, transaction, tables) else { return .hadEnded }
         var active =
             try Lookup.active(id, transaction, tables)
             ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
         // Held beyond its end: there is nothing to cancel.
-        if try Lookup.outcomes(id, transaction, tables) != nil { return .done }
+        if try Lookup.outcomes(id, transaction, tables) != nil { return .hadEnded }
         if active.attempts > 0 || slots.slot(of: id) != nil { return .hasStarted }
-        if active.state != .ready {
+        // To run alone, or at most once and perhaps begun when its owner died: left to the next one.
+        let isClear = !active.isSuspect && active.startEpoch == 0
+        if active.state != .ready || isClear && !state.runners.isOwned(active.queue) {
+            if active.state == .ready, active.position != 0 {
+                try transaction.delete(
+                    tables.lanes,
+                    RecordKey.lane(active.queue, active.priority, active.position))
+            }
             try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
             return .done
         }

@@ -9,7 +9,7 @@ enum AttemptFollowUp {
     struct Failed {
         /// What it threw; nil for a command that ended badly, and for what is to be retried if the policy allows it.
         var error: (any Error)?
-        /// What is recorded of it.
+        /// What is recorded of it; not cut before secrets were taken out, since a part of one would be left otherwise.
         var record: FailureRecord
         var attempt: Int
         /// Microseconds since 1970.
@@ -26,7 +26,7 @@ enum AttemptFollowUp {
             // Thrown in a child, which has said what its type's policy makes of it.
             let inChild = error as? ThrownInChild
             self.init(
-                inChild?.record ?? FailureRecord(error), attempt: attempt, startedAt: startedAt,
+                inChild?.record ?? .whole(error), attempt: attempt, startedAt: startedAt,
                 runMicroseconds: runMicroseconds, acceptedAt: acceptedAt)
             self.error = inChild == nil ? error : inChild?.meaning.error
         }
@@ -49,6 +49,8 @@ enum AttemptFollowUp {
         _ failed: Failed, policy: RetryPolicy, maxAttempts: UInt8, now: ClockReading,
         random: Double = .random(in: 0..<1)
     ) -> AttemptFollowUp {
+        var failed = failed
+        failed.record = failed.record.cut
         if case .tooManyWaiting? = failed.error as? RunnerError {
             return .transition(.postpone(due: StoreTime(now, after: Transition.postponement())))
         }
@@ -82,13 +84,16 @@ enum AttemptFollowUp {
 
 extension FailureRecord {
     /// What is recorded of an error: its type, and its own text.
-    init(_ error: any Error) {
+    init(_ error: any Error) { self = FailureRecord.whole(error).cut }
+
+    /// The same as long as it is.
+    static func whole(_ error: any Error) -> FailureRecord {
         if let undecodable = error as? UndecodablePayload {
-            self.init(type: "UndecodablePayload", message: undecodable.reason)
-        } else if let tooLarge = error as? ResultTooLarge {
-            self.init(type: "ResultTooLarge", message: tooLarge.reason)
-        } else {
-            self.init(type: "\(Swift.type(of: error))", message: "\(error)")
+            return .whole(type: "UndecodablePayload", message: undecodable.reason)
         }
+        if let tooLarge = error as? ResultTooLarge {
+            return .whole(type: "ResultTooLarge", message: tooLarge.reason)
+        }
+        return .whole(type: "\(Swift.type(of: error))", message: "\(error)")
     }
 }

@@ -70,6 +70,31 @@ extension OutcomeSubmission {
                 store.refusals.end()
             }
         }
+        whenReplaced = { store.replaced.add($0, store) }
+        whenRoomFirst = { submission, room in
+            // Handed over again before anybody takes it for the last.
+            store.refusals.begin()
+            let submission = Handover(submission)
+            var refusal: AdmissionRefusal?
+            store.writer.submit(
+                OperationSubmission { (transaction, state) throws(StorageError) in
+                    let (queue, _) = try state.numbers(of: room.target, &transaction)
+                    refusal = try state.admit(
+                        room.load, in: queue, priority: room.target.priority,
+                        whenFull: room.whenFull, &transaction)
+                } completion: { error in
+                    defer { store.refusals.end() }
+                    let submission = submission.value
+                    submission.roomFirst = nil
+                    if let error { return submission.finished(error) }
+                    switch refusal {
+                    case nil, .again: store.writer.submit(submission)
+                    case .refused(let reached), .wait(_, let reached):
+                        submission.refusal = .noRoom(room.target, reached)
+                        submission.finished(nil)
+                    }
+                })
+        }
         @Sendable func refuse(_ error: any Error) {
             let cause: any Error = (error as? StorageError).map { store.storeError($0) } ?? error
             let failed = AttemptFollowUp.Failed(

@@ -56,6 +56,7 @@ enum Timers {
             }
         }
         try ResultRetention.end(results, &transaction, tables)
+        if !results.isEmpty { state.hasRoom = true }
         return expiring
     }
 

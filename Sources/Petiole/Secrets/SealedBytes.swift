@@ -10,9 +10,9 @@
 // | | | ciphertext |
 // | | 16 | tag |
 //
-// What is authenticated besides: the bytes before the ciphertext; whether it is a payload or a result; the store's number; the
-// job's name; of a result the job's id. So a payload cannot be moved to a job of another name or to another store, nor a result
-// to another job, without being refused. (The id of a job is given when it is committed, after its payload was sealed: two payloads of
+// What is authenticated besides: the bytes before the ciphertext; whether it is a payload or a result; the number that the
+// store seals by, which its backups share; the job's name; of a result the job's id. So a payload cannot be moved to a job of another
+// name or to another store, nor a result to another job, without being refused. (The id of a job is given when it is committed, after its payload was sealed: two payloads of
 // one name may be exchanged by who can write the file.)
 
 /// The layout of what a ``PayloadCipher`` makes.
@@ -64,7 +64,7 @@ struct SealedPurpose: Sendable {
     private init(_ kind: UInt8, _ name: String, _ store: OpenStore, _ id: UInt64) {
         var writer = ByteWriter(capacity: 96)
         writer.append(kind)
-        writer.append(littleEndian: store.format.storeID)
+        writer.append(littleEndian: store.format.sealingID)
         writer.append(littleEndian: id)
         Array(name.utf8).withUnsafeBytes { writer.append(contentsOf: $0) }
         associated = writer.withBytes { Array($0) }

@@ -156,11 +156,12 @@ private struct StoreBackup {
         return Int(info.st_size)
     }
 
-    /// Gives the copy a number of its own.
+    /// Gives the copy a number of its own. What is sealed in it stays bound to the old one.
     private func renumber() throws(FileCopy.Failure) {
         let format = FormatRecord(
             version: store.format.version, isScratch: store.format.isScratch,
-            storeID: UInt64.random(in: 1...UInt64.max), createdAt: store.format.createdAt)
+            storeID: UInt64.random(in: 1...UInt64.max), createdAt: store.format.createdAt,
+            sealingID: store.format.sealingID)
         do throws(StorageError) {
             let environment = try Environment(
                 directory: draft, tableNames: StoreFormat.tables, creating: false,

@@ -21,7 +21,8 @@ public struct Capacity: Sendable, Hashable {
         /// So many jobs of the queue as it takes are ended as ``Outcome/Kind/dropped``: those of the lowest priority first,
         /// of these the ones that were accepted first; where jobs wait at a limit, the oldest of each key in turn. First
         /// those that are ready, then those that wait for their time, the next ones due first, then parked ones. None is dropped for one of a lower priority, and none that
-        /// runs. When these are not enough, the enqueue is refused.
+        /// runs. When these are not enough, the enqueue is refused, and none is dropped; but of more than 10,000 some
+        /// may be, when it is for want of bytes, or since so many of those that were there run.
         case dropOldest
     }
 

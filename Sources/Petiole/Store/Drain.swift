@@ -57,12 +57,13 @@ extension JobStore {
 
     /// How many jobs have not ended: those that are to run, and those that nobody will run as things are.
     private func unfinished(queue: String?) throws(StoreError) -> (open: Int, aside: Int) {
-        let rows = try queueRows().filter { queue == nil || $0.name == queue }
         let tables = open.tables
+        // One view for queues and counts: a job may bring a queue that is new with its success.
         return try open.read { (reader) throws(StorageError) in
             var open = 0
             var aside = 0
-            for (_, record) in rows {
+            for (name, record) in try Self.queueRows(reader, tables)
+            where queue == nil || name == queue {
                 let counts = try Self.counts(record.id, reader, tables)
                 if record.isPaused {
                     aside += counts.unfinished

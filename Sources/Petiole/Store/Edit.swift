@@ -157,7 +157,9 @@ struct JobEditing: Sendable {
         else { return .decided(nil) }
         let active =
             found ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
-        if active.isCancelRequested || active.isExpired { return .decided(.ended) }
+        if active.isCancelRequested || active.isExpired || active.pending == .purge {
+            return .decided(.ended)
+        }
         // One that runs at most once: its start is on the disk.
         if active.startEpoch != 0 { return .decided(.started) }
         // What cannot be read has no expiry: whoever runs it finds the damage.
@@ -167,8 +169,14 @@ struct JobEditing: Sendable {
         {
             return .decided(.expiresBefore)
         }
-        let priority = priority ?? active.priority
+        var priority = priority ?? active.priority
+        var due = due
         if active.state == .ready {
+            // Of another edit that is not carried out yet stays what this one does not change.
+            if case .edit(let other, let otherDue)? = active.pending {
+                if self.priority == nil { priority = other }
+                if due.isNone { due = otherDue }
+            }
             return .marked(
                 try PendingChanges.mark(
                     id, .edit(priority: priority, due: due), active, tables, &transaction, &state))

@@ -128,6 +128,10 @@ extension JobStore {
         let submission = EnqueueSubmission(request, block)
         submission.reply = { [unowned submission] result in
             if case .success(let acceptance) = result, case .again? = acceptance.refusal {
+                // Sequentially consistent, both: as those of the writer.
+                if submission.isBuffered {
+                    open.writer.late.add(1, ordering: .sequentiallyConsistent)
+                }
                 submission.isBuffered = false
                 return open.writer.submit(submission)
             }
@@ -136,6 +140,13 @@ extension JobStore {
                 acceptance.reached(request).map { .failure(.noRoom($0)) } ?? .success(acceptance)
             }
             if case .failure(let error) = outcome { open.buffered.failed(error) }
+            if case .success(let acceptance) = outcome, let replaced = acceptance.replaced {
+                open.replaced.add(replaced, open)
+            }
+            if !submission.isBuffered {
+                // Sequentially consistent: as above, and behind what was refused.
+                open.writer.late.subtract(1, ordering: .sequentiallyConsistent)
+            }
             pending.settle(outcome)
         }
         submission.isBuffered = true
@@ -159,7 +170,10 @@ extension JobStore {
     /// - Throws: ``FlushError`` with the first error and the number of jobs refused since the last flush.
     public func flush() async throws(FlushError) {
         do throws(StoreError) {
-            try await open.perform { (_, _) throws(StorageError) in }
+            // Behind an operation is what came before it, but for what is late: that is told behind one that comes later.
+            repeat {
+                try await open.perform { (_, _) throws(StorageError) in }
+            } while open.writer.hasLate
         } catch {
             throw FlushError(first: error, count: 0)
         }

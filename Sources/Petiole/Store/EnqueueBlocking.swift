@@ -64,7 +64,10 @@ extension JobStore {
     /// - Throws: ``FlushError`` with the first error and the number of jobs refused since the last flush.
     public func flushBlocking() throws(FlushError) {
         do throws(StoreError) {
-            try open.performBlocking { (_, _) throws(StorageError) in }
+            // As ``flush()``.
+            repeat {
+                try open.performBlocking { (_, _) throws(StorageError) in }
+            } while open.writer.hasLate
         } catch {
             throw FlushError(first: error, count: 0)
         }
@@ -81,6 +84,7 @@ extension JobStore {
             if let queue = open.queueToAsk(acceptance, request), open.waitForWhatEnded(of: queue) {
                 acceptance = try untilSettledBlocking(request, submission)
             }
+            if let replaced = acceptance.replaced { ReplacedJobs.end([replaced], open) }
             result = .success(acceptance)
         } catch { result = .failure(error) }
         return JobID(rawValue: try request.told(result))

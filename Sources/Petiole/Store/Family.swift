@@ -34,9 +34,12 @@ extension JobStore {
                 try !Self.isStaged(id.rawValue, reader, open.tables)
             else { return nil }
             var children: [JobID] = []
+            let after = after?.rawValue ?? 0
+            // Behind the greatest there is none.
+            guard after < .max else { return children }
             let lineage = try Lineage.read(id.rawValue, reader, open.tables)
             for range in lineage.ranges.sorted(by: { $0.first < $1.first }) {
-                var next = max(range.first, (after?.rawValue ?? 0) + 1)
+                var next = max(range.first, after + 1)
                 while next < range.first + range.count, children.count < limit {
                     if try Lookup.block(next, reader, open.tables) != nil {
                         children.append(JobID(rawValue: next))

@@ -158,7 +158,8 @@ extension JobStore {
     ///
     /// Following costs each commit of any process a row. What the reader has not taken yet waits on the disk, the newest 16 MiB
     /// of it; who is slower than that, or comes back when nobody followed, is told ``JobEvent/Kind/missed``.
-    /// - Parameter position: nil: from now on; else what came behind that event.
+    /// - Parameter position: nil: from now on; else what came behind that event. One that no event of this store has yet, since it is
+    ///   of another store, begins now, with ``JobEvent/Kind/missed``.
     /// - Throws: ``StoreError``. The stream itself ends when the store cannot be read any more.
     /// - Complexity: a thread for each wait.
     public func events(after position: UInt64? = nil) async throws(StoreError) -> AsyncStream<
@@ -172,7 +173,7 @@ extension JobStore {
         } catch let error as StoreError { throw error } catch {
             throw .failed(path: path, reason: "\(error)")
         }
-        let follower = EventFollower(store, after: position ?? begin)
+        let follower = EventFollower(store, after: position, begin: begin)
         return AsyncStream {
             await follower.next()
         } onCancel: {
@@ -193,9 +194,18 @@ private final class EventFollower: Sendable {
     private let state: Mutex<State>
     private let isOver = SharedFlag()
 
-    init(_ store: JobStore, after position: UInt64) {
+    /// - Parameters:
+    ///   - position: nil: from the beginning on.
+    ///   - begin: the newest position.
+    init(_ store: JobStore, after position: UInt64?, begin: UInt64) {
         self.store = store
-        state = Mutex(State(position: position))
+        var first = State(position: min(position ?? begin, begin))
+        // Written just now for this follower: nobody can have been told of it.
+        if let position, position >= begin {
+            let now = WallTime(microseconds: store.open.clock.now)
+            first.buffer = [JobEvent(position: begin, at: now, kind: .missed, ids: 0...0)]
+        }
+        state = Mutex(first)
     }
 
     deinit { store.open.endFollowing() }

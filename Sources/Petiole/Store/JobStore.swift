@@ -98,7 +98,7 @@ public final class JobStore: Sendable {
             var isSwept = false
             while !isSwept {
                 isSwept = try open.performBlocking { (transaction, state) throws(StorageError) in
-                    try Staging.sweep(stage, &transaction, state)
+                    try Staging.sweep(stage, &transaction, &state)
                 }
             }
         }

@@ -161,7 +161,10 @@ extension JobStore {
         for (name, record) in queueRows { queueNames[record.id] = name }
         let wanted = try ResolvedFilter(filter, queues: queueRows, open)
         var damaged: (first: UInt64, count: Int)?
-        var page = Page(next: (filter.after?.rawValue ?? 0) + 1)
+        let after = filter.after?.rawValue ?? 0
+        // Behind the greatest there is none.
+        guard after < .max else { return }
+        var page = Page(next: after + 1)
         while !page.isLast {
             page = try open.read { (reader) throws(StorageError) in
                 let next = try Self.page(from: page.next, wanted, reader, open.tables)

@@ -184,16 +184,22 @@ extension JobStore {
     func queueRows() throws(StoreError) -> [(name: String, record: QueueRecord)] {
         let open = open
         return try open.read { (reader) throws(StorageError) in
-            var rows: [(String, QueueRecord)] = []
-            let cursor = try reader.cursor(open.tables.queues)
-            var entry = try cursor.first()
-            while let (key, value) = entry {
-                let record = try formatted { () throws(FormatError) in try QueueRecord(value) }
-                rows.append((String(decoding: key, as: UTF8.self), record))
-                entry = try cursor.next()
-            }
-            return rows
+            try Self.queueRows(reader, open.tables)
         }
+    }
+
+    static func queueRows(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> [(name: String, record: QueueRecord)] {
+        var rows: [(String, QueueRecord)] = []
+        let cursor = try reader.cursor(tables.queues)
+        var entry = try cursor.first()
+        while let (key, value) = entry {
+            let record = try formatted { () throws(FormatError) in try QueueRecord(value) }
+            rows.append((String(decoding: key, as: UTF8.self), record))
+            entry = try cursor.next()
+        }
+        return rows
     }
 }
 

@@ -12,25 +12,36 @@ import PetioleStorage
 //     opens a view
 //     …                                         commits the change as a mark in the job's row of `active`
 //                                               makes control 8, fences
-//     publishes the job in its slot, fences     asks the queue's owner to record what has ended
-//     reads control                             in a transaction: is the job in a slot? then it takes the mark back;
+//     publishes the job in its slot, fences     reads the slots
+//     reads control                             asks the queue's owner to record what has ended
+//                                               in a transaction: was the job in a slot? then it takes the mark back;
 //                                               else it does what the mark says
+//
+// The slots are read first: a job that left its slot before is recorded by the owner's answer. One that leaves it behind the
+// answer may not be recorded when the transaction looks; in a slot it would not be seen then either.
 //
 // The worker who finds control at 8 sees the mark, does not start the job and asks the writer to do what the mark says. Should
 // the mark be gone by then (who asked saw the slot of just that moment), the job is put at the end of its lane as it is: the
 // worker has passed it over already. Who asks and dies leaves the mark, and whoever meets the job does what it says. A job that
-// ran and goes on to another attempt has lost its mark.
+// ran and goes on to another attempt has lost its mark. One that was put off without an attempt (a snooze, a pause, an unknown
+// name) by a worker who had not seen the mark has not, and what it says is done there.
+//
+// Two who ask for changes of one job. A purge stays: who comes to edit behind it is told that the job ends. An edit over an edit
+// has what it does not change from the other one, and so either of the two may carry it out. Who finds the mark of another one
+// does not take it back: the other may have been told by the slots what he has not seen.
 //
 // What must not happen: the job is put elsewhere while it runs. A worker's request carries the position of the row in which it
 // met the job, and does nothing when the job's place is another by then: somebody else may run it from there.
 
 /// A ready job with a mark.
-struct MarkedJob: Sendable {
+struct MarkedJob: Sendable, Equatable {
     var id: UInt64
     var queue: UInt32
     /// Those that had ended when it was marked.
     var attempts: UInt16
     var generation: UInt32
+    /// What its mark says; nil: it is to be cancelled.
+    var change: PendingChange?
 }
 
 /// What became of a change.
@@ -56,23 +67,33 @@ enum PendingChanges {
         try active.put(&transaction, tables.active, id)
         state.controlMoved = true
         return MarkedJob(
-            id: id, queue: active.queue, attempts: active.attempts, generation: active.generation)
+            id: id, queue: active.queue, attempts: active.attempts, generation: active.generation,
+            change: change)
     }
 
     /// Does what the mark of a job says, or takes it back, when everything that had ended is recorded.
-    /// - Parameter isCertain: false: the queue's owner did not answer, so the job may have run.
+    /// - Parameters:
+    ///   - isCertain: false: the queue's owner did not answer, so the job may have run.
+    ///   - running: the jobs that were in a slot behind the commit of the mark, and before that answer.
     static func settle(
-        _ job: MarkedJob, isCertain: Bool, _ slots: RunningSlots, _ tables: StoreTables,
+        _ job: MarkedJob, isCertain: Bool, running: Set<UInt64>, _ tables: StoreTables,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> ChangeResult {
         guard var active = try Lookup.active(job.id, transaction, tables) else { return .ended }
-        guard active.pending != nil else {
-            // Done by who met it; or it ran, and goes on.
+        guard let pending = active.pending else {
+            // Done by who met it; or it ran, and goes on; or another one has taken it back.
             let isSame =
                 active.attempts == job.attempts && active.generation == job.generation
-            return isSame ? .done : .started
+            return isSame && job.change?.isDone(in: active, state.time) == true ? .done : .started
         }
-        if !isCertain || slots.slot(of: job.id) != nil {
+        let hasStarted = !isCertain || running.contains(job.id)
+        guard pending == job.change else {
+            // Made behind ours.
+            if pending == .purge { return .ended }
+            if hasStarted { return .started }
+            return try carryOut(job.id, active, tables, &transaction, &state) ? .done : .ended
+        }
+        if hasStarted {
             active.pending = nil
             try active.put(&transaction, tables.active, job.id)
             return .started
@@ -93,18 +114,20 @@ enum PendingChanges {
         guard active.state == .ready, active.position == 0 || active.position == position else {
             return
         }
+        // Purged since, it is no job any more.
+        guard try Lookup.block(id, transaction, tables) != nil else { return }
         try carryOut(id, active, tables, &transaction, &state)
     }
 
-    /// Takes a ready job that does not run out of its place, and does what its mark says; without one it is put at the end of
-    /// its lane.
+    /// Takes a job that does not run out of its place, and does what its mark says; without one it is put at the end of its
+    /// lane.
     /// - Returns: false when it was to be cancelled or has expired, and so has ended.
     @discardableResult
-    private static func carryOut(
+    static func carryOut(
         _ id: UInt64, _ active: ActiveRecord, _ tables: StoreTables,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Bool {
-        if active.position != 0 {
+        if active.state == .ready, active.position != 0 {
             try transaction.delete(
                 tables.lanes, RecordKey.lane(active.queue, active.priority, active.position))
         }
@@ -136,6 +159,8 @@ extension OpenStore {
         if marked.isEmpty { return [] }
         // Control has moved, behind the commit: from here on whoever starts a job sees its mark first.
         petiole_fence()
+        // Before the answer, in which what has left its slot by now is recorded.
+        let running = slots.jobs()
         CrashPoint.pass(.changeMarked)
         var certain: Set<UInt32> = []
         for queue in Set(marked.map { $0.queue }) where await hasRecordedWhatEnded(of: queue) {
@@ -143,14 +168,13 @@ extension OpenStore {
         }
         let answered = certain
         let tables = tables
-        let slots = slots
         return try await perform { (transaction, state) throws(StorageError) in
             var results: [ChangeResult] = []
             for job in marked {
                 results.append(
                     try PendingChanges.settle(
-                        job, isCertain: answered.contains(job.queue), slots, tables, &transaction,
-                        &state))
+                        job, isCertain: answered.contains(job.queue), running: running, tables,
+                        &transaction, &state))
             }
             return results
         }

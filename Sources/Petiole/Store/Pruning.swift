@@ -376,7 +376,7 @@ extension JobStore {
         for (_, record) in try queueRows() {
             let queue = record.id
             while try await open.perform({ (transaction, state) throws(StorageError) in
-                try ResultRetention.endDue(queue, &transaction, state)
+                try ResultRetention.endDue(queue, &transaction, &state)
             }) {}
         }
     }

@@ -161,7 +161,7 @@ extension JobStore {
 enum Purging {
     /// 10,000 jobs a transaction, less when their neighbours are large.
     static let limit = 10_000
-    /// Blocks of 8 MiB are read in a transaction, and written anew without those that go.
+    /// Blocks of 8 MiB, of jobs and of outcomes, are read in a transaction, and written anew without those that go.
     private static let byteLimit = 8 << 20
 
     struct Step: Sendable {
@@ -182,6 +182,8 @@ enum Purging {
         // First is found out what can go with its outcome, then both go: each block is written anew once.
         var outcomeBlocks: [UInt64] = []
         var gone: Set<UInt64> = []
+        /// Of the job's block that was counted last.
+        var blockEnd: UInt64 = 0
         while step.passed < ids.count, bytes < byteLimit {
             let id = ids[step.passed]
             guard try Lookup.active(id, transaction, tables) == nil,
@@ -198,14 +200,18 @@ enum Purging {
             }
             if !isReadable { step.unreadable = step.unreadable ?? id }
             if isReadable { outcomeBlocks.append(outcomes.first) }
-            while step.passed < ids.count, ids[step.passed] < outcomes.end {
+            repeat {
                 let next = ids[step.passed]
                 step.passed += 1
                 guard isReadable, try Lookup.active(next, transaction, tables) == nil else {
                     continue
                 }
                 gone.insert(next)
-            }
+                if next >= blockEnd, let block = try Lookup.block(next, transaction, tables) {
+                    bytes += block.byteCount
+                    blockEnd = block.end
+                }
+            } while step.passed < ids.count && ids[step.passed] < outcomes.end && bytes < byteLimit
         }
         let rests = try blocks(of: ids[..<step.passed], &gone, &step, tables, transaction)
         for first in outcomeBlocks {
@@ -220,6 +226,7 @@ enum Purging {
             state.note(EventCode.deleted, id)
         }
         step.deleted = gone.count
+        if !gone.isEmpty { state.hasRoom = true }
         return step
     }
 

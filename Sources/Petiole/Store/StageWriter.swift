@@ -117,7 +117,7 @@ struct StageWriter {
             do throws(StoreError) {
                 isSwept = try await store.open.perform {
                     (transaction, state) throws(StorageError) in
-                    try Staging.sweep(stage, &transaction, state)
+                    try Staging.sweep(stage, &transaction, &state)
                 }
             } catch {
                 return

@@ -147,6 +147,49 @@ import Testing
         }
     }
 
+    @Test("room in the file that a purge makes is told to who waits for it")
+    func purged() async throws {
+        try await withStore(configure: { $0.byteLimit = 64 << 20 }) { store in
+            let large = [UInt8](repeating: 1, count: 40 << 20)
+            try await store.enqueue(Cargo.self, payload: large)
+            try await makeRunner(store, jobs: [Cargo.self]).run {}
+            let next = Task {
+                try await store.enqueue(
+                    Cargo.self, payload: large, options: EnqueueOptions(whenFull: .wait()))
+            }
+            await untilWaiting(1, store)
+            try await expectEqual(store.purge(JobFilter()).deleted, 1)
+            try await expectEqual(next.value.id.rawValue, 2)
+        }
+    }
+
+    @Test("what a dead producer had staged, and results whose time is over, make room as well")
+    func sweptAndOver() async throws {
+        let clock = TestClock(isFrozen: true)
+        try await withStore(clock: clock) { store in
+            let open = store.open
+            let options = EnqueueOptions(resultRetention: .seconds(1))
+            try await store.numbers("echo", [1], options: options)
+            try await makeRunner(store, [echo]).run {}
+            clock.advance(.seconds(2))
+            let target = open.target(queue: "default", job: "echo", priority: 4)
+            let hasRoom = try await open.perform {
+                (transaction, state) throws(StorageError) -> [Bool] in
+                var hasRoom: [Bool] = []
+                _ = try Staging.begin(1, target, &transaction, &state)
+                hasRoom.append(state.hasRoom)
+                _ = try Staging.sweep(1, &transaction, &state)
+                hasRoom.append(state.hasRoom)
+                state.hasRoom = false
+                _ = try ResultRetention.endDue(1, &transaction, &state)
+                hasRoom.append(state.hasRoom)
+                state.hasRoom = false
+                return hasRoom
+            }
+            #expect(hasRoom == [false, true, true])
+        }
+    }
+
     @Test("room in the file is waited for as well, by who says so: pruning makes it")
     func file() async throws {
         let clock = TestClock()

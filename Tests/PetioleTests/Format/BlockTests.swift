@@ -160,5 +160,9 @@ import Testing
         #expect(try stage.bytes.withUnsafeBytes { try StageRecord($0) } == stage)
         let format = FormatRecord(version: 1, isScratch: true, storeID: 5, createdAt: 6)
         #expect(try format.bytes.withUnsafeBytes { try FormatRecord($0) } == format)
+        #expect(try format.bytes[..<24].withUnsafeBytes { try FormatRecord($0) } == format)
+        let copy = FormatRecord(
+            version: 1, isScratch: true, storeID: 5, createdAt: 6, sealingID: 7)
+        #expect(try copy.bytes.withUnsafeBytes { try FormatRecord($0) } == copy && copy != format)
     }
 }

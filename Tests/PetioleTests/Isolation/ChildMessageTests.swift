@@ -94,7 +94,7 @@ import Testing
         for (error, meaning) in cases {
             let thrown = ThrownInChild(error, policy)
             #expect(thrown.meaning == meaning)
-            #expect(thrown.record == FailureRecord(error))
+            #expect(thrown.record.cut == FailureRecord(error))
             #expect(ThrownInChild(thrown.bytes) == thrown)
             for length in thrown.bytes.indices {
                 #expect(ThrownInChild(Array(thrown.bytes[..<length])) == nil)

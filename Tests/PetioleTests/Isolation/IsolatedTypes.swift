@@ -123,7 +123,7 @@ struct ScriptedProgram {
         return try ScriptedProgram(
             """
             printf 'PTCF\\001\\000\\000\\000' >&3
-            printf '\(zeroes.prefix(32))\\001\(zeroes.prefix(28))\(zeroes)' >&3
+            printf '\(zeroes.prefix(32))\\00\(ChildProtocol.version)\(zeroes.prefix(28))\(zeroes)' >&3
             head -c 24 <&3 >/dev/null
             exit 7
             """)

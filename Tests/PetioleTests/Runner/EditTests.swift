@@ -254,13 +254,14 @@ import Testing
             let id = jobs[0].id.rawValue
             try await expectEqual(store.begin(jobs[0].id, priority: 9), 1)
             let tables = store.open.tables
-            let slots = store.open.slots
             let results = try await store.open.perform {
                 (transaction, state) throws(StorageError) -> [ChangeResult] in
                 // As when its slot was seen at just that moment.
-                let marked = MarkedJob(id: id, queue: 1, attempts: 0, generation: 0)
+                let marked = MarkedJob(
+                    id: id, queue: 1, attempts: 0, generation: 0,
+                    change: .edit(priority: 9, due: 0))
                 let result = try PendingChanges.settle(
-                    marked, isCertain: false, slots, tables, &transaction, &state)
+                    marked, isCertain: false, running: [], tables, &transaction, &state)
                 // Met elsewhere than it lies now: somebody else may have it.
                 let before = try Lookup.active(id, transaction, tables)!
                 try PendingChanges.met(

@@ -168,6 +168,41 @@ import Testing
         store.close()
     }
 
+    /// What is sealed in a store is opened in its backup, and in the backup of that, by who has the key.
+    static func backups(_ cipher: PayloadCipher) async throws {
+        let directory = try TestDirectory()
+        defer { directory.remove() }
+        var store = try directory.open { $0.cipher = cipher }
+        let ended = try await store.enqueue(Greeting(name: "ann")).id
+        try await makeRunner(store, jobs: [Greeting.self]).run {}
+        var ready: [JobID] = []
+        for number in 1...2 {
+            ready.append(try await store.enqueue(Greeting(name: "bob")).id)
+            let path = directory.path + "/copy\(number)"
+            try await store.backup(to: path)
+            let number = store.open.format.storeID
+            store.close()
+            var options = StoreOptions()
+            options.createsStore = false
+            options.cipher = cipher
+            store = try JobStore(at: path, options: options)
+            #expect(store.open.format.storeID != number)
+            ready.append(try await store.enqueue(Greeting(name: "eve")).id)
+        }
+        try await makeRunner(store, jobs: [Greeting.self]).run {}
+        try await expectEqual(store.handle(of: ended, as: Greeting.self).result, "hello ann")
+        for (id, name) in zip(ready, ["bob", "eve", "bob", "eve"]) {
+            try await expectEqual(
+                store.handle(of: id, as: Greeting.self).result, "hello \(name)")
+        }
+        store.close()
+    }
+
+    @Test("what is sealed in a store is opened in its backup as well")
+    func backup() async throws {
+        try await Self.backups(Self.toy("k1", knows: ["k1"]))
+    }
+
     @Test("whatever the bytes are, they are read as sealed or refused")
     func layout() {
         let nonce = [UInt8](repeating: 1, count: 24)
@@ -236,6 +271,11 @@ import Testing
             #expect(try store.details(of: id).encryptionKey == "old")
             #expect(try store.details(of: second.id).encryptionKey == "new")
             store.close()
+        }
+
+        @Test("what AES-GCM has sealed in a store is opened in its backup as well")
+        func backup() async throws {
+            try await SealedPayloadTests.backups(Self.keys("k1", ["k1": Self.key(1)]).cipher)
         }
 
         @Test("one byte changed anywhere, or another purpose, and nothing is opened")

@@ -127,6 +127,60 @@ import Testing
         }
     }
 
+    @Test("where the text of a failure is cut no part of a secret is left")
+    func cutText() async throws {
+        struct Long: Error, CustomStringConvertible { let description: String }
+        let limit = FailureRecord.messageLimit
+        let text = String(repeating: "x", count: limit - 4) + "hunter22" + "tail"
+        let policy = RetryPolicy.never
+        let thrown = try #require(
+            ThrownInChild(ThrownInChild(Long(description: text), policy).bytes))
+        for error in [Long(description: text), thrown] as [any Error] {
+            var failed = AttemptFollowUp.Failed(
+                error, attempt: 1, startedAt: 0, runMicroseconds: 0, acceptedAt: 0)
+            failed.record = SecretTexts.without(["hunter22"], failed.record)
+            guard
+                case .end(_, let record) = AttemptFollowUp.of(
+                    failed, policy: policy, maxAttempts: 0,
+                    now: ClockReading(wall: 0, steady: 0))
+            else {
+                Issue.record("it goes on")
+                return
+            }
+            #expect(!record.message.contains("hunt"))
+            #expect(record.message.utf8.count < limit + 100)
+        }
+        // By way of a runner, on a thread and apart.
+        struct Verbose: Job {
+            static let retryPolicy = RetryPolicy.never
+            @Secret var token = "hunter22"
+            func run(_ context: JobContext) throws -> Int {
+                throw Long(
+                    description: String(repeating: "x", count: FailureRecord.messageLimit - 4)
+                        + token)
+            }
+        }
+        struct VerboseTask: AsyncJob {
+            static let retryPolicy = RetryPolicy.never
+            @Secret var token = "hunter22"
+            func run(_ context: JobContext) async throws -> Int {
+                throw Long(
+                    description: String(repeating: "x", count: FailureRecord.messageLimit - 4)
+                        + token)
+            }
+        }
+        try await withStore { store in
+            let ids = [
+                try await store.enqueue(Verbose()).id, try await store.enqueue(VerboseTask()).id,
+            ]
+            try await makeRunner(store, jobs: [Verbose.self, VerboseTask.self]).run {}
+            for id in ids {
+                let failure = try #require(try store.outcome(of: id)?.failure)
+                #expect(!failure.message.contains("hunt"))
+            }
+        }
+    }
+
     @Test("secrets too short to be told from other text are left, longer ones go first")
     func scrubbing() {
         let failure = FailureRecord(type: "T", message: "abcd abcdef 12")

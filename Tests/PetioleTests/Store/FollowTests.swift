@@ -30,6 +30,20 @@ import Testing
         }
     }
 
+    @Test(
+        "who comes back with a position that the store has not reached is told so, and goes on",
+        arguments: [UInt64.max, 1_000])
+    func beyond(position: UInt64) async throws {
+        try await withStore { store in
+            try await store.numbers("job", [0])
+            var events = try await store.events(after: position).makeAsyncIterator()
+            #expect(await events.next()?.kind == .missed)
+            try await store.numbers("job", [1])
+            let told = words(await take(&events, until: .accepted))
+            #expect(told == ["accepted 2"])
+        }
+    }
+
     @Test("what happens to jobs is told in the order in which it is committed, whoever does it")
     func order() async throws {
         let clock = TestClock(isFrozen: true)

@@ -145,4 +145,15 @@ import Testing
             expectEqual(sum, count)
         }
     }
+
+    @Test("behind the greatest id there is nothing, and nobody stops")
+    func behindAll() async throws {
+        try await withStore { store in
+            let job = try await store.numbers("echo", [1])[0]
+            var filter = JobFilter()
+            filter.after = JobID(rawValue: .max)
+            expectEqual(try store.jobs(filter).count, 0)
+            expectEqual(try store.children(of: job.id, after: JobID(rawValue: .max)), [])
+        }
+    }
 }

@@ -199,6 +199,26 @@ import Testing
         }
     }
 
+    @Test("of jobs with large payloads only some are deleted in a transaction")
+    func large() async throws {
+        try await withStore { store in
+            let payload = [UInt8](repeating: 1, count: 1 << 20)
+            for _ in 1...12 { try await store.enqueue(Cargo.self, payload: payload) }
+            try await makeRunner(store, jobs: [Cargo.self]).run {}
+            let tables = store.open.tables
+            let (step, hasRoom) = try await store.open.perform {
+                (transaction, state) throws(StorageError) in
+                let step = try Purging.delete(Array(1...12), tables, &transaction, &state)
+                return (step, state.hasRoom)
+            }
+            #expect(step.passed == 8 && step.deleted == 8)
+            // Who waits for room in the file is told.
+            #expect(hasRoom)
+            expectSound(store)
+            try await expectEqual(store.purge(JobFilter()).deleted, 4)
+        }
+    }
+
     @Test("beside a job that cannot be read nothing is deleted, and that is said behind the rest")
     func unreadable() async throws {
         try await withStore { store in
