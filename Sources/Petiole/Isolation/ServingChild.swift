@@ -251,6 +251,8 @@ final class ServingChild: @unchecked Sendable {
     private func withoutPlace(_ job: UInt64, _ core: RunnerCore) -> Answer? {
         core.flushOutcomes(of: Worker.current)
         let waited: Answer?? = core.pool.blocking { () -> Answer? in
+            // A job that was run by this process before may be a suspect.
+            if core.claims.ended(job) { core.pool.lookAgain() }
             tell(ChildOrder(.waitOn, job: job))
             return converse(job, core, isWaiting: true)
         }

@@ -65,7 +65,7 @@ public struct JobContext: Sendable {
         defer { runner.stepper?.comesBack(from: job.id, blockingThread: true) }
         guard
             let result = runner.withoutPlace(
-                id.rawValue, { job.waitForResult(wait, isOver: { isOver.isSet }) })
+                id.rawValue, slot, { job.waitForResult(wait, isOver: { isOver.isSet }) })
         else {
             throw RunnerError.tooManyWaiting(limit: WorkerPool.defaultSpareLimit)
         }

@@ -63,7 +63,7 @@ struct AsyncAttempt: Sendable {
         let body = prepared
         if let limit { core.deadlines.begin(id, place, limit, core.stoppables) }
         let task = Task(executorPreference: core.pool.executor) {
-            await AsyncPlace.$current.withValue(AsyncPlace(core: core)) {
+            await AsyncPlace.$current.withValue(AsyncPlace(core: core, job: id, slot: place)) {
                 do {
                     finish(.success(try await body()), startedAt, attemptPlace, wasStopped: false)
                 } catch {

@@ -165,7 +165,13 @@ final class Claims: Sendable {
     private func claim(
         _ state: inout State, _ reader: Reader, _ core: RunnerCore, _ offer: (Ticket) -> Bool
     ) throws(StorageError) -> Ticket? {
-        if state.loneJob != nil { return nil }
+        if let lone = state.loneJob {
+            // It may wait for a place that others had when it was claimed.
+            guard core.places.hasRoom,
+                let index = state.deferred.firstIndex(where: { $0.first == lone })
+            else { return nil }
+            return state.deferred.remove(at: index)
+        }
         if let index = state.suspects.lastIndex(where: { !isPaused($0.queue, state) }) {
             let suspect = state.suspects.remove(at: index)
             state.loneJob = suspect.first
@@ -400,7 +406,7 @@ final class Claims: Sendable {
     /// Whether a job runs alone now, because it may have ended the process before.
     func isAlone(_ id: UInt64) -> Bool { state.withLock { $0.loneJob == id } }
 
-    /// A job that ran alone has ended its attempt. Returns whether it was one.
+    /// A job that ran alone has ended its attempt, or waits for another job. Returns whether it was one.
     func ended(_ id: UInt64) -> Bool {
         state.withLock { state in
             guard state.loneJob == id else { return false }

@@ -85,11 +85,31 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     /// Runs a closure in which a job waits for another one: its place in the pool goes to a spare thread meanwhile.
     /// - Returns: nil, without having run it, when too many jobs wait like this already.
-    func withoutPlace<Value>(_ job: UInt64, _ body: () -> Value) -> Value? {
-        guard let child else { return pool.blocking(body) }
+    func withoutPlace<Value>(
+        _ job: UInt64, _ slot: AttemptSlot, _ body: () -> Value
+    ) -> Value? {
+        guard let child else {
+            return pool.blocking {
+                beginsToWait(job, slot)
+                defer { goesOn(job, slot) }
+                return body()
+            }
+        }
         guard child.leavePlace(job) else { return nil }
         defer { child.comeBack(job) }
         return body()
+    }
+
+    /// A job waits for another one from now on. One that was to run alone is that no more: what it waits for has to run.
+    func beginsToWait(_ job: UInt64, _ slot: AttemptSlot) {
+        // A task that outlived its attempt has no slot.
+        guard slot.job == job else { return }
+        slot.isWaiting = true
+        if claims.ended(job) { pool.lookAgain() }
+    }
+
+    func goesOn(_ job: UInt64, _ slot: AttemptSlot) {
+        if slot.job == job { slot.isWaiting = false }
     }
 
     // MARK: Stopping
