@@ -150,10 +150,12 @@ enum FailureTable {
                 if let reference, entry.codec != CommandJob.codec {
                     outcome.codec = Self.reference
                     withUnsafeBytes(of: reference.littleEndian) {
-                        builder.append(id, outcome, history: entry.history, result: $0)
+                        builder.append(
+                            id, outcome, of: view, history: entry.history, result: $0)
                     }
                 } else {
-                    builder.append(id, outcome, history: entry.history, result: entry.result)
+                    builder.append(
+                        id, outcome, of: view, history: entry.history, result: entry.result)
                 }
             }
         }

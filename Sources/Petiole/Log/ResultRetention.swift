@@ -151,7 +151,7 @@ struct ResultRetention: Sendable {
                 outcome.codec = OutcomeBlock.discardedFlag
                 result = UnsafeRawBufferPointer(rebasing: result[..<0])
             }
-            builder.append(id, outcome, history: entry.history, result: result)
+            builder.append(id, outcome, of: block, history: entry.history, result: result)
         }
         return builder
     }
