@@ -62,13 +62,16 @@ final class AsyncPlaces: Sendable {
         }
     }
 
-    /// Takes slots without a place, for the items of a batch: as many as there are.
+    /// Takes slots without a place, for the items of a batch: as many as there are, but for what the places that are free may
+    /// need, and one at least. A batch may wait for asynchronous jobs, and nobody gives a slot back before it ends.
     func takeSlots(upTo count: Int) -> [AttemptSlot] {
         if count <= 0 { return [] }
         return state.withLock { state in
             guard let slots = state.slots else { return [] }
             var taken: [AttemptSlot] = []
-            while taken.count < count {
+            while taken.count < count,
+                state.free.count + state.fresh.count > max(1, limit - state.inFlight)
+            {
                 if let free = state.free.popLast() {
                     taken.append(free)
                 } else if let index = state.fresh.popFirst() {
