@@ -371,11 +371,12 @@ struct BatchAttempt {
         }
         if let unique = one.unique { submission.releases = [unique] }
         if let retention { submission.retentions = [retention] }
+        // Before what a refusal takes over of it.
+        if let hold { records.end.isHandedOn = core.end(hold, batch.queue, with: submission) }
         submission.handleRefusal(
             outcome, priority: one.priority, policy: entry.retryPolicy,
             maxAttempts: one.meta.maxAttempts, acceptedAt: one.acceptedAt,
             history: one.earlier.history, store)
-        if let hold { records.end.isHandedOn = core.end(hold, batch.queue, with: submission) }
         store.writer.submit(submission)
     }
 
