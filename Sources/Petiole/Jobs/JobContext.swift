@@ -54,7 +54,7 @@ public struct JobContext: Sendable {
         runner.flushOutcomes(of: Worker.current)
         let isOver = SharedFlag()
         let wait = HandleWait()
-        runner.stoppables.add(id.rawValue) {
+        runner.stoppables.add(id.rawValue, startedAt: slot.startedAt) {
             isOver.set()
             wait.wake()
         }

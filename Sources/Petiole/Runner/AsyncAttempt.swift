@@ -73,7 +73,7 @@ struct AsyncAttempt: Sendable {
                 }
             }
         }
-        core.stoppables.add(id) { task.cancel() }
+        core.stoppables.add(id, startedAt: place.startedAt) { task.cancel() }
         // Ended before it was added, or asked to stop before it could be found.
         if place.job != id {
             core.stoppables.remove(id)

@@ -251,26 +251,3 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         for loop in loops.withLock({ Array($0.values) }) { loop.gatherer.flush() }
     }
 }
-
-/// Who can be asked to stop, by job: Swift tasks and child processes. Jobs on threads look at their context.
-final class Stoppables: Sendable {
-    private struct Ways {
-        let stop: @Sendable () -> Void
-        let kill: (@Sendable () -> Void)?
-    }
-    private let ways = Mutex<[UInt64: Ways]>([:])
-
-    /// - Parameter kill: ends it at once, where that can be done.
-    func add(
-        _ id: UInt64, _ stop: @escaping @Sendable () -> Void,
-        kill: (@Sendable () -> Void)? = nil
-    ) {
-        ways.withLock { $0[id] = Ways(stop: stop, kill: kill) }
-    }
-    func remove(_ id: UInt64) { ways.withLock { _ = $0.removeValue(forKey: id) } }
-    func stop(_ id: UInt64) { ways.withLock { $0[id] }?.stop() }
-    func kill(_ id: UInt64) { ways.withLock { $0[id] }?.kill?() }
-    func stopAll() {
-        for way in ways.withLock({ Array($0.values) }) { way.stop() }
-    }
-}
