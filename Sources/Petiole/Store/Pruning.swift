@@ -400,13 +400,17 @@ extension JobStore {
             })
     }
 
-    /// Lets go of results whose time is over, of all queues: 10,000 a transaction.
+    /// Lets go of results whose time is over, of all queues: 10,000 rows a transaction.
     private func endResults() async throws(StoreError) {
         for (_, record) in try queueRows() {
             let queue = record.id
-            while try await open.perform({ (transaction, state) throws(StorageError) in
-                try ResultRetention.endDue(queue, &transaction, state)
-            }) {}
+            var next: Key?
+            repeat {
+                let from = next
+                next = try await open.perform { (transaction, state) throws(StorageError) in
+                    try ResultRetention.endDue(queue, from: from, &transaction, state)
+                }
+            } while next != nil
         }
     }
 }

@@ -144,6 +144,36 @@ private struct Brief: Job {
         }
     }
 
+    @Test("what is due otherwise is passed over in parts while results are let go of")
+    func manyOthers() async throws {
+        let clock = TestClock(isFrozen: true)
+        try await withStore(clock: clock) { store in
+            let jobs = try await store.numbers(
+                "echo", Array(1...5), options: EnqueueOptions(resultRetention: .seconds(60)))
+            try await makeRunner(store, [echo]).run {}
+            try await store.numbers(
+                "later", Array(1...5), options: EnqueueOptions(due: .after(.seconds(30))))
+            clock.advance(.seconds(100))
+            #expect(try results(store) == 10)
+            let queue = try #require(try store.queueRows().first).1.id
+            var next: Key?
+            var parts = 0
+            repeat {
+                let from = next
+                next = try await store.open.perform { (transaction, state) throws(StorageError) in
+                    try ResultRetention.endDue(queue, from: from, limit: 3, &transaction, state)
+                }
+                parts += 1
+            } while next != nil
+            #expect(parts == 4)
+            #expect(try results(store) == 5)
+            for job in jobs {
+                await #expect(throws: JobError.keepsNoResult(job.id)) { try await job.result }
+            }
+            _ = try await store.cancel(matching: JobFilter())
+        }
+    }
+
     @Test("a job whose result is kept longer outlives the others, until its time is over")
     func longer() async throws {
         let clock = TestClock()
