@@ -258,7 +258,7 @@ final class ServingChild: @unchecked Sendable {
         core.flushOutcomes(of: Worker.current)
         let waited: Answer?? = core.pool.blocking { () -> Answer? in
             // A job that was run by this process before may be a suspect.
-            if core.claims.ended(job) { core.pool.lookAgain() }
+            core.letOthersBegin(beside: job)
             tell(ChildOrder(.waitOn, job: job))
             return converse(job, core, isWaiting: true)
         }

@@ -75,6 +75,8 @@ final class Claims: Sendable {
         var suspects: [LaneRow] = []
         var suspectPositions: Set<UInt64> = []
         var loneJob: UInt64?
+        /// Jobs that began alone and go on beside others, with their queues: see `LoneJobs.swift`.
+        var besideOthers: [UInt64: UInt32] = [:]
         /// The next timer on each line.
         var nextTimers: [StoreTime] = []
         var isFiring = false
@@ -401,17 +403,5 @@ final class Claims: Sendable {
     /// Whether a job of the same range that comes before this one waits for a place: it goes first.
     func isDeferred(before id: UInt64, tag: UInt32) -> Bool {
         state.withLock { $0.deferred.contains { $0.rangeTag == tag && $0.first < id } }
-    }
-
-    /// Whether a job runs alone now, because it may have ended the process before.
-    func isAlone(_ id: UInt64) -> Bool { state.withLock { $0.loneJob == id } }
-
-    /// A job that ran alone has ended its attempt, or waits for another job. Returns whether it was one.
-    func ended(_ id: UInt64) -> Bool {
-        state.withLock { state in
-            guard state.loneJob == id else { return false }
-            state.loneJob = nil
-            return true
-        }
     }
 }

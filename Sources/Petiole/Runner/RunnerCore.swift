@@ -105,7 +105,13 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         // A task that outlived its attempt has no slot.
         guard slot.job == job else { return }
         slot.isWaiting = true
-        if claims.ended(job) { pool.lookAgain() }
+        letOthersBegin(beside: job)
+    }
+
+    func letOthersBegin(beside job: UInt64) {
+        guard claims.isAlone(job) else { return }
+        claims.goesOnBesideOthers(job)
+        pool.lookAgain()
     }
 
     func goesOn(_ job: UInt64, _ slot: AttemptSlot) {

@@ -21,6 +21,16 @@ private struct AsyncWaiter: AsyncJob {
     }
 }
 
+/// One at a time, and one for each key.
+private struct LimitedWaiter: Job {
+    static let limits: JobLimits? = JobLimits(concurrency: 1, concurrencyPerKey: 1)
+    var id: UInt64
+    var limitKey: String? { "k" }
+    func run(_ context: JobContext) throws -> Int {
+        try Waiter(id: id).run(context)
+    }
+}
+
 private struct Plain: AsyncJob {
     static let queue = "later"
     func run(_ context: JobContext) async throws -> Int { 1 }
@@ -91,6 +101,32 @@ extension JobStore {
                 try await expectEqual(suspect.result, 1)
                 try await expectEqual(held.result, 1)
             }
+        }
+    }
+
+    @Test("a suspect that waits for another job holds its place at a limit meanwhile")
+    func limits() async throws {
+        try await withStore { store in
+            let gate = Gate()
+            let child = JobClosure("child") { (number: Int, _) in
+                gate.block()
+                return number
+            }
+            let waited = try await store.numbers("child", [1])[0]
+            let jobs = try await store.enqueue(
+                contentsOf: (0..<2).map { _ in LimitedWaiter(id: waited.id.rawValue) })
+            try store.leaveRunning([(jobs[0].id, 0)])
+            let runner = try makeRunner(
+                store, [child, Self.echo], jobs: [LimitedWaiter.self], workers: 2)
+            try await runner.run {
+                // The other one was met before this one.
+                try await expectEqual(store.numbers("echo", [7])[0].result, 7)
+                #expect(try jobs[0].state.isRunning)
+                #expect(try jobs[1].state == .ready)
+                gate.open()
+                for job in jobs { try await expectEqual(job.result, 2) }
+            }
+            #expect(runner.core.claims.state.withLock { $0.besideOthers.isEmpty })
         }
     }
 
