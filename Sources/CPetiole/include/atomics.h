@@ -34,6 +34,9 @@ static inline int petiole_swap_u32(void *_Nonnull at, uint32_t expected, uint32_
 static inline uint32_t petiole_or_u32(void *_Nonnull at, uint32_t bits) {
     return __atomic_fetch_or((uint32_t *)at, bits, __ATOMIC_SEQ_CST);
 }
+static inline uint32_t petiole_and_u32(void *_Nonnull at, uint32_t bits) {
+    return __atomic_fetch_and((uint32_t *)at, bits, __ATOMIC_SEQ_CST);
+}
 static inline uint32_t petiole_add_u32(void *_Nonnull at, uint32_t value) {
     return __atomic_fetch_add((uint32_t *)at, value, __ATOMIC_SEQ_CST);
 }

@@ -117,6 +117,27 @@ struct OutcomeBlockBuilder: ~Copyable {
             first = id
             baseTime = outcome.startedAt
         }
+        add(id, outcome, history, result)
+    }
+
+    /// Appends what was recorded in a block, to be recorded anew: consecutive outcomes of one block always fit in one, since
+    /// the time that they count from is its own, whichever comes first.
+    mutating func append(
+        _ id: UInt64, _ outcome: OutcomeEntry, of block: OutcomeBlockView,
+        history: UnsafeRawBufferPointer?, result: UnsafeRawBufferPointer
+    ) {
+        if count == 0 {
+            first = id
+            baseTime = block.baseTime
+        }
+        add(id, outcome, history, result)
+    }
+
+    @inline(__always)
+    private mutating func add(
+        _ id: UInt64, _ outcome: OutcomeEntry, _ history: UnsafeRawBufferPointer?,
+        _ result: UnsafeRawBufferPointer
+    ) {
         let offset = bytes.count
         var codec = outcome.codec
         if let history {
@@ -197,7 +218,8 @@ struct OutcomeBlockView {
     let first: UInt64
     let count: Int
     let queue: UInt32
-    private let baseTime: Int64
+    /// What the starts of its outcomes count from, none of which began before it.
+    let baseTime: Int64
     private let value: UnsafeRawBufferPointer
     private let bytesStart: Int
 

@@ -87,11 +87,10 @@ final class EventHub: Sendable {
                 tokens.append(state.nextToken)
                 state.nextToken += 1
             }
+            setFlag(state)
             defer { state.hasThread = true }
             return (tokens, !state.hasThread)
         }
-        // Relaxed: as above.
-        isListeningFlag.store(true, ordering: .relaxed)
         if isFirst { OSThread.start(named: "petiole-events") { [self] in work(store) } }
         return tokens
     }
@@ -102,13 +101,18 @@ final class EventHub: Sendable {
         drain()
         let isLast = state.withLock { state in
             state.listeners.removeAll { tokens.contains($0.token) }
+            setFlag(state)
             return state.listeners.isEmpty
         }
         guard isLast else { return }
-        // Relaxed: as above.
-        isListeningFlag.store(false, ordering: .relaxed)
         arrivals.add(1)
         arrivals.wakeAll()
+    }
+
+    /// Under the lock: else the last to go could say so of one who has come since, and nobody would ever tell that one.
+    private func setFlag(_ state: borrowing State) {
+        // Relaxed: as above.
+        isListeningFlag.store(!state.listeners.isEmpty, ordering: .relaxed)
     }
 
     /// Waits until listeners have been told of all that was given so far. Not for the listeners' own thread, where it does nothing.
@@ -191,6 +195,8 @@ final class EventHub: Sendable {
                     state.thread = nil
                     return ([], 0, true)
                 }
+                // What was left out is said with the next note that is taken.
+                if state.notes.isEmpty { return ([], 0, false) }
                 defer {
                     state.notes = []
                     state.missed = 0

@@ -157,7 +157,9 @@ final class ChildRunner: @unchecked Sendable {
                 }
             }
         }
-        core.stoppables.add(context.id.rawValue) { task.cancel() }
+        core.stoppables.add(context.id.rawValue, startedAt: context.slot.startedAt) {
+            task.cancel()
+        }
         // Asked to stop before it could be found.
         if context.isCancelled { task.cancel() }
         let end = done.wait()

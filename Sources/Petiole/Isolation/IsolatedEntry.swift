@@ -74,10 +74,10 @@ final class IsolatedEntry: JobEntry, @unchecked Sendable {
         let grace = runner.children.stopGrace
         @Sendable func stop() {
             // The mark in the slot is looked at in the child; that the runner stops, it is told.
-            let kind: ChildOrder.Kind = slot.stopping == id ? .stop : .stopAll
+            let kind: ChildOrder.Kind = runner.stopsNow ? .stopAll : .stop
             child.ask(ChildOrder(kind, job: id), grace: deadlines.endsLater(id) ? nil : grace)
         }
-        runner.stoppables.add(id, stop) { child.kill(id) }
+        runner.stoppables.add(id, startedAt: slot.startedAt, stop) { child.kill(id) }
         defer {
             runner.stoppables.remove(id)
             child.finish()

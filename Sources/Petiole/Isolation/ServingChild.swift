@@ -46,6 +46,10 @@ final class ServingChild: @unchecked Sendable {
     private var tail = OutputTail()
     private var received = ByteWriter(capacity: 4_096)
     private var hasEnded = false
+    /// The pipe of its standard error is at its end: it may have closed it, and goes on all the same.
+    private(set) var errorsHaveEnded = false
+    /// Our standard error, but in tests.
+    var errorsGoTo: Int32 = 2
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
 
     private struct Asked {
@@ -59,6 +63,8 @@ final class ServingChild: @unchecked Sendable {
 
     /// How long a program may take from its start to its first line: it may have to be read from a slow disk.
     static let startLimit: Duration = .seconds(60)
+    /// A child may make its pipe larger than one read takes, by default up to 1 MiB.
+    private static let readsOfFullPipe = 16
     /// How long a child that has closed its channel may take to be gone.
     private static let endGrace: Duration = .seconds(1)
 
@@ -251,6 +257,8 @@ final class ServingChild: @unchecked Sendable {
     private func withoutPlace(_ job: UInt64, _ core: RunnerCore) -> Answer? {
         core.flushOutcomes(of: Worker.current)
         let waited: Answer?? = core.pool.blocking { () -> Answer? in
+            // A job that was run by this process before may be a suspect.
+            core.letOthersBegin(beside: job)
             tell(ChildOrder(.waitOn, job: job))
             return converse(job, core, isWaiting: true)
         }
@@ -297,7 +305,7 @@ final class ServingChild: @unchecked Sendable {
         let events = Int16(POLLIN)
         var watched = (
             pollfd(fd: channel.number, events: events, revents: 0),
-            pollfd(fd: errorOutput.number, events: events, revents: 0),
+            pollfd(fd: errorNumber, events: events, revents: 0),
             pollfd(fd: process.endDescriptor, events: events, revents: 0),
             pollfd(fd: process.wakeDescriptor, events: events, revents: 0)
         )
@@ -344,17 +352,24 @@ final class ServingChild: @unchecked Sendable {
         return frame
     }
 
-    /// Reads what is there of its standard error, without waiting: kept for a failure, and written to our own.
+    /// -1, which `poll` skips, when nothing more comes of it.
+    private var errorNumber: Int32 { errorsHaveEnded ? -1 : errorOutput.number }
+
+    /// Reads what is there of its standard error, without waiting: kept for a failure, and written to our own. No more than a
+    /// pipe may hold: one that writes for ever does not keep the thread from looking at anything else.
     private func passErrorsOn() {
-        while true {
+        for _ in 0..<Self.readsOfFullPipe where !errorsHaveEnded {
             let count = read(errorOutput.number, buffer.baseAddress, buffer.count)
-            guard count > 0 else { return }
+            guard count > 0 else {
+                errorsHaveEnded = count == 0 || (errno != EAGAIN && errno != EINTR)
+                return
+            }
             let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
             tail.append(bytes)
             var rest = bytes[...]
             while !rest.isEmpty {
                 let written = petiole_write_quietly(
-                    2, UnsafeRawBufferPointer(rebasing: rest).baseAddress!, rest.count)
+                    errorsGoTo, UnsafeRawBufferPointer(rebasing: rest).baseAddress!, rest.count)
                 if written == -Int(EINTR) { continue }
                 // Nobody reads ours: then nobody reads a child's.
                 guard written > 0 else { break }
@@ -367,7 +382,7 @@ final class ServingChild: @unchecked Sendable {
     /// Whether an idle child has written something, or died.
     var hasStirred: Bool {
         var watched = (
-            pollfd(fd: errorOutput.number, events: Int16(POLLIN), revents: 0),
+            pollfd(fd: errorNumber, events: Int16(POLLIN), revents: 0),
             pollfd(fd: channel.number, events: Int16(POLLIN), revents: 0)
         )
         return withUnsafeMutablePointer(to: &watched) { watched in

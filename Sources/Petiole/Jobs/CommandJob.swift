@@ -74,7 +74,7 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         return try ChildProcess.run(command, mark: mark, limits: limits) { child in
             slot.setChild(
                 pid: child.pid, group: child.processGroup, startTime: child.startTime)
-            stoppables.add(context.id.rawValue) {
+            stoppables.add(context.id.rawValue, startedAt: slot.startedAt) {
                 child.stop()
             } kill: {
                 child.stop(after: .zero)

@@ -54,7 +54,7 @@ public struct JobContext: Sendable {
         runner.flushOutcomes(of: Worker.current)
         let isOver = SharedFlag()
         let wait = HandleWait()
-        runner.stoppables.add(id.rawValue) {
+        runner.stoppables.add(id.rawValue, startedAt: slot.startedAt) {
             isOver.set()
             wait.wake()
         }
@@ -65,7 +65,7 @@ public struct JobContext: Sendable {
         defer { runner.stepper?.comesBack(from: job.id, blockingThread: true) }
         guard
             let result = runner.withoutPlace(
-                id.rawValue, { job.waitForResult(wait, isOver: { isOver.isSet }) })
+                id.rawValue, slot, { job.waitForResult(wait, isOver: { isOver.isSet }) })
         else {
             throw RunnerError.tooManyWaiting(limit: WorkerPool.defaultSpareLimit)
         }

@@ -150,10 +150,12 @@ enum FailureTable {
                 if let reference, entry.codec != CommandJob.codec {
                     outcome.codec = Self.reference
                     withUnsafeBytes(of: reference.littleEndian) {
-                        builder.append(id, outcome, history: entry.history, result: $0)
+                        builder.append(
+                            id, outcome, of: view, history: entry.history, result: $0)
                     }
                 } else {
-                    builder.append(id, outcome, history: entry.history, result: entry.result)
+                    builder.append(
+                        id, outcome, of: view, history: entry.history, result: entry.result)
                 }
             }
         }
@@ -194,10 +196,12 @@ enum FailureTable {
     }
 
     /// Adds the failures in a block to what is to be forgotten, but for dead letters when these go on elsewhere.
+    /// - Parameter end: nil: all of the block; else those before it.
     static func add(
-        _ block: OutcomeBlockView, to counts: inout [UInt64: UInt64], deadLetters: Bool
+        _ block: OutcomeBlockView, before end: UInt64? = nil, to counts: inout [UInt64: UInt64],
+        deadLetters: Bool
     ) {
-        for id in block.first..<block.end {
+        for id in block.first..<min(block.end, end ?? block.end) {
             guard let state = block.stateHint(id), state.holdsFailure,
                 deadLetters || state != .deadLetter,
                 // Damaged: its text counts for ever.

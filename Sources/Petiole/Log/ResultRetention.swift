@@ -77,20 +77,29 @@ struct ResultRetention: Sendable {
     }
 
     /// Lets go of a queue's results whose time is over, without firing its other timers: nobody may be there to run what
-    /// becomes due. 10,000 rows a transaction.
-    /// - Returns: whether there are more.
+    /// becomes due. Looks at 10,000 rows a transaction, whatever they are.
+    /// - Parameter next: where to begin; nil: with the first.
+    /// - Returns: where to go on; nil when there are no more.
     static func endDue(
-        _ queue: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) -> Bool {
+        _ queue: UInt32, from next: Key?, limit: Int = 10_000,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> Key? {
         let tables = state.tables
         var due: [Due] = []
         var times: [StoreTime] = []
+        var goesOn: Key?
         do {
             let cursor = try transaction.cursor(tables.timers)
-            var entry = try cursor.ceiling(RecordKey.timer(queue, .firstSteady, 0))
-            while let (key, value) = entry, due.count < 10_000,
+            var entry = try cursor.ceiling(next ?? RecordKey.timer(queue, .firstSteady, 0))
+            var looks = 0
+            while let (key, value) = entry,
                 let time = Timers.time(key, of: queue), time.hasPassed(state.time)
             {
+                if looks == limit {
+                    goesOn = RecordKey.timer(queue, time, key.bigEndian(at: 12))
+                    break
+                }
+                looks += 1
                 if value.first == TimerReason.result.rawValue {
                     due.append(Due(key.bigEndian(at: 12), value))
                     times.append(time)
@@ -103,7 +112,7 @@ struct ResultRetention: Sendable {
         }
         try end(due, &transaction, tables)
         if !due.isEmpty { state.hasRoom = true }
-        return due.count == 10_000
+        return goesOn
     }
 
     /// Deals with the first of them, and those whose outcomes lie with its own.
@@ -152,7 +161,7 @@ struct ResultRetention: Sendable {
                 outcome.codec = OutcomeBlock.discardedFlag
                 result = UnsafeRawBufferPointer(rebasing: result[..<0])
             }
-            builder.append(id, outcome, history: entry.history, result: result)
+            builder.append(id, outcome, of: block, history: entry.history, result: result)
         }
         return builder
     }

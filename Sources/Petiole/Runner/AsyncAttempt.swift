@@ -63,7 +63,7 @@ struct AsyncAttempt: Sendable {
         let body = prepared
         if let limit { core.deadlines.begin(id, place, limit, core.stoppables) }
         let task = Task(executorPreference: core.pool.executor) {
-            await AsyncPlace.$current.withValue(AsyncPlace(core: core)) {
+            await AsyncPlace.$current.withValue(AsyncPlace(core: core, job: id, slot: place)) {
                 do {
                     finish(.success(try await body()), startedAt, attemptPlace, wasStopped: false)
                 } catch {
@@ -73,7 +73,7 @@ struct AsyncAttempt: Sendable {
                 }
             }
         }
-        core.stoppables.add(id) { task.cancel() }
+        core.stoppables.add(id, startedAt: place.startedAt) { task.cancel() }
         // Ended before it was added, or asked to stop before it could be found.
         if place.job != id {
             core.stoppables.remove(id)

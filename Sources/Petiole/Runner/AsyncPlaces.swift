@@ -62,13 +62,16 @@ final class AsyncPlaces: Sendable {
         }
     }
 
-    /// Takes slots without a place, for the items of a batch: as many as there are.
+    /// Takes slots without a place, for the items of a batch: as many as there are, but for what the places that are free may
+    /// need, and one at least. A batch may wait for asynchronous jobs, and nobody gives a slot back before it ends.
     func takeSlots(upTo count: Int) -> [AttemptSlot] {
         if count <= 0 { return [] }
         return state.withLock { state in
             guard let slots = state.slots else { return [] }
             var taken: [AttemptSlot] = []
-            while taken.count < count {
+            while taken.count < count,
+                state.free.count + state.fresh.count > max(1, limit - state.inFlight)
+            {
                 if let free = state.free.popLast() {
                     taken.append(free)
                 } else if let index = state.fresh.popFirst() {
@@ -134,12 +137,15 @@ final class AsyncPlace: Sendable {
     @TaskLocal static var current: AsyncPlace?
     private let core: RunnerCore
     private let job: UInt64
+    /// Nil in a child process, whose slot is its runner's.
+    private let slot: AttemptSlot?
     private let waiting = Mutex(0)
 
-    /// - Parameter job: in a child process, the job that its runner knows the place by.
-    init(core: RunnerCore, job: UInt64 = 0) {
+    /// - Parameter job: whose place it is, also where that is one of the runner's and this a child process.
+    init(core: RunnerCore, job: UInt64, slot: AttemptSlot? = nil) {
         self.core = core
         self.job = job
+        self.slot = slot
     }
 
     /// - Parameter id: what is waited for.
@@ -150,6 +156,7 @@ final class AsyncPlace: Sendable {
                 return (false, false)
             }
             waiting += 1
+            if waiting == 1, let slot { core.beginsToWait(job, slot) }
             return (true, waiting == 1)
         }
         guard hasLeft else { throw .tooManyWaiting(limit: core.places.begun) }
@@ -161,6 +168,7 @@ final class AsyncPlace: Sendable {
         waiting.withLock { waiting in
             waiting -= 1
             if waiting > 0 { return }
+            if let slot { core.goesOn(job, slot) }
             if let child = core.child { child.comeBack(job) } else { core.places.comeBack() }
         }
         core.stepper?.comesBack(from: id)

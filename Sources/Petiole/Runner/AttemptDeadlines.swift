@@ -6,6 +6,8 @@ import Synchronization
 final class AttemptDeadlines: Sendable {
     private struct Entry {
         let slot: AttemptSlot
+        /// Which attempt it is, for who is asked to stop it when it may have ended.
+        let startedAt: Int64
         let limit: TimeLimit
         /// Nanoseconds of the steady clock: a limit is a duration, and the system's clock may be set.
         var softAt: Int64?
@@ -32,7 +34,8 @@ final class AttemptDeadlines: Sendable {
         }
         let isFirst = state.withLock { state -> Bool in
             state.entries[id] = Entry(
-                slot: slot, limit: limit, softAt: at(limit.soft), hardAt: at(limit.hard))
+                slot: slot, startedAt: slot.startedAt, limit: limit, softAt: at(limit.soft),
+                hardAt: at(limit.hard))
             defer { state.isStarted = true }
             return !state.isStarted
         }
@@ -85,8 +88,8 @@ final class AttemptDeadlines: Sendable {
             // Read before looking: what comes in between makes the wait return at once.
             let seen = word.value
             let now = petiole_steady_time()
-            var stops: [UInt64] = []
-            var kills: [UInt64] = []
+            var stops: [(id: UInt64, startedAt: Int64)] = []
+            var kills: [(id: UInt64, startedAt: Int64)] = []
             let next = state.withLock { state -> Int64?? in
                 if state.isStopped { return nil }
                 for (id, entry) in state.entries {
@@ -95,7 +98,7 @@ final class AttemptDeadlines: Sendable {
                         state.entries[id]!.hasPassed = true
                         // The mark is the job's number: should the slot have gone on to another, it says nothing of that one.
                         if entry.slot.job == id { entry.slot.stopping = id }
-                        stops.append(id)
+                        stops.append((id, entry.startedAt))
                     }
                     if let hardAt = entry.hardAt, hardAt <= now {
                         state.entries[id]!.hardAt = nil
@@ -103,13 +106,13 @@ final class AttemptDeadlines: Sendable {
                         state.entries[id]!.hasHardPassed = true
                         // For a command that has not been found yet.
                         if entry.slot.job == id { entry.slot.stopping = id }
-                        kills.append(id)
+                        kills.append((id, entry.startedAt))
                     }
                 }
                 return .some(state.entries.values.compactMap { $0.next }.min())
             }
-            for id in stops { stoppables.stop(id) }
-            for id in kills { stoppables.kill(id) }
+            for (id, startedAt) in stops { stoppables.stop(id, startedAt: startedAt) }
+            for (id, startedAt) in kills { stoppables.kill(id, startedAt: startedAt) }
             guard let next else { return }
             if let next { word.wait(while: seen, for: next - now) } else { word.wait(while: seen) }
         }

@@ -237,7 +237,11 @@ struct BatchAttempt {
         }
         let ends = results(of: begun)
         let now = petiole_steady_time()
-        for (one, end) in zip(begun, ends) { finish(one, end, startedAt, now, records) }
+        // One start for all of them, so that their outcomes lie in one block.
+        let time = (
+            startedAt: startedAt / 1_000 + store.clock.shift, run: (now - startedAt) / 1_000
+        )
+        for (one, end) in zip(begun, ends) { finish(one, end, time, records) }
     }
 
     /// Runs what could be decoded, within what is done around attempts.
@@ -276,8 +280,8 @@ struct BatchAttempt {
     // MARK: What it came to
 
     private func finish(
-        _ one: Begun, _ end: Result<AsyncAttempt.Result, any Error>, _ startedAt: Int64,
-        _ now: Int64, _ records: Records
+        _ one: Begun, _ end: Result<AsyncAttempt.Result, any Error>,
+        _ time: (startedAt: Int64, run: Int64), _ records: Records
     ) {
         let id = one.item.id
         let passed = one.limit == nil ? nil : core.deadlines.end(id)
@@ -291,8 +295,7 @@ struct BatchAttempt {
         records.gatherer.begin(queue: batch.queue, tag: one.item.tag, priority: one.priority)
         var outcome = OutcomeEntry(
             state: .succeeded, codec: 0, attempt: UInt16(clamping: one.context.attempt),
-            startedAt: startedAt / 1_000 + store.clock.shift,
-            runMicroseconds: (now - startedAt) / 1_000)
+            startedAt: time.startedAt, runMicroseconds: time.run)
         switch end {
         case .success(let value):
             var result = value.result
@@ -368,11 +371,12 @@ struct BatchAttempt {
         }
         if let unique = one.unique { submission.releases = [unique] }
         if let retention { submission.retentions = [retention] }
+        // Before what a refusal takes over of it.
+        if let hold { records.end.isHandedOn = core.end(hold, batch.queue, with: submission) }
         submission.handleRefusal(
             outcome, priority: one.priority, policy: entry.retryPolicy,
             maxAttempts: one.meta.maxAttempts, acceptedAt: one.acceptedAt,
             history: one.earlier.history, store)
-        if let hold { records.end.isHandedOn = core.end(hold, batch.queue, with: submission) }
         store.writer.submit(submission)
     }
 

@@ -9,14 +9,15 @@ class BatchEntry: JobEntry, @unchecked Sendable {
 
     init(
         name: String, queue: String, retryPolicy: RetryPolicy, timeLimit: TimeLimit?,
-        hasLimits: Bool, acknowledgement: Acknowledgement, limit: Int, wait: Duration
+        hasLimits: Bool, acknowledgement: Acknowledgement, resultLimit: Int?, limit: Int,
+        wait: Duration
     ) {
         self.hasLimits = hasLimits
         self.limit = limit
         self.wait = wait
         super.init(
             name: name, queue: queue, retryPolicy: retryPolicy, timeLimit: timeLimit,
-            acknowledgement: acknowledgement, kind: .batch)
+            acknowledgement: acknowledgement, resultLimit: resultLimit, kind: .batch)
     }
 
     /// What is wrong with it, and what is allowed; nil: nothing.
@@ -61,8 +62,8 @@ final class TypedBatchEntry<J: BatchJob>: BatchEntry, @unchecked Sendable {
     init(_ type: J.Type) {
         super.init(
             name: J.jobName, queue: J.queue, retryPolicy: J.retryPolicy, timeLimit: J.timeLimit,
-            hasLimits: J.limits != nil, acknowledgement: J.acknowledgement, limit: J.batchLimit,
-            wait: J.batchWait)
+            hasLimits: J.limits != nil, acknowledgement: J.acknowledgement,
+            resultLimit: J.resultLimit, limit: J.batchLimit, wait: J.batchWait)
     }
 
     override func decode(

@@ -75,6 +75,8 @@ final class Claims: Sendable {
         var suspects: [LaneRow] = []
         var suspectPositions: Set<UInt64> = []
         var loneJob: UInt64?
+        /// Jobs that began alone and go on beside others, with their queues: see `LoneJobs.swift`.
+        var besideOthers: [UInt64: UInt32] = [:]
         /// The next timer on each line.
         var nextTimers: [StoreTime] = []
         var isFiring = false
@@ -165,7 +167,13 @@ final class Claims: Sendable {
     private func claim(
         _ state: inout State, _ reader: Reader, _ core: RunnerCore, _ offer: (Ticket) -> Bool
     ) throws(StorageError) -> Ticket? {
-        if state.loneJob != nil { return nil }
+        if let lone = state.loneJob {
+            // It may wait for a place that others had when it was claimed.
+            guard core.places.hasRoom,
+                let index = state.deferred.firstIndex(where: { $0.first == lone })
+            else { return nil }
+            return state.deferred.remove(at: index)
+        }
         if let index = state.suspects.lastIndex(where: { !isPaused($0.queue, state) }) {
             let suspect = state.suspects.remove(at: index)
             state.loneJob = suspect.first
@@ -395,17 +403,5 @@ final class Claims: Sendable {
     /// Whether a job of the same range that comes before this one waits for a place: it goes first.
     func isDeferred(before id: UInt64, tag: UInt32) -> Bool {
         state.withLock { $0.deferred.contains { $0.rangeTag == tag && $0.first < id } }
-    }
-
-    /// Whether a job runs alone now, because it may have ended the process before.
-    func isAlone(_ id: UInt64) -> Bool { state.withLock { $0.loneJob == id } }
-
-    /// A job that ran alone has ended its attempt. Returns whether it was one.
-    func ended(_ id: UInt64) -> Bool {
-        state.withLock { state in
-            guard state.loneJob == id else { return false }
-            state.loneJob = nil
-            return true
-        }
     }
 }

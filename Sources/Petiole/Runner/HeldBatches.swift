@@ -74,7 +74,9 @@ final class HeldBatches: Sendable {
                 ?? Batch(entry: entry, queue: queue, dueAt: now + entry.waitNanoseconds)
             batch.items.append(item)
             if batch.items.count >= entry.limit {
-                state.held[key] = nil
+                // Of what was put back there may be more than fit; the rest is due already.
+                let rest = takeRest(of: &batch, dueAt: now)
+                state.held[key] = rest
                 note(state)
                 return .full(batch)
             }
@@ -109,19 +111,12 @@ final class HeldBatches: Sendable {
             guard let (key, batch) = state.held.first(where: { $0.value.dueAt <= now }) else {
                 return nil
             }
-            state.held[key] = nil
-            note(state)
             let number = state.next
             state.next += 1
             var leaving = batch
             // Of what was put back there may be more than fit.
-            if leaving.items.count > batch.entry.limit {
-                var rest = batch
-                rest.items = Array(batch.items[batch.entry.limit...])
-                leaving.items = Array(batch.items[..<batch.entry.limit])
-                state.held[key] = rest
-                note(state)
-            }
+            state.held[key] = takeRest(of: &leaving, dueAt: batch.dueAt)
+            note(state)
             state.leaving[number] = leaving
             return Ticket(first: number, count: 1, tag: Self.tag)
         }
@@ -144,6 +139,17 @@ final class HeldBatches: Sendable {
 
     /// How many jobs are held.
     var count: Int { state.withLock { $0.held.values.reduce(0) { $0 + $1.items.count } } }
+
+    /// Takes off what is more than fits; nil when all of it does.
+    private func takeRest(of batch: inout Batch, dueAt: Int64) -> Batch? {
+        let limit = batch.entry.limit
+        guard batch.items.count > limit else { return nil }
+        var rest = batch
+        rest.items = Array(batch.items[limit...])
+        rest.dueAt = dueAt
+        batch.items = Array(batch.items[..<limit])
+        return rest
+    }
 
     private func note(_ state: borrowing State) {
         // Relaxed: as above.

@@ -85,11 +85,37 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     /// Runs a closure in which a job waits for another one: its place in the pool goes to a spare thread meanwhile.
     /// - Returns: nil, without having run it, when too many jobs wait like this already.
-    func withoutPlace<Value>(_ job: UInt64, _ body: () -> Value) -> Value? {
-        guard let child else { return pool.blocking(body) }
+    func withoutPlace<Value>(
+        _ job: UInt64, _ slot: AttemptSlot, _ body: () -> Value
+    ) -> Value? {
+        guard let child else {
+            return pool.blocking {
+                beginsToWait(job, slot)
+                defer { goesOn(job, slot) }
+                return body()
+            }
+        }
         guard child.leavePlace(job) else { return nil }
         defer { child.comeBack(job) }
         return body()
+    }
+
+    /// A job waits for another one from now on. One that was to run alone is that no more: what it waits for has to run.
+    func beginsToWait(_ job: UInt64, _ slot: AttemptSlot) {
+        // A task that outlived its attempt has no slot.
+        guard slot.job == job else { return }
+        slot.isWaiting = true
+        letOthersBegin(beside: job)
+    }
+
+    func letOthersBegin(beside job: UInt64) {
+        guard claims.isAlone(job) else { return }
+        claims.goesOnBesideOthers(job)
+        pool.lookAgain()
+    }
+
+    func goesOn(_ job: UInt64, _ slot: AttemptSlot) {
+        if slot.job == job { slot.isWaiting = false }
     }
 
     // MARK: Stopping
@@ -229,28 +255,5 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     func flushAll() {
         for loop in loops.withLock({ Array($0.values) }) { loop.gatherer.flush() }
-    }
-}
-
-/// Who can be asked to stop, by job: Swift tasks and child processes. Jobs on threads look at their context.
-final class Stoppables: Sendable {
-    private struct Ways {
-        let stop: @Sendable () -> Void
-        let kill: (@Sendable () -> Void)?
-    }
-    private let ways = Mutex<[UInt64: Ways]>([:])
-
-    /// - Parameter kill: ends it at once, where that can be done.
-    func add(
-        _ id: UInt64, _ stop: @escaping @Sendable () -> Void,
-        kill: (@Sendable () -> Void)? = nil
-    ) {
-        ways.withLock { $0[id] = Ways(stop: stop, kill: kill) }
-    }
-    func remove(_ id: UInt64) { ways.withLock { _ = $0.removeValue(forKey: id) } }
-    func stop(_ id: UInt64) { ways.withLock { $0[id] }?.stop() }
-    func kill(_ id: UInt64) { ways.withLock { $0[id] }?.kill?() }
-    func stopAll() {
-        for way in ways.withLock({ Array($0.values) }) { way.stop() }
     }
 }

@@ -20,7 +20,7 @@ import PetioleStorage
 /// | 8 | 8 | epoch of the queue |
 /// | 16 | 4 | queue |
 /// | 20 | 4 | attempt |
-/// | 24 | 4 | flags: 1 guilty, 2 alone, 4 in a child, 8 its child has begun, 16 of a batch |
+/// | 24 | 4 | flags: 1 guilty, 2 alone, 4 in a child, 8 its child has begun, 16 of a batch, 32 waits for a job |
 /// | 28 | 4 | pid of the runner |
 /// | 32 | 8 | start, microseconds since 1970 |
 /// | 40 | 4 | pid of the child, 0 = none |
@@ -136,6 +136,8 @@ struct AttemptSlot: @unchecked Sendable {
     static let begun: UInt32 = 8
     /// One item of a batch of several, whose ``leader`` says which.
     static let batch: UInt32 = 16
+    /// It waits for another job: what ends the process meanwhile is not this one.
+    static let waiting: UInt32 = 32
 
     init(_ base: UnsafeMutableRawPointer) { self.base = base }
 
@@ -189,6 +191,19 @@ struct AttemptSlot: @unchecked Sendable {
 
     /// Says in the child that the job begins there.
     func noteBegun() { _ = petiole_or_u32(flagsWord, Self.begun) }
+
+    /// Says that the job waits for another one, or goes on. While it waits, whatever ended its process ran beside it.
+    var isWaiting: Bool {
+        get { flags & Self.waiting != 0 }
+        nonmutating set {
+            // Of the other bits one may be set at the same time.
+            if newValue {
+                _ = petiole_or_u32(flagsWord, Self.waiting)
+            } else {
+                _ = petiole_and_u32(flagsWord, ~Self.waiting)
+            }
+        }
+    }
 
     /// Of an item of a batch its first job, so that one finds those that ran together. It lies where a child's start time does.
     var leader: UInt64 {

@@ -26,6 +26,9 @@ import PetioleStorage
 // Who is to blame: a thread that ends the process by a trap or a bad access has marked its slot (`crash.c`): guilty, the
 // others were not. When nobody is marked (SIGKILL, out of memory), all that ran are suspects: each gets a row of its own
 // at the end of its lane and runs alone, before anything else. Commands ended nobody: their process is another.
+//
+// A suspect begins beside others all the same when its queue was paused until then, and others begin beside it when it waits
+// for one of them. So whether it *was* alone is seen when its process has died: no other slot names a job that did not wait.
 
 /// What a dead owner left running: from its slots.
 struct CutShort: Sendable {
@@ -63,6 +66,9 @@ enum Takeover {
             let both = AttemptSlot.guilty | AttemptSlot.batch
             let guiltyBatches = Set(
                 occupied.filter { $0.flags & both == both }.map { $0.leader })
+            let atWork = occupied.filter {
+                $0.flags & (AttemptSlot.command | AttemptSlot.waiting) == 0
+            }
             for slot in occupied {
                 if let child = slot.child {
                     leftovers.append((child.pid, child.startTime, child.group))
@@ -75,7 +81,9 @@ enum Takeover {
                 cut.append(
                     CutShort(
                         job: slot.job, queue: slot.queue, isGuilty: isGuilty,
-                        wasAlone: slot.flags & AttemptSlot.alone != 0, isCommand: isCommand))
+                        wasAlone: slot.flags & AttemptSlot.alone != 0
+                            && atWork.map(\.job) == [slot.job],
+                        isCommand: isCommand))
             }
         }
         ChildrenOfTheDead.end(leftovers, store)

@@ -93,6 +93,11 @@ enum Pruning {
             }
             try transaction.delete(tables.jobs, Key(plan.first))
             for first in plan.outcomes { try transaction.delete(tables.outcomes, Key(first)) }
+            if let (first, bytes) = plan.rest {
+                try withBytes(bytes) { (bytes) throws(StorageError) in
+                    try transaction.put(tables.outcomes, Key(first), bytes)
+                }
+            }
             try Lineage.remove(
                 from: plan.first, to: plan.end, except: Set(plan.survivors.map { $0.0 }),
                 &transaction, tables)
@@ -233,6 +238,9 @@ enum Pruning {
         /// Outcomes of survivors that have ended: they go on in `revised`, one by one.
         var revised: [(UInt64, [UInt8])] = []
         var outcomes: [UInt64] = []
+        /// What is left of the outcomes that reach over the block's end: nobody is to find there what has gone, or goes on in
+        /// `revised`.
+        var rest: (UInt64, [UInt8])?
         /// Of outcomes that go, by fingerprint.
         var failures: [UInt64: UInt64] = [:]
     }
@@ -252,7 +260,8 @@ enum Pruning {
         let cursor = try transaction.cursor(tables.outcomes)
         var next = block.first
         var unfinished: [UInt64] = []
-        // Outcomes that end before the block are those of jobs that were kept apart; those that begin before it reach over.
+        // Outcomes that end before the block are those of jobs that were kept apart. None reach over into it from one that was
+        // pruned, but for those of a store that was written before they were cut.
         var entry = try cursor.floor(Key(block.first))
         if entry == nil { entry = try cursor.first() }
         while let (key, value) = entry {
@@ -276,9 +285,11 @@ enum Pruning {
                 }
             }
             next = max(next, outcomes.end)
-            if outcomes.end <= block.end {
-                plan.outcomes.append(outcomes.first)
-                FailureTable.add(outcomes, to: &plan.failures, deadLetters: false)
+            plan.outcomes.append(outcomes.first)
+            FailureTable.add(
+                outcomes, before: block.end, to: &plan.failures, deadLetters: false)
+            if outcomes.end > block.end {
+                plan.rest = (block.end, try copy(outcomes, from: block.end))
             }
             entry = try cursor.next()
         }
@@ -292,6 +303,24 @@ enum Pruning {
             plan.survivors.append((id, try copy(id, of: block)))
         }
         return plan
+    }
+
+    /// The outcomes of a block from one on, as a block of their own.
+    private static func copy(
+        _ outcomes: OutcomeBlockView, from first: UInt64
+    ) throws(StorageError) -> [UInt8] {
+        var builder = OutcomeBlockBuilder(capacity: Int(outcomes.end - first))
+        for id in first..<outcomes.end {
+            let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
+            builder.append(
+                id, OutcomeEntry(outcome), of: outcomes, history: outcome.history,
+                result: outcome.result)
+        }
+        var bytes = [UInt8](repeating: 0, count: builder.size)
+        bytes.withUnsafeMutableBytes {
+            builder.write(to: $0.baseAddress!, queue: outcomes.queue)
+        }
+        return bytes
     }
 
     private static func copy(
@@ -371,13 +400,17 @@ extension JobStore {
             })
     }
 
-    /// Lets go of results whose time is over, of all queues: 10,000 a transaction.
+    /// Lets go of results whose time is over, of all queues: 10,000 rows a transaction.
     private func endResults() async throws(StoreError) {
         for (_, record) in try queueRows() {
             let queue = record.id
-            while try await open.perform({ (transaction, state) throws(StorageError) in
-                try ResultRetention.endDue(queue, &transaction, &state)
-            }) {}
+            var next: Key?
+            repeat {
+                let from = next
+                next = try await open.perform { (transaction, state) throws(StorageError) in
+                    try ResultRetention.endDue(queue, from: from, &transaction, &state)
+                }
+            } while next != nil
         }
     }
 }

@@ -181,7 +181,7 @@ import Testing
                 _ = try Staging.sweep(1, &transaction, &state)
                 hasRoom.append(state.hasRoom)
                 state.hasRoom = false
-                _ = try ResultRetention.endDue(1, &transaction, &state)
+                _ = try ResultRetention.endDue(1, from: nil, &transaction, &state)
                 hasRoom.append(state.hasRoom)
                 state.hasRoom = false
                 return hasRoom

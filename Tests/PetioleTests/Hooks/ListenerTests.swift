@@ -179,6 +179,39 @@ import Testing
         }
     }
 
+    @Test("what was left out when nothing follows is said with the next event")
+    func leftOutLast() async throws {
+        try await withStore { store in
+            let hub = EventHub()
+            let (gate, atGate) = (Gate(), Gate())
+            let missed = Trace<Int>()
+            let log = LogTrace()
+            let tokens = hub.add(
+                [
+                    JobListener { event in
+                        atGate.open()
+                        gate.block()
+                        missed.add(event.missedBefore)
+                    }
+                ], log.logger, store.open)
+            hub.started(1, attempt: 1, at: 1)
+            await atGate.wait()
+            let full = UInt64(EventHub.limit)
+            hub.endCommit([.queued(first: 1, count: full, due: 0, at: 1)])
+            gate.open()
+            // Each look finds nothing to tell.
+            for _ in 0..<100 {
+                hub.drain()
+                hub.endCommit([])
+                await Task.yield()
+            }
+            hub.endCommit([.other(id: 1, .ready, attempt: 0, at: 1)])
+            hub.remove(tokens)
+            #expect(missed.items == [0, Int(full)])
+            #expect(log.count("events=\(full)") == 1)
+        }
+    }
+
     @Test("what a listener is too slow for is left out, counted and logged")
     func bound() async throws {
         try await withStore { store in

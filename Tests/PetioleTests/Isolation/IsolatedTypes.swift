@@ -117,6 +117,20 @@ struct ScriptedProgram {
         fclose(file)
     }
 
+    /// Says that it serves, and when it is let go does so.
+    static func serving(then lines: String) throws -> ScriptedProgram {
+        let zeroes = String(repeating: "\\000", count: 16)
+        let program = try ScriptedProgram(
+            """
+            printf 'PTCF\\001\\000\\000\\000' >&3
+            printf '\(zeroes.prefix(32))\\001\(zeroes.prefix(28))\(zeroes)' >&3
+            exec 9<"$0.go"; read line <&9; exec 9<&-
+            \(lines)
+            """)
+        try #require(mkfifo(program.path + ".go", 0o600) == 0)
+        return program
+    }
+
     /// Says that it serves, and ends when it is given a job.
     static func stillborn() throws -> ScriptedProgram {
         let zeroes = String(repeating: "\\000", count: 16)

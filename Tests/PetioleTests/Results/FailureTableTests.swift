@@ -162,4 +162,31 @@ import Testing
             try AttemptHistory.read([UInt8](repeating: 0xFF, count: 20))
         }
     }
+
+    @Test("of outcomes that are written anew each keeps its start, whichever began first")
+    func starts() async throws {
+        try await withStore { store in
+            let starts = try await store.open.perform { (transaction, state) throws(StorageError) in
+                var all = OutcomeBlockBuilder()
+                for (id, startedAt) in [(1, 100), (2, 300), (3, 200)] as [(UInt64, Int64)] {
+                    let outcome = OutcomeEntry(
+                        state: .succeeded, codec: 0, attempt: 1, startedAt: startedAt,
+                        runMicroseconds: 0)
+                    all.append(id, outcome, result: UnsafeRawBufferPointer(start: nil, count: 0))
+                }
+                // The second begins the new block, and the third began before it.
+                let some = all.part(from: 2, to: 4)
+                let anew = try FailureTable.counted(some, &transaction, state)
+                var bytes = [UInt8](repeating: 0, count: anew.size)
+                bytes.withUnsafeMutableBytes { anew.write(to: $0.baseAddress!, queue: 1) }
+                return try withBytes(bytes) { (bytes) throws(StorageError) in
+                    try formatted { () throws(FormatError) -> [Int64] in
+                        let view = try OutcomeBlockView(first: 2, value: bytes)
+                        return [try view.entry(2).startedAt, try view.entry(3).startedAt]
+                    }
+                }
+            }
+            #expect(starts == [300, 200])
+        }
+    }
 }

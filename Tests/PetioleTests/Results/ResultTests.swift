@@ -19,6 +19,15 @@ private struct AsyncLetters: AsyncJob {
     func run(_ context: JobContext) async -> String { String(repeating: "x", count: count) }
 }
 
+private struct BatchLetters: BatchJob {
+    static let resultLimit: Int? = 12
+    static let batchWait = Duration.zero
+    var count: Int
+    static func run(_ batch: [BatchItem<BatchLetters>]) -> [Result<String, any Error>] {
+        batch.map { .success(String(repeating: "x", count: $0.job.count)) }
+    }
+}
+
 private struct Brief: Job {
     static let resultRetention: Duration? = .seconds(60)
     var number: Int
@@ -34,11 +43,14 @@ private struct Brief: Job {
     )
     func limit() async throws {
         try await withStore { store in
-            let runner = try makeRunner(store, jobs: [Letters.self, AsyncLetters.self])
+            let runner = try makeRunner(
+                store, jobs: [Letters.self, AsyncLetters.self, BatchLetters.self])
             try await runner.run {
                 let small = try await store.enqueue(Letters(count: 10))
                 let large = try await store.enqueue(Letters(count: 20))
                 let task = try await store.enqueue(AsyncLetters(count: 20))
+                let item = try await store.enqueue(BatchLetters(count: 20))
+                let fitting = try await store.enqueue(BatchLetters(count: 10))
                 let raised = try await store.enqueue(
                     Letters(count: 21), options: EnqueueOptions(resultLimit: 100))
                 let lowered = try await store.enqueue(
@@ -47,8 +59,9 @@ private struct Brief: Job {
                 let dropped = try await store.enqueue(
                     Letters(count: 22), options: EnqueueOptions(keepsResult: false))
                 try await expectEqual(small.result.count, 10)
+                try await expectEqual(fitting.result.count, 10)
                 try await expectEqual(raised.result.count, 21)
-                for id in [large.id, task.id, lowered.id] {
+                for id in [large.id, task.id, item.id, lowered.id] {
                     let outcome = try await store.waitForEnd(of: id)
                     #expect(outcome.kind == .deadLetter && outcome.attempt == 1)
                     #expect(outcome.failure?.type == "ResultTooLarge")
@@ -72,12 +85,17 @@ private struct Brief: Job {
             static let resultLimit: Int? = -1
             func run(_ context: JobContext) -> Int { 1 }
         }
+        struct NegativeItem: BatchJob {
+            static let resultLimit: Int? = -1
+            static func run(_ batch: [BatchItem<NegativeItem>]) -> [Result<Int, any Error>] { [] }
+        }
         try await withStore { store in
             let error = await #expect(throws: EnqueueError.self) {
                 try await store.numbers("echo", [1], options: options)
             }
             #expect("\(error!)".contains("allowed"))
             #expect(throws: RunnerError.self) { try makeRunner(store, jobs: [Negative.self]) }
+            #expect(throws: RunnerError.self) { try makeRunner(store, jobs: [NegativeItem.self]) }
         }
     }
 
@@ -123,6 +141,36 @@ private struct Brief: Job {
             }
             await #expect(throws: JobError.keepsNoResult(brief.id)) { try await brief.result }
             await #expect(throws: JobError.keepsNoResult(none.id)) { try await none.result }
+        }
+    }
+
+    @Test("what is due otherwise is passed over in parts while results are let go of")
+    func manyOthers() async throws {
+        let clock = TestClock(isFrozen: true)
+        try await withStore(clock: clock) { store in
+            let jobs = try await store.numbers(
+                "echo", Array(1...5), options: EnqueueOptions(resultRetention: .seconds(60)))
+            try await makeRunner(store, [echo]).run {}
+            try await store.numbers(
+                "later", Array(1...5), options: EnqueueOptions(due: .after(.seconds(30))))
+            clock.advance(.seconds(100))
+            #expect(try results(store) == 10)
+            let queue = try #require(try store.queueRows().first).1.id
+            var next: Key?
+            var parts = 0
+            repeat {
+                let from = next
+                next = try await store.open.perform { (transaction, state) throws(StorageError) in
+                    try ResultRetention.endDue(queue, from: from, limit: 3, &transaction, &state)
+                }
+                parts += 1
+            } while next != nil
+            #expect(parts == 4)
+            #expect(try results(store) == 5)
+            for job in jobs {
+                await #expect(throws: JobError.keepsNoResult(job.id)) { try await job.result }
+            }
+            _ = try await store.cancel(matching: JobFilter())
         }
     }
 

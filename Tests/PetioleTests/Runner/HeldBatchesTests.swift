@@ -93,4 +93,23 @@ import Testing
         }
         #expect(batches == [[1, 2, 3, 4], [5, 6, 8]])
     }
+
+    @Test("one that comes when more are held than fit takes as many as fit, and the rest is due")
+    func fullOfPutBack() throws {
+        let clock = Clock()
+        let held = HeldBatches(now: { clock.read })
+        let (entry, queue) = (TypedBatchEntry(Four.self), Self.queue(1))
+        let early = HeldBatches.Batch(
+            entry: entry, queue: queue, items: (1...6).map(Self.item), dueAt: 500)
+        held.putBack(early.items[...], of: early)
+        guard case .full(let batch) = held.add(Self.item(7), entry, queue) else {
+            Issue.record("seven of four are full")
+            return
+        }
+        #expect(batch.items.map(\.id) == [1, 2, 3, 4])
+        #expect(held.count == 3 && held.untilDue == 0)
+        let ticket = try #require(held.ticketOfDue())
+        #expect(try #require(held.take(ticket.first)).items.map(\.id) == [5, 6, 7])
+        #expect(held.count == 0 && held.ticketOfDue() == nil)
+    }
 }

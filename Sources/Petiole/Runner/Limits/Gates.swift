@@ -199,6 +199,17 @@ struct Gates {
         holds[first]![last].append(.queue)
     }
 
+    /// A job that began past all gates goes on beside others, and holds a place at these.
+    /// - Returns: whether it holds any.
+    mutating func take(_ keys: [GateKey], by first: UInt64) -> Bool {
+        let held = keys.filter { key in
+            gates[key].map { $0.rules.concurrency != nil && !$0.rules.isOrdered } ?? false
+        }
+        for key in held { gates[key]!.running += 1 }
+        if !held.isEmpty { holds[first, default: []].append(held) }
+        return !held.isEmpty
+    }
+
     private func isOccupied(_ key: GateKey, _ priority: UInt8) -> Bool {
         gates[key]!.sublanes[priority]?.isOccupied ?? false
     }

@@ -146,6 +146,42 @@ private struct Step: Job {
             #expect(ran.items == [1, 1, 2])
         }
     }
+
+    /// Writes so many megabytes.
+    private struct Filling: BatchJob {
+        static let batchWait = Duration.zero
+        static let retryPolicy = RetryPolicy.never
+        var megabytes: Int
+
+        static func run(_ batch: [BatchItem<Filling>]) -> [Result<Int, any Error>] {
+            batch.map { item in
+                Result {
+                    try item.context.table("t").put(
+                        [UInt8](repeating: 1, count: item.job.megabytes << 20),
+                        for: "\(item.context.id)")
+                    return item.job.megabytes
+                }
+            }
+        }
+    }
+
+    @Test(
+        "when the effects of a job of a batch type are refused, those behind it at its key go on",
+        .timeLimit(.minutes(1)))
+    func refusedOfBatch() async throws {
+        try await withStore(configure: { $0.byteLimit = 64 << 20 }) { store in
+            try await store.setLimits(JobLimits(isOrderedPerKey: true), ofJob: "Filling")
+            let keyed = EnqueueOptions(limitKey: "k")
+            var jobs: [JobID] = []
+            for megabytes in [30, 40, 0] {
+                jobs.append(
+                    try await store.enqueue(Filling(megabytes: megabytes), options: keyed).id)
+            }
+            try await makeRunner(store, jobs: [Filling.self]).run {}
+            let kinds = try jobs.map { try store.outcome(of: $0)?.kind }
+            #expect(kinds == [.succeeded, .failed, .succeeded])
+        }
+    }
 }
 
 extension JobState {
