@@ -173,7 +173,7 @@ import Testing
                 Issue.record("it has not failed")
                 return
             }
-            try await #expect(OptionExamples.operations(store, failure) == 1)
+            try await #expect(OperationExamples.requeueing(store, failure) == 1)
             try await OptionExamples.bounded(store)
             #expect(try store.counts(queue: "images").ready == 1)
         }

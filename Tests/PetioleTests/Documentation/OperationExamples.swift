@@ -38,6 +38,13 @@ enum OperationExamples {
         return family.members.count
     }
 
+    static func requeueing(_ store: JobStore, _ failure: JobFailure) async throws -> Int {
+        var alike = JobFilter()
+        alike.fingerprint = failure.fingerprint
+        let count = try await store.requeue(matching: alike)
+        return count
+    }
+
     static func pausing(_ store: JobStore) async throws {
         try await store.pause(queue: "reports")
         try await store.pause(jobType: "SendReport")

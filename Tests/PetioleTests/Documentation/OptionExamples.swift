@@ -201,14 +201,4 @@ enum OptionExamples {
         let counts = try await store.cancel(matching: tagged)
         return counts
     }
-
-    static func operations(_ store: JobStore, _ failure: JobFailure) async throws -> Int {
-        try await store.pause(queue: "reports")
-        try await store.resume(queue: "reports")
-
-        var alike = JobFilter()
-        alike.fingerprint = failure.fingerprint
-        let count = try await store.requeue(matching: alike)
-        return count
-    }
 }
