@@ -13,12 +13,13 @@ STATIC = --static-swift-stdlib
 endif
 BUILD_TOOL = $(SWIFT) build -c release --product petiole $(STATIC)
 
-.PHONY: help deps build test lint format tsan bench demo clean install
+.PHONY: help deps build test test-encryption lint format tsan bench demo clean install
 
 help:
 	@echo 'make deps     install what is missing to build (Debian, Ubuntu), or say what it is'
 	@echo 'make build    build the tool for release: .build/release/petiole'
 	@echo 'make test     build and run all tests'
+	@echo 'make test-encryption   build with the trait Encryption and run the tests of what is sealed'
 	@echo 'make lint     check the format of all Swift sources'
 	@echo 'make format   format all Swift sources in place'
 	@echo 'make tsan     run the tests of dispatch and of the log writer under the thread sanitizer'
@@ -35,6 +36,10 @@ build: deps
 
 test: deps
 	@SWIFT='$(SWIFT)' .make/test
+
+test-encryption: deps
+	@SWIFT='$(SWIFT)' .make/test --traits Encryption --scratch-path .build-encryption \
+		--filter 'Encryption|Sealed|Secret'
 
 lint: deps
 	$(SWIFT) format lint --strict --recursive $(SWIFT_SOURCES)
@@ -58,4 +63,4 @@ install: build
 	install -m 755 .build/release/petiole '$(DESTDIR)$(PREFIX)/bin/petiole'
 
 clean:
-	rm -rf .build .build-tsan Benchmarks/.build
+	rm -rf .build .build-tsan .build-encryption Benchmarks/.build

@@ -104,6 +104,8 @@ package final class Stepper: WorkSource, @unchecked Sendable {
 
     /// Waits until all that attempts have come to is durable.
     package func settle() async throws {
+        // A commit that fails is tried again in parts, and what is asked first may be answered before what came with it.
+        try await core.store.perform { (_, _) throws(StorageError) in }
         repeat {
             try await core.store.perform { (_, _) throws(StorageError) in }
         } while await core

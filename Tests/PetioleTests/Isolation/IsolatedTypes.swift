@@ -123,7 +123,7 @@ struct ScriptedProgram {
         let program = try ScriptedProgram(
             """
             printf 'PTCF\\001\\000\\000\\000' >&3
-            printf '\(zeroes.prefix(32))\\001\(zeroes.prefix(28))\(zeroes)' >&3
+            printf '\(zeroes.prefix(32))\\00\(ChildProtocol.version)\(zeroes.prefix(28))\(zeroes)' >&3
             exec 9<"$0.go"; read line <&9; exec 9<&-
             \(lines)
             """)
