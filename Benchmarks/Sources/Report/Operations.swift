@@ -19,7 +19,7 @@ extension Family {
                 try await enqueue(jobs, tags: ["import"], in: store)
                 try await enqueue(jobs, tags: ["export"], in: store)
                 let start = now_nanoseconds()
-                let counts = try await store.cancel(matching: JobFilter(tag: "import"))
+                let counts = try await store.cancel(matching: tagged("import"))
                 seconds.append(Double(now_nanoseconds() - start) * 1e-9)
                 guard counts.cancelled == jobs else { throw WrongResult(job: 0) }
             }
@@ -35,34 +35,12 @@ extension Family {
         let jobs = setup.count(1_000_000, quick: 100_000)
         var rates: [[Double]] = []
         for _ in 0..<setup.rounds {
-            try await setup.withPath("others") { path in
-                let store = try JobStore(at: path)
-                defer { store.close() }
-                try await enqueue(jobs, tags: ["done"], in: store)
-                try await JobRunner(store, jobs: [Noop.self]).run {}
-                try await enqueue(jobs, tags: ["waiting"], in: store, queue: "waiting")
-                let others = Others()
-                let runner = try JobRunner(store, jobs: [Noop.self])
-                try await runner.run {
-                    try await withThrowingTaskGroup(of: Void.self) { group in
-                        for _ in 0..<Enqueuers.tasks {
-                            group.addTask { try await others.goOn(in: store) }
-                        }
-                        defer { others.stop() }
-                        rates.append([
-                            try await others.rate { try await Task.sleep(for: .seconds(1)) },
-                            try await others.rate {
-                                let pruned = try await store.prune(olderThan: .zero)
-                                guard pruned >= jobs else { throw WrongResult(job: 0) }
-                            },
-                            try await others.rate {
-                                let purged = try await store.purge(JobFilter(tag: "waiting"))
-                                guard purged.deleted == jobs else { throw WrongResult(job: 0) }
-                            },
-                        ])
-                    }
-                }
-            }
+            rates.append(
+                try await setup.withPath("others") { path in
+                    let store = try JobStore(at: path)
+                    defer { store.close() }
+                    return try await ratesOfOthers(jobs, in: store)
+                })
         }
         func best(_ place: Int) -> Figure {
             Figure(rates.map { $0[place] }.max()!, .perSecond)
@@ -76,6 +54,32 @@ extension Family {
                 name: "jobs that end while \(jobs.formatted()) waiting ones are purged",
                 figure: best(2), yardstick: alone, target: .timesYardstickAtLeast(0.5)),
         ]
+    }
+
+    private static func ratesOfOthers(_ jobs: Int, in store: JobStore) async throws -> [Double] {
+        try await enqueue(jobs, tags: ["done"], in: store)
+        try await JobRunner(store, jobs: [Noop.self]).run {}
+        try await enqueue(jobs, tags: ["waiting"], in: store, queue: "waiting")
+        let others = Others()
+        return try await JobRunner(store, jobs: [Noop.self]).run {
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<Enqueuers.tasks {
+                    group.addTask { try await others.goOn(in: store) }
+                }
+                defer { others.stop() }
+                return [
+                    try await others.rate { try await Task.sleep(for: .seconds(1)) },
+                    try await others.rate {
+                        let pruned = try await store.prune(olderThan: .zero)
+                        guard pruned >= jobs else { throw WrongResult(job: 0) }
+                    },
+                    try await others.rate {
+                        let purged = try await store.purge(tagged("waiting"))
+                        guard purged.deleted == jobs else { throw WrongResult(job: 0) }
+                    },
+                ]
+            }
+        }
     }
 
     private static func fileSize(_ setup: Setup) async throws -> Row {
@@ -100,6 +104,12 @@ extension Family {
                 yardstick: Yardstick("after 2 times", Figure(sizes[1], .mebibytes)),
                 target: .timesYardstickAtMost(1.2))
         }
+    }
+
+    private static func tagged(_ tag: String) -> JobFilter {
+        var filter = JobFilter()
+        filter.tag = tag
+        return filter
     }
 
     private static func enqueue(

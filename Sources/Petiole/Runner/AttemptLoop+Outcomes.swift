@@ -128,6 +128,12 @@ extension AttemptLoop {
     // MARK: What an attempt came to
 
     func record(_ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8]) {
+        if !hadOptions {
+            return result.withBytes {
+                gatherer.record(
+                    id, outcome, history: history, result: $0, contentBytes: contentBytes)
+            }
+        }
         result.withBytes {
             gatherer.record(
                 id, outcome, history: history, result: $0, release: unique,

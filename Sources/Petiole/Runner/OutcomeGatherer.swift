@@ -37,26 +37,40 @@ final class OutcomeGatherer: @unchecked Sendable {
     /// In place of a job's bytes when they could not be read: no sum of those in a block comes near it.
     static let unknownBytes = -(1 << 50)
 
-    /// - Parameters:
-    ///   - release: what frees the job's unique key.
-    ///   - contentBytes: the job's, as `JobLoad` counts them.
+    /// - Parameter contentBytes: the job's, as `JobLoad` counts them.
+    func record(
+        _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer,
+        contentBytes: Int
+    ) {
+        lock.withLock { _ in add(id, outcome, history, result, contentBytes) }
+    }
+
+    /// The same for a job that leaves something besides.
+    /// - Parameter release: what frees the job's unique key.
     func record(
         _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer,
         release: UniqueRelease?, retention: ResultRetention?, contentBytes: Int
     ) {
         lock.withLock { _ in
-            let size = result.count + history.count + 4
-            if gathered.tag != tag
-                || !gathered.outcomes.accepts(id, startedAt: outcome.startedAt, byteCount: size)
-            {
-                submit()
-            }
-            join()
-            gathered.outcomes.append(id, outcome, history: history, result: result)
-            gathered.contentBytes += contentBytes
+            add(id, outcome, history, result, contentBytes)
             if let release { gathered.releases.append(release) }
             if let retention { gathered.retentions.append(retention) }
         }
+    }
+
+    @inline(__always) private func add(
+        _ id: UInt64, _ outcome: OutcomeEntry, _ history: [UInt8],
+        _ result: UnsafeRawBufferPointer, _ contentBytes: Int
+    ) {
+        let size = result.count + history.count + 4
+        if gathered.tag != tag
+            || !gathered.outcomes.accepts(id, startedAt: outcome.startedAt, byteCount: size)
+        {
+            submit()
+        }
+        join()
+        gathered.outcomes.append(id, outcome, history: history, result: result)
+        gathered.contentBytes += contentBytes
     }
 
     /// Nothing is to be recorded of a job: it ended before, or is elsewhere.
