@@ -37,6 +37,7 @@ extension JobStore {
         var counts = PurgeCounts()
         var damage: StoreError?
         var isLast = false
+        var pace = DeletionPace(open)
         while !isLast {
             var ended: [UInt64] = []
             var unfinished: [UInt64] = []
@@ -70,6 +71,8 @@ extension JobStore {
                 damage = .damaged(
                     path: path, reason: "jobs beside job \(left), which cannot be read, stay")
             }
+            // To mark, to cancel, to delete.
+            if !isLast { await pace.rest(after: 3) }
         }
         let open = open
         // It throws nothing.
