@@ -37,7 +37,7 @@ extension JobStore {
         var counts = PurgeCounts()
         var damage: StoreError?
         var isLast = false
-        var pace = DeletionPace(open)
+        var pace = DeletionPace(self)
         while !isLast {
             var ended: [UInt64] = []
             var unfinished: [UInt64] = []
@@ -71,8 +71,7 @@ extension JobStore {
                 damage = .damaged(
                     path: path, reason: "jobs beside job \(left), which cannot be read, stay")
             }
-            // To mark, to cancel, to delete.
-            if !isLast { await pace.rest(after: 3) }
+            if !isLast { await pace.rest() }
         }
         let open = open
         // It throws nothing.
