@@ -63,9 +63,13 @@ final class AttemptDeadlines: Sendable {
         }
     }
 
-    /// Whether an attempt that was asked to stop will be ended at its hard limit.
+    /// Whether an attempt that was asked to stop will be ended at its hard limit, or is about to be: when both limits have
+    /// passed at one look, the order to stop is given first.
     func endsLater(_ id: UInt64) -> Bool {
-        state.withLock { $0.entries[id].map { $0.hasPassed && $0.hardAt != nil } ?? false }
+        state.withLock { state in
+            state.entries[id].map { $0.hasPassed && ($0.hardAt != nil || $0.hasHardPassed) }
+                ?? false
+        }
     }
 
     /// An attempt has ended.
