@@ -1,3 +1,4 @@
+import CPetiole
 import Foundation
 import Testing
 
@@ -6,30 +7,32 @@ import Testing
 /// A process that a test starts, and kills: the target `CrashChild`.
 final class Child: @unchecked Sendable {
     // What guards it: made, used and awaited by one task after another.
-    private let process = Process()
-    private let pipe = Pipe()
+    private let process: SpawnedProcess
+    private let output: FileHandle
     private var buffer = ""
+
+    typealias End = SpawnedProcess.End
 
     /// - Parameter crashAt: where it is to die by itself, as `CrashPoint` reads it.
     init(
         _ arguments: [String], crashAt: String? = nil, environment more: [String: String] = [:]
     ) throws {
-        process.executableURL = URL(fileURLWithPath: try Self.executable())
-        process.arguments = arguments
         var environment = ProcessInfo.processInfo.environment
         // A trap is to end the process at once, not after a look at its stack.
         environment["SWIFT_BACKTRACE"] = "enable=no"
         environment["PETIOLE_CRASH_AT"] = crashAt
         environment.merge(more) { $1 }
-        process.environment = environment
-        process.standardOutput = pipe
-        process.standardError = FileHandle.nullDevice
-        try process.run()
+        var ends: [Int32] = [-1, -1]
+        try #require(petiole_pipe(&ends, 0) == 0)
+        output = FileHandle(fileDescriptor: ends[0], closeOnDealloc: true)
+        defer { close(ends[1]) }
+        process = try SpawnedProcess(
+            [try Self.executable()] + arguments, environment: environment, output: ends[1])
     }
 
-    var pid: pid_t { process.processIdentifier }
+    var pid: pid_t { process.pid }
 
-    func kill() { _ = Foundation.kill(pid, SIGKILL) }
+    func kill() { process.kill() }
 
     /// The next line that it says; nil when it has ended.
     func line() async throws -> String? {
@@ -41,12 +44,12 @@ final class Child: @unchecked Sendable {
                 }
                 // Better a failure than a test that hangs.
                 var entry = pollfd(
-                    fd: pipe.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+                    fd: output.fileDescriptor, events: Int16(POLLIN), revents: 0)
                 if poll(&entry, 1, 180_000) == 0 {
                     kill()
                     throw Silent()
                 }
-                let data = pipe.fileHandleForReading.availableData
+                let data = output.availableData
                 if data.isEmpty { return nil }
                 buffer += String(decoding: data, as: UTF8.self)
             }
@@ -63,19 +66,10 @@ final class Child: @unchecked Sendable {
         return ranges
     }
 
-    enum End: Equatable {
-        case exit(Int32)
-        case signal(Int32)
-    }
-
     @discardableResult
     func end() async throws -> End {
         while try await line() != nil {}
-        return try await onThread("test-end") { [self] in
-            process.waitUntilExit()
-            return process.terminationReason == .exit
-                ? .exit(process.terminationStatus) : .signal(process.terminationStatus)
-        }
+        return try await onThread("test-end") { [self] in process.waitForEnd() }
     }
 
     /// It lies beside the test bundle, or some folders above the program in it.

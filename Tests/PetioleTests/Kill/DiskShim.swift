@@ -11,14 +11,10 @@
             log = directory.path + "/disk.log"
             let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
                 .appendingPathComponent("../../DiskShim/disk.c").standardized.path
-            let compiler = Process()
-            compiler.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            compiler.arguments = [
-                "cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl", "-lpthread",
-            ]
-            try compiler.run()
-            compiler.waitUntilExit()
-            guard compiler.terminationStatus == 0 else { throw NotBuilt() }
+            let compiler = try SpawnedProcess(
+                ["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl", "-lpthread"],
+                environment: ProcessInfo.processInfo.environment, output: -1)
+            guard compiler.waitForEnd() == .exit(0) else { throw NotBuilt() }
         }
 
         /// For a child whose calls are noted.
