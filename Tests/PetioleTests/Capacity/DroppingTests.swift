@@ -8,17 +8,7 @@ import Testing
     private let begun = Gate()
     private let gate = Gate()
 
-    /// Notes its number; 0 waits at the gate.
-    private var note: JobClosure {
-        JobClosure("note") { [ran, begun, gate] (number: Int, _) -> Int in
-            ran.add(number)
-            if number == 0 {
-                begun.open()
-                gate.block()
-            }
-            return number
-        }
-    }
+    private var note: JobClosure { gatedNote(ran, begun, gate) }
 
     private func drop(_ jobs: Int) -> Capacity { Capacity(jobs: jobs, whenFull: .dropOldest) }
 

@@ -107,6 +107,23 @@ import Testing
         }
     }
 
+    @Test("when both limits have passed at one look, who is asked to stop is left to the hard one")
+    func bothAtOnce() async throws {
+        try await withStore { store in
+            let runner = try makeRunner(store, jobs: [Isolated.self])
+            try await runner.run {
+                let core = runner.core
+                let lent = core.places.takeSlots(upTo: 1)
+                let limit = TimeLimit(soft: .microseconds(1), hard: .microseconds(2))
+                core.deadlines.begin(7, try #require(lent.first), limit, core.stoppables)
+                while core.deadlines.hardPassed(7) == nil { await Task.yield() }
+                #expect(core.deadlines.endsLater(7))
+                _ = core.deadlines.end(7)
+                core.places.giveSlots(lent)
+            }
+        }
+    }
+
     @Test("a job type that is isolated may have a hard limit, and so may its enqueues")
     func hardLimit() async throws {
         struct Hard: IsolatedKind {

@@ -24,12 +24,6 @@ import Testing
         static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) {}
     }
 
-    private func rows(_ store: JobStore) throws -> Int {
-        try store.open.read { (reader) throws(StorageError) in
-            try reader.count(store.open.tables.unique)
-        }
-    }
-
     @Test("those whose key is held are given back in their places, the others are accepted")
     func givenBack() async throws {
         try await withStore { store in
@@ -42,13 +36,13 @@ import Testing
             #expect(jobs.count == 7 && jobs.acceptedCount == 5)
             #expect(jobs[1].id == held[0].id && jobs[4].id == held[1].id)
             #expect(Set(jobs.map(\.id)).count == 7)
-            #expect(try rows(store) == 5)
+            #expect(try store.uniqueRows() == 5)
             try await makeRunner(store, jobs: [Row.self]).run {}
             var numbers: [Int] = []
             for job in jobs { numbers.append(try await job.result) }
             #expect(numbers == [0, 100, 2, 3, 100, 5, 6])
             #expect(try store.counts().succeeded == 7)
-            #expect(try rows(store) == 0)
+            #expect(try store.uniqueRows() == 0)
         }
     }
 
@@ -90,7 +84,7 @@ import Testing
             } throws: { error in
                 "\(error)".contains("two of them have the same unique key")
             }
-            #expect(try rows(store) == 1)
+            #expect(try store.uniqueRows() == 1)
             #expect(try store.counts().accepted == 1)
             let jobs = try await store.enqueue(
                 contentsOf: ["a", "b", "d"].map { Row(key: $0, refuses: true) })
@@ -127,7 +121,7 @@ import Testing
             #expect(accepted.acceptedCount == 2 && accepted[1].id == held.id)
             try await makeRunner(store, jobs: [Row.self]).run {}
             try await expectEqual(accepted[2].result, 2)
-            try expectEqual(self.rows(store), 0)
+            try expectEqual(store.uniqueRows(), 0)
         }
     }
 
@@ -139,7 +133,7 @@ import Testing
             await #expect(throws: EnqueueError.self) {
                 try await store.enqueue(contentsOf: "abcde".map { Row(key: String($0)) })
             }
-            #expect(try rows(store) == 2)
+            #expect(try store.uniqueRows() == 2)
             // Those that are there need none.
             let jobs = try await store.enqueue(contentsOf: "abcd".map { Row(key: String($0)) })
             #expect(jobs.acceptedCount == 2)
@@ -178,7 +172,7 @@ import Testing
             #expect((0..<50).allSatisfy { second[$0].id == first[50 + $0].id })
             try expectEqual(store.counts().waiting, 150)
             try await store.cancel(first[7].id)
-            #expect(try rows(store) == 149)
+            #expect(try store.uniqueRows() == 149)
         }
     }
 
@@ -214,7 +208,7 @@ import Testing
                 "\(error)".contains("that of all of them")
             }
             try expectEqual(store.counts().accepted, 0)
-            try expectEqual(rows(store), 0)
+            try expectEqual(store.uniqueRows(), 0)
         }
     }
 }

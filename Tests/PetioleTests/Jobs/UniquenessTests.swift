@@ -9,17 +9,7 @@ import Testing
     private let begun = Gate()
     private let gate = Gate()
 
-    /// Notes its number; 0 waits at the gate.
-    private var note: JobClosure {
-        JobClosure("note") { [ran, begun, gate] (number: Int, _) -> Int in
-            ran.add(number)
-            if number == 0 {
-                begun.open()
-                gate.block()
-            }
-            return number
-        }
-    }
+    private var note: JobClosure { gatedNote(ran, begun, gate) }
 
     private func options(
         _ key: String = "k", _ hold: Uniqueness.Hold = .untilFinished,
@@ -28,12 +18,6 @@ import Testing
         EnqueueOptions(
             due: delay.map { .after($0) },
             unique: Uniqueness(key: key, hold: hold, onConflict: onConflict))
-    }
-
-    private func rows(_ store: JobStore) throws -> Int {
-        try store.open.read { (reader) throws(StorageError) in
-            try reader.count(store.open.tables.unique)
-        }
     }
 
     @Test("while a job holds its key, another is given back the first, also one that came with it")
@@ -58,12 +42,12 @@ import Testing
                 return try await group.reduce(into: Set()) { $0.insert($1) }
             }
             #expect(ids.count == 1)
-            #expect(try rows(store) == 4)
+            #expect(try store.uniqueRows() == 4)
             let echo = JobClosure("echo") { (number: Int, _) in number }
             try await makeRunner(store, [note, echo]).run {}
             #expect(try store.counts().accepted == 4 && store.counts().succeeded == 4)
             // No key is left behind, and the next job takes it.
-            #expect(try rows(store) == 0)
+            #expect(try store.uniqueRows() == 0)
             let again = try await store.numbers("note", [5], options: options())[0]
             #expect(again.id != first.id)
         }
@@ -107,7 +91,7 @@ import Testing
                 try await expectEqual(third[0].result, 1)
             }
             #expect(ran.items == [0, 1])
-            #expect(try rows(store) == 0)
+            #expect(try store.uniqueRows() == 0)
         }
     }
 
@@ -129,13 +113,13 @@ import Testing
             let third = try await store.numbers("note", [3], options: held)[0]
             #expect(third.id != first.id)
             try await makeRunner(store, [note]).run {}
-            #expect(try rows(store) == 1)
+            #expect(try store.uniqueRows() == 1)
             clock.advance(.seconds(86_401))
             try await store.numbers("note", [4])
             // The timer is fired by a worker that finds nothing ready.
             let runner = try makeRunner(store, [note])
             try await runner.run {
-                while try rows(store) > 0 { await Task.yield() }
+                while try store.uniqueRows() > 0 { await Task.yield() }
             }
             #expect(ran.items == [1, 3, 4])
         }
@@ -166,7 +150,7 @@ import Testing
             for job in waiting.dropLast() + ready.dropLast() {
                 expectEqual(try store.outcome(of: job.id)?.kind, .cancelled)
             }
-            #expect(try rows(store) == 0)
+            #expect(try store.uniqueRows() == 0)
         }
     }
 
@@ -235,7 +219,7 @@ import Testing
             try await store.numbers("spawn", [3])
             try await makeRunner(store, [spawn], jobs: [Sync.self]).run {}
             #expect(try store.counts().accepted == 4)
-            #expect(try rows(store) == 0)
+            #expect(try store.uniqueRows() == 0)
         }
     }
 
@@ -260,7 +244,7 @@ import Testing
             let runner = try makeRunner(store, [fail])
             try await runner.run {
                 await #expect(throws: JobError.expired(second.id)) { try await second.result }
-                #expect(try rows(store) == 1)
+                #expect(try store.uniqueRows() == 1)
                 let again = try await store.numbers("note", [3], options: options("first"))[0]
                 #expect(again.id == first.id)
                 try await store.cancel(first.id)
@@ -302,7 +286,7 @@ import Testing
             clock.advance(.seconds(2))
             try await makeRunner(store, [poison]).run {}
             #expect(try store.counts().ended == 3)
-            #expect(try rows(store) == 0)
+            #expect(try store.uniqueRows() == 0)
         }
     }
 }

@@ -161,15 +161,7 @@ import Testing
                 await begun.wait()
                 clock.advance(.seconds(11))
                 // The one worker is busy: what it would do when it has found nothing.
-                let queue = try #require(try store.queueRows().first).record.id
-                let tables = store.open.tables
-                let marked = Expiry.Marked()
-                try await store.open.perform { (transaction, state) throws(StorageError) in
-                    let ids = try Timers.fire(queue, tables, &transaction, &state)
-                    marked.jobs.withLock { $0 = ids }
-                }
-                #expect(marked.jobs.withLock { $0.count } == 3)
-                Expiry.settle(marked, runner.core)
+                try await expectEqual(store.fireTimers(runner), 3)
                 await #expect(throws: JobError.expired(jobs[1].id)) { try await jobs[1].result }
                 await #expect(throws: JobError.expired(jobs[2].id)) { try await jobs[2].result }
                 gate.open()

@@ -28,17 +28,7 @@ private struct Renewal: Job {
     private let begun = Gate()
     private let gate = Gate()
 
-    /// Notes its number; 0 waits at the gate.
-    private var note: JobClosure {
-        JobClosure("note") { [ran, begun, gate] (number: Int, _) -> Int in
-            ran.add(number)
-            if number == 0 {
-                begun.open()
-                gate.block()
-            }
-            return number
-        }
-    }
+    private var note: JobClosure { gatedNote(ran, begun, gate) }
 
     /// An hour between its attempts.
     private static let patient = RetryPolicy(
@@ -161,14 +151,7 @@ private struct Renewal: Job {
                 await begun.wait()
                 clock.advance(.seconds(11))
                 // The one worker is busy: what it would do when it has found nothing.
-                let queue = try #require(try store.queueRows().first).record.id
-                let tables = store.open.tables
-                let marked = Expiry.Marked()
-                try await store.open.perform { (transaction, state) throws(StorageError) in
-                    let ids = try Timers.fire(queue, tables, &transaction, &state)
-                    marked.jobs.withLock { $0 = ids }
-                }
-                Expiry.settle(marked, runner.core)
+                _ = try await store.fireTimers(runner)
                 try await expectEqual(jobs[0].result, 100)
                 gate.open()
                 try await expectEqual(jobs[1].result, 101)

@@ -154,3 +154,37 @@ extension JobStore {
         }
     }
 }
+
+/// Notes its number in a trace; 0 waits at a gate, and says before that it has begun.
+func gatedNote(_ ran: Trace<Int>, _ begun: Gate, _ gate: Gate) -> JobClosure {
+    JobClosure("note") { (number: Int, _) -> Int in
+        ran.add(number)
+        if number == 0 {
+            begun.open()
+            gate.block()
+        }
+        return number
+    }
+}
+
+extension JobStore {
+    /// How many unique keys are held.
+    func uniqueRows() throws -> Int {
+        try open.read { (reader) throws(StorageError) in try reader.count(open.tables.unique) }
+    }
+
+    /// Fires what is due in the first queue, and settles what has expired: what a worker does when it has found nothing.
+    /// - Returns: how many jobs were found expired.
+    func fireTimers(_ runner: JobRunner) async throws -> Int {
+        let queue = try #require(try queueRows().first).record.id
+        let tables = open.tables
+        let marked = Expiry.Marked()
+        try await open.perform { (transaction, state) throws(StorageError) in
+            let ids = try Timers.fire(queue, tables, &transaction, &state)
+            marked.jobs.withLock { $0 = ids }
+        }
+        let count = marked.jobs.withLock { $0.count }
+        Expiry.settle(marked, runner.core)
+        return count
+    }
+}
