@@ -172,8 +172,12 @@ struct JobOptions: Equatable, Sendable {
     }
 
     /// Writes fields that many jobs share, and those that one of them says for itself behind them.
-    /// - Parameter shared: as ``bytes`` gives them.
-    static func append(_ shared: [UInt8], _ own: OwnOptions, to writer: inout ByteWriter) {
+    /// - Parameters:
+    ///   - shared: as ``bytes`` gives them.
+    ///   - hold: that of `own`.
+    static func append(
+        _ shared: [UInt8], _ own: OwnOptions, _ hold: UniqueHold?, to writer: inout ByteWriter
+    ) {
         if own.isEmpty { return shared.withUnsafeBytes { writer.append(contentsOf: $0) } }
         let start = writer.count
         writer.append(littleEndian: UInt16(0))
@@ -192,7 +196,7 @@ struct JobOptions: Equatable, Sendable {
                 writer.append(contentsOf: UnsafeRawBufferPointer(text))
             }
         }
-        if let rule = own.unique { add(Tag.unique, own.hold, rule.key) }
+        if let rule = own.unique { add(Tag.unique, hold, rule.key) }
         if let key = own.limitKey { add(Tag.limitKey, nil, key) }
         let length = writer.count - start - 2
         UnsafeMutableRawPointer(writer.base + start)

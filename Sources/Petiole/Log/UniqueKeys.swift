@@ -231,15 +231,9 @@ struct UniqueKeys {
         // Held beyond its end: there is nothing to cancel.
         if try Lookup.outcomes(id, transaction, tables) != nil { return .hadEnded }
         if active.attempts > 0 || slots.slot(of: id) != nil { return .hasStarted }
-        // To run alone, or at most once and perhaps begun when its owner died: left to the next one.
-        let isClear = !active.isSuspect && active.startEpoch == 0
-        if active.state != .ready || isClear && !state.runners.isOwned(active.queue) {
-            if active.state == .ready, active.position != 0 {
-                try transaction.delete(
-                    tables.lanes,
-                    RecordKey.lane(active.queue, active.priority, active.position))
-            }
-            try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
+        var unclaimed = Unclaimed(state.runners)
+        if unclaimed.contains(id, active) {
+            try Unclaimed.cancel(id, active, &transaction, &state)
             return .done
         }
         active.isCancelRequested = true

@@ -30,11 +30,12 @@ extension JobStore {
 
     private func cancel(_ ids: [UInt64], _ counts: inout CancelCounts) async throws(StoreError) {
         let tables = open.tables
-        // What waits is ended at once; what is ready may be claimed, and is met by the handshake: see `AttemptLoop`.
+        // What nobody can have claimed is ended at once; the rest is met by the handshake: see `AttemptLoop`.
         let (ended, marked) = try await open.perform {
             (transaction, state) throws(StorageError) -> (Int, [MarkedJob]) in
             var ended = 0
             var marked: [MarkedJob] = []
+            var unclaimed = Unclaimed(state.runners)
             for id in ids {
                 let found = try Lookup.active(id, transaction, tables)
                 if found == nil, try Lookup.outcomes(id, transaction, tables) != nil { continue }
@@ -42,8 +43,8 @@ extension JobStore {
                 var active =
                     found
                     ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
-                if active.state != .ready {
-                    try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
+                if unclaimed.contains(id, active) {
+                    try Unclaimed.cancel(id, active, &transaction, &state)
                     ended += 1
                     continue
                 }

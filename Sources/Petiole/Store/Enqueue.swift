@@ -205,12 +205,11 @@ extension JobStore {
         let request = try request(Element.self, options, codec: Element.codec)
         var iterator = jobs.makeIterator()
         var next: Element?
-        let ownOfNext: () throws(EnqueueError) -> OwnOptions = { () throws(EnqueueError) in
+        return try await acceptMany(request) { () throws(EnqueueError) in
             next = iterator.next()
             return OwnOptions(
                 limitKey: options.limitKey == nil ? next?.limitKey : nil, unique: next?.uniqueness)
-        }
-        return try await acceptMany(request, ownOfNext: ownOfNext) { (writer) throws(CodecError) in
+        } next: { (writer) throws(CodecError) in
             guard let job = next else { return nil }
             try Element.codec.encode(job, into: &writer)
             return 0
@@ -257,13 +256,11 @@ extension JobStore {
             }
         }
         var asked = 0
-        let ownOfNext: () throws(EnqueueError) -> OwnOptions = { () throws(EnqueueError) in
+        var index = 0
+        return try await acceptMany(request, expecting: count) { () throws(EnqueueError) in
             defer { asked += 1 }
             return OwnOptions(unique: asked < count ? uniqueness(asked) : nil)
-        }
-        var index = 0
-        return try await acceptMany(request, expecting: count, ownOfNext: ownOfNext) {
-            (writer) throws(CodecError) in
+        } next: { (writer) throws(CodecError) in
             guard index < count else { return nil }
             PayloadBytes.lend(&writer) { write(index, &$0) }
             index += 1

@@ -2,21 +2,32 @@ import PetioleStorage
 
 extension JobStore {
     /// Accepts what `next` writes, job by job: the extras of each, then its payload. It returns the length of the extras, nil
-    /// after the last job.
-    /// - Parameter ownOfNext: what the job that comes next says for itself; asked before it is written. Nil: nothing.
+    /// after the last job. No job says anything for itself.
     func acceptMany<Output>(
         _ request: EnqueueRequest, expecting: Int? = nil,
-        ownOfNext: (() throws(EnqueueError) -> OwnOptions)? = nil,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
-        guard let within = request.within else {
-            return try await acceptAll(request, expecting: expecting, ownOfNext: ownOfNext, next)
-        }
+        try await acceptMany(
+            request, expecting: expecting, saysOwn: false,
+            ownOfNext: { () throws(EnqueueError) in OwnOptions() }, next: next)
+    }
+
+    /// The same.
+    /// - Parameter ownOfNext: what the job that comes next says for itself; asked before it is written.
+    func acceptMany<Output>(
+        _ request: EnqueueRequest, expecting: Int? = nil, saysOwn: Bool = true,
+        ownOfNext: () throws(EnqueueError) -> OwnOptions,
+        next: (inout ByteWriter) throws(CodecError) -> Int?
+    ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
         var request = request
+        request.saysOwn = saysOwn
+        guard let within = request.within else {
+            return try await acceptAll(request, expecting: expecting, ownOfNext, next)
+        }
         request.isOfMany = true
         do throws(EnqueueError) {
             let jobs: EnqueuedJobs<Output> = try await acceptAll(
-                request, expecting: expecting, ownOfNext: ownOfNext, next)
+                request, expecting: expecting, ownOfNext, next)
             within.end(.accepted(first: jobs.firstAccepted, count: jobs.acceptedCount))
             return jobs
         } catch {
@@ -27,7 +38,7 @@ extension JobStore {
 
     private func acceptAll<Output>(
         _ request: EnqueueRequest, expecting: Int?,
-        ownOfNext: (() throws(EnqueueError) -> OwnOptions)?,
+        _ ownOfNext: () throws(EnqueueError) -> OwnOptions,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) async throws(EnqueueError) -> EnqueuedJobs<Output> {
         if request.jobOptions.unique != nil {

@@ -13,6 +13,8 @@ struct EnqueueRequest: Sendable {
     var within: EnqueueWithin?
     /// Whether it is told the end by who fills block after block with it.
     var isOfMany = false
+    /// Whether it stands for many jobs of which each may say something for itself.
+    var saysOwn = false
     private let optionBytes: [UInt8]
     private let meta: JobBlock.Meta
     /// What payloads are encrypted with, and for what; nil: they are not.
@@ -95,22 +97,23 @@ struct EnqueueRequest: Sendable {
     }
 
     /// Fills a block, and adds the unique keys of its jobs to `keys`. Returns whether there are no more jobs.
-    /// - Parameter ownOfNext: nil: no job says anything for itself.
+    /// - Parameter ownOfNext: what the next one says for itself.
     func fill(
         _ block: inout JobBlockBuilder, _ keys: UniqueKeyList,
-        _ ownOfNext: (() throws(EnqueueError) -> OwnOptions)?,
+        _ ownOfNext: () throws(EnqueueError) -> OwnOptions,
         _ next: (inout ByteWriter) throws(CodecError) -> Int?
     ) throws(EnqueueError) -> Bool {
-        if ownOfNext == nil, optionBytes.isEmpty, sealing == nil {
+        if !saysOwn, optionBytes.isEmpty, sealing == nil {
             return try fillPlain(&block, next)
         }
         while true {
-            let own = try ownOfNext?() ?? OwnOptions()
+            let own = try ownOfNext()
             if let problem = own.problemAmongMany {
                 throw refusal(.invalidOption(job: name, problem))
             }
-            guard try add(to: &block, own: own, next) else { return true }
-            keys.append(own.unique, own.hold?.kind)
+            let hold = own.hold
+            guard try add(to: &block, own: own, hold, next) else { return true }
+            keys.append(own.unique, hold)
             if isFull(block) { return false }
         }
     }
@@ -144,7 +147,7 @@ struct EnqueueRequest: Sendable {
 
     /// Adds the job that `write` writes; it returns the length of the extras, nil for none. Returns whether there was one.
     private func add(
-        to block: inout JobBlockBuilder, own: OwnOptions = OwnOptions(),
+        to block: inout JobBlockBuilder, own: OwnOptions = OwnOptions(), _ hold: UniqueHold? = nil,
         _ write: (inout ByteWriter) throws(CodecError) -> Int?
     ) throws(EnqueueError) -> Bool {
         let before = block.size
@@ -156,7 +159,7 @@ struct EnqueueRequest: Sendable {
         do throws(CodecError) {
             let isThere = try block.append(meta: meta) { (writer) throws(CodecError) in
                 let start = writer.count
-                JobOptions.append(optionBytes, own, to: &writer)
+                JobOptions.append(optionBytes, own, hold, to: &writer)
                 let options = writer.count - start
                 guard let extras = try write(&writer) else { return nil }
                 if let sealing {

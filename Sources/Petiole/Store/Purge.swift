@@ -93,6 +93,7 @@ extension JobStore {
             var started = 0
             var ended: [UInt64] = []
             var marked: [MarkedJob] = []
+            var unclaimed = Unclaimed(state.runners)
             for id in ids {
                 let found = try Lookup.active(id, transaction, tables)
                 if found == nil, try Lookup.outcomes(id, transaction, tables) != nil { continue }
@@ -103,12 +104,12 @@ extension JobStore {
                 if active.startEpoch != 0 {
                     // One that runs at most once: its start is on the disk.
                     started += 1
-                } else if active.state == .ready {
+                } else if unclaimed.contains(id, active) {
+                    try Unclaimed.cancel(id, active, &transaction, &state)
+                    ended.append(id)
+                } else {
                     marked.append(
                         try PendingChanges.mark(id, .purge, active, tables, &transaction, &state))
-                } else {
-                    try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
-                    ended.append(id)
                 }
             }
             return (ended, marked, started)
