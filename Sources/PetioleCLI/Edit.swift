@@ -56,6 +56,7 @@ struct Edit: AsyncParsableCommand {
                 case .started: "started"
                 case .ended: "ended"
                 case .expiresBefore: "expires"
+                case .awaiting: "awaiting"
                 }
             }
         }

@@ -64,7 +64,7 @@ struct Failure: Error {
             // The name of the job and of its queue are not what was typed.
             let failure = Failure(cause)
             self.init("no further job is taken: \(failure.message)", status: failure.status)
-        case .invalidName, .invalidOption, .payloadTooLarge, .unencodable:
+        case .invalidName, .invalidOption, .invalidWorkflow, .payloadTooLarge, .unencodable:
             self.init(error.description, status: 64)
         case .bufferFull, .notUnique: self.init(error.description, status: 75)
         }

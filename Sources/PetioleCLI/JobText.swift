@@ -9,6 +9,7 @@ enum JobText {
         case .waiting: "waiting"
         case .parked: "parked"
         case .paused: "paused"
+        case .awaiting: "awaiting"
         case .running: "running"
         case .ended(let outcome): word(outcome.kind)
         }
@@ -72,6 +73,7 @@ enum JobText {
         case .waiting(let due, let attempts):
             line.add("attempt", attempts)
             line.add("due", TimeText.iso(due))
+        case .awaiting(let workflow): line.add("workflow", Int(clamping: workflow.rawValue))
         case .ready, .parked, .paused: break
         }
     }

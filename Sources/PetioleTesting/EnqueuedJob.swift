@@ -50,6 +50,7 @@ extension JobState {
                 + (attempts == 0 ? "" : ", after \(attempts) attempts")
         case .parked: "parked, since no runner of its queue knows its name"
         case .paused(let name): "waiting, since the job type \(name) is paused"
+        case .awaiting(let workflow): "waiting for others of workflow \(workflow)"
         case .running(let attempt, _, _): "running, attempt \(attempt)"
         case .ended(let outcome):
             if let failure = outcome.failure {

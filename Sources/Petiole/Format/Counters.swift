@@ -140,12 +140,12 @@ struct QueueCounters: Equatable {
         bytes = unfinished == 0 || ended > bytes ? 0 : bytes - ended
     }
 
-    mutating func count(_ state: OutcomeBlock.State) { change(state, by: 1) }
+    mutating func count(_ state: OutcomeBlock.State, _ jobs: UInt64 = 1) { change(state, by: jobs) }
 
     /// Takes an outcome back.
     mutating func uncount(_ state: OutcomeBlock.State) { change(state, by: .max) }
 
-    /// - Parameter step: 1, or what is one less when it wraps.
+    /// - Parameter step: how many, or what is one less when it wraps.
     private mutating func change(_ state: OutcomeBlock.State, by step: UInt64) {
         switch state {
         case .succeeded: succeeded &+= step

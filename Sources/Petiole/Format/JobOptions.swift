@@ -29,6 +29,8 @@ struct JobOptions: Equatable, Sendable {
     var resultRetention: Int64 = 0
     /// Bytes that its result may have; nil: its type's.
     var resultLimit: Int?
+    /// The workflow that it is a part of.
+    var workflow: WorkflowMember?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -42,6 +44,7 @@ struct JobOptions: Equatable, Sendable {
         static let limitKey: UInt8 = 20
         static let resultRetention: UInt8 = 30
         static let resultLimit: UInt8 = 31
+        static let workflow: UInt8 = 40
     }
 
     init() {}
@@ -79,6 +82,7 @@ struct JobOptions: Equatable, Sendable {
                 resultRetention = max(0, value.littleEndian(at: 0))
             case Tag.resultLimit where length == 8:
                 resultLimit = Int(clamping: value.littleEndian(at: 0, as: UInt64.self))
+            case Tag.workflow: workflow = WorkflowMember(value)
             case Tag.limitKey: limitKey = String(decoding: value, as: UTF8.self)
             case Tag.tag:
                 metadata = metadata ?? JobMetadata()
@@ -133,6 +137,11 @@ struct JobOptions: Equatable, Sendable {
             fields.append(littleEndian: Tag.resultLimit)
             fields.append(littleEndian: UInt16(8))
             fields.append(littleEndian: UInt64(resultLimit))
+        }
+        if let workflow {
+            fields.append(littleEndian: Tag.workflow)
+            fields.append(littleEndian: UInt16(WorkflowMember.size))
+            workflow.write(to: &fields)
         }
         if let unique {
             let bytes = unique.bytes

@@ -37,6 +37,8 @@ enum OutcomeBlock {
     static let historyFlag: UInt8 = 0x80
     /// The result was not kept, as the job asked.
     static let discardedFlag: UInt8 = 0x40
+    /// The codec of what is the id of the job whose result it is, 8 bytes.
+    static let resultOfAnother: UInt8 = 5
 
     enum State: UInt8, Sendable {
         case succeeded = 1
@@ -200,6 +202,14 @@ struct OutcomeBlockBuilder: ~Copyable {
         // At most: who looks finds out.
         part.failures = failures
         return part
+    }
+
+    /// How a job among them ended.
+    func state(of id: UInt64) -> OutcomeBlock.State {
+        entries.withBytes { entries in
+            OutcomeBlock.State(
+                rawValue: entries[Int(id - first) * JobBlock.entrySize + 12])!
+        }
     }
 
     /// The state of each outcome in turn, for the counters.

@@ -107,12 +107,16 @@ struct ActiveRecord: Equatable {
         case unknownName = 0
         /// Its job type is paused.
         case pausedType = 1
+        /// It stands for a workflow that has not ended; ``ActiveRecord/position`` is that one's token. Or it waits for others
+        /// of its workflow: such a job has no row, see `UnstartedJobs`.
+        case workflow = 2
 
         /// What stands for it in a key of `parked`.
         var letter: UInt8 {
             switch self {
             case .unknownName: UInt8(ascii: "n")
             case .pausedType: UInt8(ascii: "p")
+            case .workflow: UInt8(ascii: "w")
             }
         }
     }

@@ -48,6 +48,8 @@ struct StoreTables: Sendable {
     let unique: Table
     let lineage, events: Table
     let failures: Table
+    /// Workflows.
+    let groups: Table
 
     init(_ environment: Environment) {
         func table(_ name: String) -> Table { environment.tables[name]! }
@@ -68,6 +70,7 @@ struct StoreTables: Sendable {
         lineage = table("lineage")
         events = table("events")
         failures = table("failures")
+        groups = table("groups")
     }
 }
 

@@ -86,11 +86,12 @@ final class ChildRunner: @unchecked Sendable {
         let entry = try entry(job.meta.name)
         let place = AttemptPlace(slot, core)
         place.effects.begin(job: request.job)
-        let context = JobContext(
+        var context = JobContext(
             id: JobID(rawValue: request.job), attempt: Int(request.attempt), root: options.root,
             metadata: options.metadata,
             priority: try Lookup.active(request.job, reader, store.tables)?.priority
                 ?? block.priority, place: place)
+        context.member = options.workflow
         slot.noteBegun()
         let codec: UInt8
         do {

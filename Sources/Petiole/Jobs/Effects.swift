@@ -24,13 +24,15 @@ struct AttemptEffects {
     let job: UInt64
     let attempt: Int
     var spawned: [EnqueueSubmission] = []
+    /// The workflow that takes the job's place.
+    var replacement: EnqueueSubmission?
     /// Rows of the users' tables by their keys in `tables`; nil: deleted.
     var writes: [[UInt8]: [UInt8]?] = [:]
     /// What committed rows held when they were read, as a hash; nil: there was none.
     var reads: [[UInt8]: UInt64?] = [:]
     var byteCount = 0
 
-    var isEmpty: Bool { spawned.isEmpty && writes.isEmpty }
+    var isEmpty: Bool { spawned.isEmpty && writes.isEmpty && replacement == nil }
 
     static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 { RowHash.hash(bytes) }
 

@@ -10,6 +10,8 @@ public struct JobContext: Sendable {
     /// The job's tags and headers, nil when it has none.
     public var metadata: JobMetadata? { metadataBox?.value }
     var metadataBox: MetadataBox?
+    /// The workflow that the job is a part of.
+    var member: WorkflowMember?
     /// The job at the beginning of its lineage; 0: itself.
     var root: UInt64
     /// The job's priority, 0…9, 0 first.

@@ -9,6 +9,7 @@ struct CommitState {
     var now: Int64 { time.wall }
     /// Who runs what now, for what ends jobs that may be claimed.
     let runners: Runners
+    let plans: PlanCache
     var sequences: Sequences
     private let sequencesAsRead: Sequences
     private var counters: [(queue: UInt32, value: QueueCounters, read: QueueCounters)] = []
@@ -37,12 +38,13 @@ struct CommitState {
 
     init(
         _ transaction: borrowing WriteTransaction, tables: StoreTables, time: ClockReading,
-        runners: Runners, isFollowed: Bool = false
+        runners: Runners, plans: PlanCache, isFollowed: Bool = false
     ) throws(StorageError) {
         self.tables = tables
         events = isFollowed ? EventLog() : nil
         self.time = time
         self.runners = runners
+        self.plans = plans
         sequences = try Self.readSequences(transaction, tables)
         sequencesAsRead = sequences
     }

@@ -18,6 +18,7 @@ enum CrashPoint: String {
     case changeMarked, typeResumed, purgePart
     case backupCopied, backupFilled, backupRenamed, compactCopied, compactRenamed
     case stagePart, stagePublish
+    case workflowResumed
 
     #if DEBUG
         private static let wanted: (name: String, pass: Int)? = {

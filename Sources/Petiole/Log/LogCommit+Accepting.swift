@@ -10,6 +10,9 @@ extension LogCommit {
         let (queue, name) = try state.numbers(of: enqueue.target, &transaction)
         // A commit that failed may have left its own answers.
         enqueue.refusal = nil
+        if let workflow = enqueue.workflow {
+            return try take(enqueue, workflow, queue, name, &lanes, &transaction, &state)
+        }
         if let hold = enqueue.options.unique {
             enqueue.conflict = nil
             enqueue.replaced = nil

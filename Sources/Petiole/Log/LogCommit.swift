@@ -58,13 +58,20 @@ struct LogCommit {
                 submission.refusal = refusal
                 return
             }
-            let isFirst = try put(submission, &transaction, &state)
+            if let effects = submission.effects, effects.replacement != nil {
+                return try replace(submission, by: effects, queue, &lanes, &transaction, &state)
+            }
+            let recorded = try put(submission, &transaction, &state)
+            let isFirst = submission.isAllOf(recorded)
             for release in submission.releases {
                 // One that was cancelled meanwhile has freed it already.
                 try release.apply(queue: queue.id, &transaction, &state)
             }
             for retention in submission.retentions {
                 try retention.begin(queue: queue.id, &transaction, &state)
+            }
+            if !submission.members.isEmpty {
+                try count(submission, recorded, &transaction, &state)
             }
             if isFirst, let effects = submission.effects {
                 switch try apply(effects, in: queue.id, &lanes, &transaction, &state) {
@@ -83,6 +90,11 @@ struct LogCommit {
             try apply(transition, queue, &transaction, &state)
         }
         for move in submission.moves { try apply(move, queue, &transaction, &state) }
+        settle(submission, &state)
+    }
+
+    /// Which of the lane's ranges are done with.
+    func settle(_ submission: OutcomeSubmission, _ state: inout CommitState) {
         for settled in submission.settled {
             guard
                 var progress = state.progress[settled.tag] ?? ranges[settled.tag]
@@ -131,7 +143,7 @@ struct LogCommit {
         return nil
     }
 
-    private enum Application {
+    enum Application {
         case done
         /// Something of it cannot be done; what was done by then is to be undone.
         case refused(EnqueueError)
@@ -140,7 +152,7 @@ struct LogCommit {
     }
 
     /// What a job wants done with its success: see ``AttemptEffects``.
-    private func apply(
+    func apply(
         _ effects: AttemptEffects, in queue: UInt32, _ lanes: inout AcceptedLanes,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Application {
@@ -181,16 +193,15 @@ struct LogCommit {
         return RoomFirst(load: load, target: target, whenFull: enqueue.whenFull)
     }
 
-    /// - Returns: whether the outcomes are the first of all their jobs.
+    /// - Returns: the jobs whose first outcomes these are.
     private func put(
         _ submission: OutcomeSubmission, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) -> Bool {
+    ) throws(StorageError) -> [(first: UInt64, end: UInt64)] {
         let first = submission.outcomes.first
         let end = submission.outcomes.end
-        let free = try unrecorded(first, end, transaction)
-        let isFirst = free.count == 1 && free[0].first == first && free[0].end == end
-        if isFirst {
+        let free = try Unrecorded.runs(first, end, transaction, tables)
+        if submission.isAllOf(free) {
             try insert(
                 submission.outcomes, submission.queue, bytes: submission.contentBytes,
                 &transaction, &state)
@@ -225,34 +236,6 @@ struct LogCommit {
                 entry = try cursor.ceiling(Key(id + 1))
             }
         }
-        return isFirst
-    }
-
-    /// The ids from `first` up to `end` that have no outcome yet: one is recorded for a job, the first.
-    private func unrecorded(
-        _ first: UInt64, _ end: UInt64, _ transaction: borrowing WriteTransaction
-    ) throws(StorageError) -> [(first: UInt64, end: UInt64)] {
-        let cursor = try transaction.cursor(tables.outcomes)
-        func bounds(_ entry: Cursor.Entry) -> (first: UInt64, end: UInt64) {
-            let start: UInt64 = entry.key.bigEndian(at: 0)
-            return (start, start &+ UInt64(entry.value.littleEndian(at: 4, as: UInt32.self)))
-        }
-        // Mostly the last that begins before our end has ended before our beginning.
-        guard let last = try cursor.floor(Key(end - 1)), bounds(last).end > first else {
-            return [(first, end)]
-        }
-        var free: [(first: UInt64, end: UInt64)] = []
-        var next = first
-        var entry = try cursor.floor(Key(first))
-        if entry == nil { entry = try cursor.first() }
-        while let found = entry {
-            let taken = bounds(found)
-            guard taken.first < end else { break }
-            if taken.first > next { free.append((next, taken.first)) }
-            next = max(next, taken.end)
-            entry = try cursor.next()
-        }
-        if next < end { free.append((next, end)) }
         return free
     }
 

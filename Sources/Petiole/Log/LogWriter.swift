@@ -48,6 +48,7 @@ final class LogWriter: Sendable {
     let signals: StoreSignals
     let slots: RunningSlots
     let runners: Runners
+    let plans = PlanCache()
     let waiters = WaiterTable()
     let observers = CommitObservers()
     let events = EventHub()
@@ -494,7 +495,7 @@ final class LogWriter: Sendable {
         do throws(StorageError) {
             state = try environment.write { (transaction) throws(StorageError) in
                 var state = try CommitState(
-                    transaction, tables: tables, time: time, runners: runners,
+                    transaction, tables: tables, time: time, runners: runners, plans: plans,
                     isFollowed: signals.followed != 0)
                 if isHeard { state.notes = [] }
                 try takeOverSettings(state, batch, transaction)

@@ -57,6 +57,8 @@ final class EnqueueSubmission: Submission {
     /// Set for a part of what is larger than one transaction: see ``Staging``.
     var stage: UInt32?
     let onConflict: Uniqueness.Conflict
+    /// Its one job stands for a workflow, which is accepted with it.
+    var workflow: WorkflowDraft?
     /// The unique keys of many; `options` have none then.
     var keys: UniqueKeyList?
     /// What becomes of it when there is no room; nil: what the capacity says.
@@ -99,7 +101,9 @@ final class EnqueueSubmission: Submission {
     }
 
     override var byteCount: Int {
-        let size = more.reduce(block.size + (keys?.rowBytes ?? 0)) { $0 + $1.block.size }
+        let size = more.reduce(
+            block.size + (keys?.rowBytes ?? 0) + (workflow?.byteCount ?? 0)
+        ) { $0 + $1.block.size }
         return options.hasTimes || options.unique != nil ? size + rowBytes * Int(jobCount) : size
     }
     /// What a job's options write besides its block: rows, their keys, and what the pages need for both.
@@ -170,6 +174,8 @@ final class OutcomeSubmission: Submission {
     var releases: [UniqueRelease] = []
     /// Results that are not kept as long as the store keeps what has ended.
     var retentions: [ResultRetention] = []
+    /// Which of the jobs that have ended are parts of workflows.
+    var members: [EndedMembers] = []
     /// Which of the lane's ranges are done with: what ended, and what turned out to have ended or moved before.
     var settled: [SettledRange] = []
     var transitions: [Transition] = []
@@ -216,6 +222,12 @@ final class OutcomeSubmission: Submission {
     // What it has written another may have to read before it can go on.
     override var isUrgent: Bool {
         urgent || orderedKey != nil || effects?.reads.isEmpty == false
+            || members.contains { $0.member.isAlone }
+    }
+
+    /// Whether ids are all that have ended here.
+    func isAllOf(_ ids: [(first: UInt64, end: UInt64)]) -> Bool {
+        ids.count == 1 && ids[0].first == outcomes.first && ids[0].end == outcomes.end
     }
 
     override func finished(_ error: StorageError?) {

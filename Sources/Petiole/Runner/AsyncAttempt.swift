@@ -21,6 +21,8 @@ struct AsyncAttempt: Sendable {
     /// The job at the beginning of its lineage; 0: itself.
     let root: UInt64
     let metadata: JobMetadata?
+    /// The workflow that it is a part of.
+    let member: WorkflowMember?
     /// What frees its unique key.
     let unique: UniqueRelease?
     /// For how long its result is kept, in microseconds; 0: as long as the store keeps what has ended.
@@ -38,9 +40,11 @@ struct AsyncAttempt: Sendable {
     func start(_ payload: UnsafeRawBufferPointer) {
         let attemptPlace = AttemptPlace(place, core)
         attemptPlace.effects.begin(job: id)
-        let context = JobContext(
+        var made = JobContext(
             id: JobID(rawValue: id), attempt: attempt, root: root, metadata: metadata,
             priority: priority, place: attemptPlace)
+        made.member = member
+        let context = made
         let startedAt = petiole_steady_time()
         var prepared: @Sendable () async throws -> Result
         do {
@@ -167,6 +171,7 @@ struct AsyncAttempt: Sendable {
         }
         submission.contentBytes = contentBytes
         if let unique { submission.releases = [unique] }
+        if let member { submission.members.add(member, id) }
         submission.retentions = retentions(outcome)
         let isHandedOn = hold.map { core.end($0, queue, with: submission) } ?? false
         submission.handleRefusal(
@@ -191,6 +196,7 @@ struct AsyncAttempt: Sendable {
         submission.settled = [SettledRange(tag: tag, first: id, count: 1)]
         if let transition { submission.transitions = [transition] }
         if transition == nil, let unique { submission.releases = [unique] }
+        if transition == nil, let member { submission.members.add(member, id) }
         if transition == nil { submission.retentions = retentions(outcome) }
         core.store.writer.submit(submission)
     }

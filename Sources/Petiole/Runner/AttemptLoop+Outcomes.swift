@@ -119,7 +119,7 @@ extension AttemptLoop {
             place: place, core: core, history: earlier.history,
             isSuspect: earlier.isSuspect, meta: job.meta, contentBytes: UInt64(job.content.count),
             acceptedAt: acceptedAt,
-            root: context.root, metadata: context.metadata, unique: unique,
+            root: context.root, metadata: context.metadata, member: context.member, unique: unique,
             retention: retention, resultLimit: ownResultLimit ?? entry.resultLimit,
             limit: ownLimit ?? entry.timeLimit, hold: hold
         ).start(job.payload)
@@ -137,7 +137,8 @@ extension AttemptLoop {
         result.withBytes {
             gatherer.record(
                 id, outcome, history: history, result: $0, release: unique,
-                retention: resultRetention(id, outcome), contentBytes: contentBytes)
+                retention: resultRetention(id, outcome), member: context.member,
+                contentBytes: contentBytes)
         }
     }
 
@@ -159,6 +160,7 @@ extension AttemptLoop {
         }
         submission.contentBytes = UInt64(contentBytes)
         if let unique { submission.releases = [unique] }
+        if let member = context.member { submission.members.add(member, id) }
         if let retention = resultRetention(id, outcome) {
             submission.retentions = [retention]
         }

@@ -69,6 +69,8 @@ final class AttemptLoop: @unchecked Sendable {
     /// place of what its type says.
     @exclusivity(unchecked) var retention: Int64 = 0
     @exclusivity(unchecked) var ownResultLimit: Int?
+    /// Whether the node of the workflow that a job is a part of was stopped, when that was looked at last.
+    @exclusivity(unchecked) private var stopSeen: (control: UInt32, of: WorkflowMember, Bool)?
     /// Nanoseconds of the steady clock, read at the end of the last attempt.
     @exclusivity(unchecked) var now: Int64 = 0
     /// How far the system's clock was ahead of it when the ticket was begun, in microseconds.
@@ -357,7 +359,7 @@ final class AttemptLoop: @unchecked Sendable {
             return nil
         }
         contentBytes = job.content.count
-        if job.meta.flags & JobBlock.hasOptions != 0, isPutOff(id, job, earlier) { return nil }
+        if job.meta.flags & JobBlock.hasOptions != 0, try isPutOff(id, job, earlier) { return nil }
         guard let entry = registry.entry(job.meta.name) else {
             let waits = aside.put(id, name: job.meta.name, in: queue!)
             passedOver(id)
@@ -389,6 +391,7 @@ final class AttemptLoop: @unchecked Sendable {
         hadOptions = false
         context.root = 0
         context.metadataBox = nil
+        context.member = nil
         unique = nil
         retention = 0
         ownResultLimit = nil
@@ -399,7 +402,7 @@ final class AttemptLoop: @unchecked Sendable {
     /// Looks at a job's options. Returns whether it does not start now.
     private func isPutOff(
         _ id: UInt64, _ job: JobBlockView.Entry, _ earlier: EarlierAttempts
-    ) -> Bool {
+    ) throws(StorageError) -> Bool {
         let options: JobOptions
         do throws(FormatError) { options = try lastOptions.read(job.optionFields()) } catch {
             fail(
@@ -415,9 +418,14 @@ final class AttemptLoop: @unchecked Sendable {
         unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
         retention = options.resultRetention
         ownResultLimit = options.resultLimit
+        context.member = options.workflow
+        if let member = options.workflow, try isStopped(member) {
+            end(id, .cancelled, earlier)
+            return true
+        }
         let time = store.clock.reading
         if !options.expiry.isNone, options.expiry.hasPassed(time), !earlier.isRequeued {
-            expire(id, earlier)
+            end(id, .expired, earlier)
             return true
         }
         if !options.due.hasPassed(time), !earlier.isRequeued, !earlier.isRescheduled {
@@ -428,12 +436,25 @@ final class AttemptLoop: @unchecked Sendable {
         return false
     }
 
-    func expire(_ id: UInt64, _ earlier: EarlierAttempts) {
+    /// Whether the node of a job's workflow was stopped: what has not started there never will.
+    private func isStopped(_ member: WorkflowMember) throws(StorageError) -> Bool {
+        if let stopSeen, stopSeen.control == controlSeen, stopSeen.of == member {
+            return stopSeen.2
+        }
+        let isStopped =
+            try WorkflowRows.read(member.token, node: member.node, reader, store.tables)?.isStopped
+            ?? false
+        stopSeen = (controlSeen, member, isStopped)
+        return isStopped
+    }
+
+    /// Records the end of a job that does not start.
+    private func end(_ id: UInt64, _ state: OutcomeBlock.State, _ earlier: EarlierAttempts) {
         result.removeAll()
         record(
             id,
             OutcomeEntry(
-                state: .expired, codec: 0, attempt: UInt16(clamping: earlier.count),
+                state: state, codec: 0, attempt: UInt16(clamping: earlier.count),
                 startedAt: now / 1_000 + shift, runMicroseconds: 0),
             history: earlier.history)
         passedOver(id)

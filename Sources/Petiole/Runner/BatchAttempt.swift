@@ -165,7 +165,7 @@ struct BatchAttempt {
         } catch {
             end(
                 item, .deadLetter, attempt: 0, at: now, earlier, records, release: nil,
-                FailureRecord(type: "Damaged", message: error.description))
+                member: nil, FailureRecord(type: "Damaged", message: error.description))
             return nil
         }
         if paused.contains(job.meta.name) {
@@ -173,11 +173,20 @@ struct BatchAttempt {
             return nil
         }
         let unique = options.unique.map { UniqueRelease(id: item.id, name: job.meta.name, $0) }
+        if let member = options.workflow,
+            try WorkflowRows.read(member.token, node: member.node, reader, tables)?.isStopped
+                == true
+        {
+            end(
+                item, .cancelled, attempt: earlier.count, at: now, earlier, records,
+                release: unique, member: member, nil)
+            return nil
+        }
         if !earlier.isRequeued {
             if !options.expiry.isNone, options.expiry.hasPassed(time) {
                 end(
                     item, .expired, attempt: earlier.count, at: now, earlier, records,
-                    release: unique, nil)
+                    release: unique, member: options.workflow, nil)
                 return nil
             }
             if !options.due.hasPassed(time), !earlier.isRescheduled {
@@ -193,9 +202,10 @@ struct BatchAttempt {
         }
         let place = AttemptPlace(slot, core, resourcesOf: workerSlot)
         place.effects.begin(job: item.id)
-        let context = JobContext(
+        var context = JobContext(
             id: JobID(rawValue: item.id), attempt: attempt, root: options.root,
             metadata: options.metadata, priority: progress.priority, place: place)
+        context.member = options.workflow
         return Begun(
             item: item, slot: slot, priority: progress.priority, context: context,
             earlier: earlier, acceptedAt: earlier.isRequeued ? .max : block.acceptedSteady,
@@ -358,7 +368,7 @@ struct BatchAttempt {
             return result.withUnsafeBytes {
                 records.gatherer.record(
                     one.item.id, outcome, history: one.earlier.history, result: $0,
-                    release: one.unique, retention: retention,
+                    release: one.unique, retention: retention, member: one.context.member,
                     contentBytes: OutcomeGatherer.unknownBytes)
             }
         }
@@ -370,6 +380,7 @@ struct BatchAttempt {
                 queue: batch.queue, tag: one.item.tag)
         }
         if let unique = one.unique { submission.releases = [unique] }
+        if let member = one.context.member { submission.members.add(member, one.item.id) }
         if let retention { submission.retentions = [retention] }
         // Before what a refusal takes over of it.
         if let hold { records.end.isHandedOn = core.end(hold, batch.queue, with: submission) }
@@ -384,7 +395,7 @@ struct BatchAttempt {
     private func end(
         _ item: HeldBatches.Item, _ state: OutcomeBlock.State, attempt: Int, at now: Int64,
         _ earlier: EarlierAttempts, _ records: Records, release: UniqueRelease?,
-        _ failure: FailureRecord?
+        member: WorkflowMember?, _ failure: FailureRecord?
     ) {
         var writer = ByteWriter(capacity: 64)
         failure?.write(to: &writer)
@@ -394,7 +405,7 @@ struct BatchAttempt {
         writer.withBytes {
             records.gatherer.record(
                 item.id, outcome, history: earlier.history, result: $0, release: release,
-                retention: nil, contentBytes: OutcomeGatherer.unknownBytes)
+                retention: nil, member: member, contentBytes: OutcomeGatherer.unknownBytes)
         }
     }
 }

@@ -45,6 +45,9 @@ public final class JobRunner: Sendable {
         /// Who hears of each step of the store's jobs that this process makes, while the runner runs.
         public var listeners: [JobListener] = []
 
+        /// Closures that make the input of a step of the result before it: see ``InputMapping``.
+        public var inputMappings: [RegisteredMapping] = []
+
         /// Makes the options described at each.
         public init() {}
     }
@@ -92,6 +95,14 @@ public final class JobRunner: Sendable {
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
             parkLimit: options.parkLimit, queueOptions: options.queueOptions,
             stepper: stepper)
+        for mapping in options.inputMappings {
+            guard NameForm.isValid(mapping.name) else {
+                throw .invalidName(mapping.name, what: "mapping")
+            }
+            if core.inputMappings.updateValue(mapping, forKey: mapping.name) != nil {
+                throw .registeredTwice(mapping.name)
+            }
+        }
         queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
     }
 

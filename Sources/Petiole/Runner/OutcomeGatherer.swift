@@ -13,6 +13,7 @@ final class OutcomeGatherer: @unchecked Sendable {
         var transitions: [Transition] = []
         var releases: [UniqueRelease] = []
         var retentions: [ResultRetention] = []
+        var members: [EndedMembers] = []
         /// Of the jobs whose outcomes these are; below zero when not all are known.
         var contentBytes = 0
         var isEmpty: Bool { outcomes.count == 0 && settled.isEmpty && transitions.isEmpty }
@@ -46,15 +47,19 @@ final class OutcomeGatherer: @unchecked Sendable {
     }
 
     /// The same for a job that leaves something besides.
-    /// - Parameter release: what frees the job's unique key.
+    /// - Parameters:
+    ///   - release: what frees the job's unique key.
+    ///   - member: the workflow that it is a part of.
     func record(
         _ id: UInt64, _ outcome: OutcomeEntry, history: [UInt8], result: UnsafeRawBufferPointer,
-        release: UniqueRelease?, retention: ResultRetention?, contentBytes: Int
+        release: UniqueRelease?, retention: ResultRetention?, member: WorkflowMember?,
+        contentBytes: Int
     ) {
         lock.withLock { _ in
             add(id, outcome, history, result, contentBytes)
             if let release { gathered.releases.append(release) }
             if let retention { gathered.retentions.append(retention) }
+            if let member { gathered.members.add(member, id) }
         }
     }
 
@@ -125,6 +130,8 @@ final class OutcomeGatherer: @unchecked Sendable {
         gathered.contentBytes = 0
         gathered.releases = []
         submission.retentions = gathered.retentions
+        submission.members = gathered.members
+        gathered.members = []
         gathered.retentions = []
         gathered.settled = []
         gathered.transitions = []

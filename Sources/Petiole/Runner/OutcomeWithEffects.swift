@@ -59,6 +59,7 @@ extension OutcomeSubmission {
         let queue = queue
         let settled = settled
         let releases = releases
+        let members = members
         let orderedKey = orderedKey
         let whenDurable = whenDurable
         let contentBytes = contentBytes
@@ -121,6 +122,7 @@ extension OutcomeSubmission {
                 submission = OutcomeSubmission(queue, block)
                 submission.contentBytes = contentBytes
                 submission.releases = releases
+                submission.members = members
             }
             submission.settled = settled
             submission.whenDurable = whenDurable

@@ -19,6 +19,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let parkLimit: Duration
     /// By the queue's name.
     let queueOptions: [String: JobRunner.QueueOptions]
+    /// By name. Set before the start.
+    var inputMappings: [String: RegisteredMapping] = [:]
     /// Those that can be asked to stop: tasks and child processes, by job.
     let stoppables = Stoppables()
     let deadlines = AttemptDeadlines()

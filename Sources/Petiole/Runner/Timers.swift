@@ -90,8 +90,7 @@ enum Timers {
         let found = try Lookup.active(id, transaction, tables)
         if found == nil, try Lookup.outcomes(id, transaction, tables) != nil { return false }
         guard let block = try Lookup.block(id, transaction, tables) else { return false }
-        var active =
-            found ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+        var active = try UnstartedJobs.standing(found, id, block, transaction, tables)
         // Somebody wanted it all the same.
         if active.generation > 0 { return false }
         if active.state != .ready {
@@ -143,13 +142,19 @@ enum OutcomeRecording {
     }
 
     /// Ends a job: its outcome, its rows, the counters. Does nothing when it has an outcome already.
+    /// - Parameter source: the job whose result is this one's.
     static func record(
         _ id: UInt64, _ kind: OutcomeBlock.State, _ failure: FailureRecord?, _ active: ActiveRecord,
-        _ tables: StoreTables, _ transaction: inout WriteTransaction, _ state: inout CommitState
+        resultOf source: UInt64? = nil, _ tables: StoreTables,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
         var result = ByteWriter(capacity: 64)
         var codec: UInt8 = 0
+        if let source {
+            codec = OutcomeBlock.resultOfAnother
+            result.append(littleEndian: source)
+        }
         if let failure {
             if let reference = try FailureTable.count(failure, &transaction, state) {
                 codec = FailureTable.reference
@@ -159,9 +164,17 @@ enum OutcomeRecording {
             }
         }
         var block = OutcomeBlockBuilder()
-        let outcome = OutcomeEntry(
+        var outcome = OutcomeEntry(
             state: kind, codec: codec, attempt: active.attempts, startedAt: state.now,
             runMicroseconds: 0)
+        let standsFor =
+            active.state == .parked && active.parking == .workflow
+            ? active.position : 0
+        if standsFor != 0, let accepted = try Lookup.block(id, transaction, tables)?.acceptedAt {
+            // A workflow runs from its acceptance on.
+            outcome.startedAt = min(accepted, state.now)
+            outcome.runMicroseconds = state.now - outcome.startedAt
+        }
         result.withBytes { result in
             active.history.withUnsafeBytes { history in
                 block.append(
@@ -181,7 +194,7 @@ enum OutcomeRecording {
         if active.holdsKey {
             try OrderedKeys.release(id, active.queue, tables, &transaction, &state)
         }
-        try release(id, tables, &transaction, &state)
+        let member = try release(id, tables, &transaction, &state)
         let bytes = try ContentBytes.of(id, id + 1, transaction, tables)
         try Dropping.unmark(id, active, bytes: bytes, &transaction, &state)
         try state.count(transaction, active.queue) { counters in
@@ -192,19 +205,29 @@ enum OutcomeRecording {
         }
         state.ended.append((id, 1))
         state.note(EventCode.ended + kind.rawValue, id)
+        if standsFor != 0 { try WorkflowSteps.closed(standsFor, &transaction, &state) }
+        if let member {
+            let failed: UInt64 = kind == .succeeded ? 0 : 1
+            try WorkflowSteps.ended(
+                member, count: 1, failed: failed, cause: id, &transaction, &state)
+        }
     }
 
     /// Frees the unique key of a job that ends without an attempt.
+    /// - Returns: the workflow that it is a part of.
     private static func release(
         _ id: UInt64, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) {
+    ) throws(StorageError) -> WorkflowMember? {
         // What cannot be read holds no key: see `UniqueKeys`.
         guard let block = try Lookup.block(id, transaction, tables),
-            let entry = try? block.entry(id), let hold = try? entry.options().unique
-        else { return }
-        try UniqueRelease(id: id, name: entry.meta.name, hold)
-            .apply(queue: block.queue, &transaction, &state)
+            let entry = try? block.entry(id), let options = try? entry.options()
+        else { return nil }
+        if let hold = options.unique {
+            try UniqueRelease(id: id, name: entry.meta.name, hold)
+                .apply(queue: block.queue, &transaction, &state)
+        }
+        return options.workflow
     }
 
     /// Deletes what `active`, `timers`, `parked` and the suspects hold of a job. A mark goes with ``Dropping/unmark``.

@@ -33,9 +33,8 @@ extension JobStore {
             guard let block = try Lookup.block(number, transaction, tables),
                 try !Self.isStaged(number, transaction, tables)
             else { return nil }
-            var active =
-                try Lookup.active(number, transaction, tables)
-                ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+            var active = try UnstartedJobs.standing(
+                Lookup.active(number, transaction, tables), number, block, transaction, tables)
             if active.state != .ready {
                 // Nobody can have claimed it, though a slot may still name the attempt before.
                 try OutcomeRecording.cancel(number, active, tables, &transaction, &state)

@@ -40,9 +40,8 @@ extension JobStore {
                 let found = try Lookup.active(id, transaction, tables)
                 if found == nil, try Lookup.outcomes(id, transaction, tables) != nil { continue }
                 guard let block = try Lookup.block(id, transaction, tables) else { continue }
-                var active =
-                    found
-                    ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+                var active = try UnstartedJobs.standing(
+                    found, id, block, transaction, tables)
                 if unclaimed.contains(id, active) {
                     try Unclaimed.cancel(id, active, &transaction, &state)
                     ended += 1

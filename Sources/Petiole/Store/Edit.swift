@@ -10,6 +10,8 @@ public enum EditResult: Sendable, Hashable {
     case ended
     /// Its expiry is not later than the new due time, so that it would never start: nothing was changed.
     case expiresBefore
+    /// It waits for others of its workflow, and is due when they have ended: nothing was changed.
+    case awaiting
 }
 
 /// What an edit of many jobs came to.
@@ -20,6 +22,8 @@ public struct EditCounts: Sendable, Hashable {
     public var started = 0
     /// Would never start: see ``EditResult/expiresBefore``.
     public var expiring = 0
+    /// Wait for others of their workflow.
+    public var awaiting = 0
 }
 
 extension JobStore {
@@ -61,6 +65,7 @@ extension JobStore {
                 case .edited: counts.edited += 1
                 case .started: counts.started += 1
                 case .expiresBefore: counts.expiring += 1
+                case .awaiting: counts.awaiting += 1
                 case .ended, nil: break
                 }
             }
@@ -155,8 +160,8 @@ struct JobEditing: Sendable {
         guard let block = try Lookup.block(id, transaction, tables),
             try !JobStore.isStaged(id, transaction, tables)
         else { return .decided(nil) }
-        let active =
-            found ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+        let active = try UnstartedJobs.standing(found, id, block, transaction, tables)
+        if active.state == .parked, active.parking == .workflow { return .decided(.awaiting) }
         if active.isCancelRequested || active.isExpired || active.pending == .purge {
             return .decided(.ended)
         }

@@ -6,6 +6,8 @@ public enum EnqueueError: Error, Sendable, Equatable {
     case invalidOption(job: String, String)
     /// Another job holds the unique key: which.
     case notUnique(job: String, existing: JobID)
+    /// A workflow cannot be: why, and what is allowed.
+    case invalidWorkflow(String)
     /// The payload is larger than the store takes, in bytes.
     case payloadTooLarge(job: String, bytes: Int, limit: Int)
     /// The payload could not be written.
@@ -26,6 +28,7 @@ extension EnqueueError: CustomStringConvertible {
             names have 1 to 64 letters, digits, dots, dashes and underscores, and begin with a letter or digit
             """
         case .invalidOption(let job, let problem): "cannot enqueue \"\(job)\": \(problem)"
+        case .invalidWorkflow(let problem): "cannot enqueue the workflow: \(problem)"
         case .notUnique(let job, let existing):
             "cannot enqueue \"\(job)\": job \(existing) holds its unique key"
         case .payloadTooLarge(let job, let bytes, let limit):

@@ -6,7 +6,7 @@ struct EnqueueRequest: Sendable {
     let target: JobTarget
     let codec: PayloadCodec
     let limit: Int
-    let jobOptions: JobOptions
+    private(set) var jobOptions: JobOptions
     let onConflict: Uniqueness.Conflict
     let whenFull: CapacityRecord.WhenFull?
     /// The middleware that it is made within; nil: none.
@@ -15,8 +15,8 @@ struct EnqueueRequest: Sendable {
     var isOfMany = false
     /// Whether it stands for many jobs of which each may say something for itself.
     var saysOwn = false
-    private let optionBytes: [UInt8]
-    private let meta: JobBlock.Meta
+    private var optionBytes: [UInt8]
+    private var meta: JobBlock.Meta
     /// What payloads are encrypted with, and for what; nil: they are not.
     private let sealing: (cipher: PayloadCipher, purpose: SealedPurpose)?
 
@@ -68,6 +68,16 @@ struct EnqueueRequest: Sendable {
                 | (optionBytes.isEmpty ? 0 : JobBlock.hasOptions)
                 | (jobOptions.limitKey == nil ? 0 : JobBlock.hasLimitKey),
             maxAttempts: UInt8(options.maxAttempts ?? 0))
+    }
+
+    /// The same for a job that is a part of a workflow.
+    func part(of member: WorkflowMember) -> EnqueueRequest {
+        var part = self
+        part.within = nil
+        part.jobOptions.workflow = member
+        part.optionBytes = part.jobOptions.bytes
+        part.meta.flags |= JobBlock.hasOptions
+        return part
     }
 
     /// A block of the one job whose payload is written.

@@ -67,7 +67,7 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
     }
 
     /// Reads the result of a job that has ended.
-    private func read() throws -> Output {
+    func read() throws -> Output {
         let outcome: OutcomeBytes
         do throws(StoreError) {
             outcome = try store.outcomeBytes(id)
@@ -81,7 +81,9 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
             // It is recorded as no bytes at all.
             if let none = NoResult() as? Output { return none }
             var (stored, bytes) = (outcome.codec, outcome.result)
-            if stored == SealedBytes.codec { (stored, bytes) = try opened(bytes) }
+            if stored == SealedBytes.codec {
+                (stored, bytes) = try opened(bytes, of: outcome.source)
+            }
             do throws(CodecError) {
                 let form = PayloadCodec(storedID: stored) ?? codec
                 return try form.decode(Output.self, from: bytes)
@@ -101,7 +103,9 @@ public struct JobHandle<Output: Codable & Sendable>: Sendable {
 
 extension JobHandle {
     /// A result as it was before it was sealed.
-    private func opened(_ bytes: [UInt8]) throws(JobError) -> PayloadCipher.Opened {
+    private func opened(
+        _ bytes: [UInt8], of id: JobID
+    ) throws(JobError) -> PayloadCipher.Opened {
         let name: String
         do throws(StoreError) { name = try store.name(of: id) } catch { throw .store(error) }
         do throws(SealError) {
@@ -164,22 +168,25 @@ struct OutcomeBytes {
     let isResultDiscarded: Bool
     let failure: JobFailure
     let result: [UInt8]
+    /// The job whose result it is: itself, or that of another for one that stands for a workflow.
+    let source: JobID
 }
 
 extension JobStore {
     func outcomeBytes(_ id: JobID) throws(StoreError) -> OutcomeBytes {
         let open = open
         let found = try open.read { (reader) throws(StorageError) -> OutcomeBytes? in
-            guard let block = try Lookup.outcomes(id.rawValue, reader, open.tables) else {
+            let source = try Lookup.source(of: id.rawValue, reader, open.tables)
+            guard let block = try Lookup.outcomes(source, reader, open.tables) else {
                 return nil
             }
-            let entry = try formatted { () throws(FormatError) in try block.entry(id.rawValue) }
+            let entry = try formatted { () throws(FormatError) in try block.entry(source) }
             let failure = try Outcome(entry, reader, open.tables).failure
             return OutcomeBytes(
                 state: entry.state, codec: entry.codec, attempt: entry.attempt,
                 isResultDiscarded: entry.isResultDiscarded,
                 failure: failure ?? JobFailure(type: "Command", message: "it failed"),
-                result: Array(entry.result))
+                result: Array(entry.result), source: JobID(rawValue: source))
         }
         guard let found else { throw .noSuchJob(id) }
         return found

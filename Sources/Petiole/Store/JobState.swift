@@ -8,6 +8,9 @@ public enum JobState: Sendable, Hashable {
     case parked(name: String)
     /// Its job type is paused: see ``JobStore/pause(jobType:queue:)``.
     case paused(name: String)
+    /// It waits for others of its workflow: for those that its step depends on, or, when it stands for the workflow itself, for
+    /// all of them.
+    case awaiting(workflow: JobID)
     /// An attempt runs, in the process with this pid.
     case running(attempt: Int, since: WallTime, pid: Int)
     /// It ended: see the outcome.

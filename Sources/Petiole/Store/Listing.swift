@@ -14,6 +14,8 @@ public struct JobFilter: Sendable, Hashable {
         case parked
         /// Put aside while its job type is paused.
         case paused
+        /// Waiting for others of its workflow, or standing for one that has not ended.
+        case awaiting
         /// Ended with a result.
         case succeeded
         /// Ended by the failure of its only attempt.
@@ -276,6 +278,7 @@ extension JobStore {
                 noteDamage(id)
                 guard wanted.passes(name: 0), wanted.passes(nil as JobMetadata?) else { return }
             }
+            try item.readWorkflow(known.reader, known.tables)
             if item.isWanted, wanted.passes(item.outcome) { items.append(item) }
         }
     }
@@ -296,6 +299,8 @@ extension JobStore {
         var isWanted = true
         var active: ActiveRecord?
         var outcome: Outcome?
+        /// The workflow whose other jobs it waits for.
+        var workflow: UInt64?
 
         init(id: UInt64, _ block: JobBlockView, _ active: ActiveRecord?) {
             self.id = id
@@ -303,6 +308,14 @@ extension JobStore {
             priority = active?.priority ?? block.priority
             acceptedAt = block.acceptedAt
             self.active = active
+        }
+
+        /// Finds out whether it waits for others of its workflow.
+        mutating func readWorkflow(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
+            guard active == nil, outcome == nil, !isDamaged, let member = options.workflow else {
+                return
+            }
+            workflow = try UnstartedJobs.workflow(member, reader, tables)
         }
 
         mutating func read(
@@ -346,6 +359,7 @@ extension JobStore {
             try item.read(outcomes, reader, tables)
         }
         item.read(block) { _, _ in true }
+        try item.readWorkflow(reader, tables)
         return item
     }
 
@@ -354,6 +368,7 @@ extension JobStore {
         _ item: Item, inSlots: Set<UInt64>
     ) throws(StoreError) -> JobState {
         if let outcome = item.outcome { return .ended(outcome) }
+        if let workflow = item.workflow { return .awaiting(workflow: JobID(rawValue: workflow)) }
         if inSlots.contains(item.id), let running = runningState(JobID(rawValue: item.id)) {
             return running
         }
@@ -366,6 +381,7 @@ extension JobStore {
             switch item.active!.parking {
             case .unknownName: return .parked(name: name)
             case .pausedType: return .paused(name: name)
+            case .workflow: return .awaiting(workflow: JobID(rawValue: item.id))
             }
         case nil where !item.options.due.hasPassed(open.clock.reading):
             return .waiting(due: open.shown(item.options.due), attempts: 0)
@@ -459,6 +475,7 @@ extension JobFilter {
         case .waiting: states.contains(.waiting)
         case .parked: states.contains(.parked)
         case .paused: states.contains(.paused)
+        case .awaiting: states.contains(.awaiting)
         case .ended(let outcome):
             switch outcome.kind {
             case .succeeded: states.contains(.succeeded)

@@ -42,6 +42,23 @@ enum Lookup {
         return block.contains(id) ? block : nil
     }
 
+    /// The job whose result is that of a job: itself mostly, another when it stands for a workflow.
+    static func source(
+        of id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> UInt64 {
+        var id = id
+        // A workflow lies in so many others at most.
+        for _ in 0...WorkflowLimits.nesting {
+            guard let block = try outcomes(id, transaction, tables) else { return id }
+            let entry = try formatted { () throws(FormatError) in try block.entry(id) }
+            guard entry.state == .succeeded, entry.codec == OutcomeBlock.resultOfAnother,
+                entry.result.count == 8
+            else { return id }
+            id = entry.result.littleEndian(at: 0)
+        }
+        return id
+    }
+
     static func active(
         _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> ActiveRecord? {
@@ -76,11 +93,15 @@ extension JobStore {
             guard let block = try Lookup.block(id.rawValue, reader, open.tables),
                 try !Self.isStaged(id.rawValue, reader, open.tables)
             else { return .missing }
+            if let workflow = try UnstartedJobs.workflow(id.rawValue, block, reader, open.tables) {
+                return .awaiting(workflow)
+            }
             // What cannot be read is ready: whoever runs it finds the damage.
             return .ready(due: (try? block.entry(id.rawValue).options().due) ?? 0)
         }
         switch found {
         case .missing: throw .noSuchJob(id)
+        case .awaiting(let workflow): return .awaiting(workflow: JobID(rawValue: workflow))
         case .ended(let outcome): return .ended(outcome)
         case .active(let active, let name):
             switch active.state {
@@ -101,6 +122,7 @@ extension JobStore {
                 switch active.parking {
                 case .unknownName: return .parked(name: name)
                 case .pausedType: return .paused(name: name)
+                case .workflow: return .awaiting(workflow: id)
                 }
             }
         case .ready(let due):
@@ -113,6 +135,8 @@ extension JobStore {
 
     private enum FoundState {
         case missing
+        /// It waits for others of that workflow.
+        case awaiting(UInt64)
         case ready(due: StoreTime)
         case ended(Outcome)
         case active(ActiveRecord, hasName: UInt32)

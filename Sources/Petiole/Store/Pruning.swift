@@ -101,6 +101,9 @@ enum Pruning {
             try Lineage.remove(
                 from: plan.first, to: plan.end, except: Set(plan.survivors.map { $0.0 }),
                 &transaction, tables)
+            try WorkflowRows.remove(
+                from: plan.first, to: plan.end, except: Set(plan.survivors.map { $0.0 }),
+                &transaction, tables)
             try FailureTable.forget(plan.failures, &transaction, tables)
             state.sequences.logHead = plan.end
             step.blocks += 1
@@ -159,6 +162,7 @@ enum Pruning {
             for id in block.first..<block.end where !stays.contains(id) {
                 if try transaction.delete(tables.kept, Key(id)) { step.jobs += 1 }
                 try Lineage.remove(from: id, to: id + 1, &transaction, tables)
+                try WorkflowRows.remove(from: id, to: id + 1, &transaction, tables)
             }
         }
         try FailureTable.forget(failures, &transaction, tables)
@@ -257,6 +261,7 @@ enum Pruning {
         }
         guard block.acceptedAt < horizon else { return nil }
         var plan = Plan(first: block.first, end: block.end)
+        var workflows = try WorkflowRetention(transaction, tables)
         let cursor = try transaction.cursor(tables.outcomes)
         var next = block.first
         var unfinished: [UInt64] = []
@@ -276,6 +281,9 @@ enum Pruning {
                 let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
                 // What ended lately is kept for as long as the rest.
                 if outcome.startedAt + outcome.runMicroseconds >= horizon { return nil }
+                if try workflows.isKept(id, block, before: horizon, transaction, tables) {
+                    return nil
+                }
                 // For somebody to look at, or because its result is to be kept longer: kept apart, with the outcome.
                 if outcome.state == .deadLetter
                     || ResultRetention.isKept(id, outcome, block, now: now)

@@ -98,9 +98,8 @@ extension JobStore {
                 let found = try Lookup.active(id, transaction, tables)
                 if found == nil, try Lookup.outcomes(id, transaction, tables) != nil { continue }
                 guard let block = try Lookup.block(id, transaction, tables) else { continue }
-                let active =
-                    found
-                    ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+                let active = try UnstartedJobs.standing(
+                    found, id, block, transaction, tables)
                 if active.startEpoch != 0 {
                     // One that runs at most once: its start is on the disk.
                     started += 1
@@ -226,6 +225,7 @@ enum Purging {
         for rest in rests { try rest.replace(&transaction, tables) }
         for id in gone.sorted() {
             try Lineage.remove(from: id, to: id + 1, &transaction, tables)
+            try WorkflowRows.remove(from: id, to: id + 1, &transaction, tables)
             state.note(EventCode.deleted, id)
         }
         step.deleted = gone.count

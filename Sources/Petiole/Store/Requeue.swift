@@ -21,6 +21,9 @@ public enum RequeueResult: Sendable, Hashable {
 extension JobStore {
     /// Lets a job that has ended run once more, however it ended: at the end of its lane, with all its attempts, whatever its
     /// expiry was. What it came to before stays in its history.
+    ///
+    /// A job of a workflow that has not succeeded, or the one that stands for it, carries the workflow on: all of its jobs that
+    /// did not succeed run once more, those that depend on others when these have ended; what has succeeded stays as it is.
     /// - Throws: ``StoreError/noSuchJob(_:)``; ``StoreError/damaged(path:reason:)`` when its outcome cannot be read, or one that
     /// was recorded together with it; other errors when it could not be recorded. Then nothing has changed.
     /// - Complexity: O(log *n*), and a copy of the outcomes that were recorded together with its own.
@@ -28,19 +31,31 @@ extension JobStore {
     public func requeue(_ id: JobID) async throws(StoreError) -> RequeueResult {
         let tables = open.tables
         let result = try await open.perform {
-            (transaction, state) throws(StorageError) -> RequeueResult? in
+            (transaction, state) throws(StorageError) -> Found? in
             let one = Requeue.Listed(id: id.rawValue)
-            if try Requeue.requeue([one], tables, &transaction, &state).count == 1 {
-                return .requeued
-            }
+            let step = try Requeue.requeue([one], tables, &transaction, &state)
+            if step.count == 1 { return .ready }
+            if let token = step.workflows.first { return .workflow(token) }
             guard try Lookup.block(id.rawValue, transaction, tables) != nil,
                 try !Self.isStaged(id.rawValue, transaction, tables)
             else { return nil }
             try Requeue.readOutcomes(id.rawValue, transaction, tables)
             return .notEnded
         }
-        guard let result else { throw .noSuchJob(id) }
-        return result
+        switch result {
+        case nil: throw .noSuchJob(id)
+        case .notEnded: return .notEnded
+        case .ready: return .requeued
+        case .workflow(let token):
+            try await resume([token])
+            return .requeued
+        }
+    }
+
+    private enum Found: Sendable {
+        case ready, notEnded
+        /// It goes on with its workflow.
+        case workflow(UInt64)
     }
 
     /// Lets all jobs that a filter lets pass, and that have ended, run once more.
@@ -71,6 +86,7 @@ extension JobStore {
         let tables = open.tables
         var count = 0
         var next = 0
+        var workflows: [UInt64] = []
         while next < found.count {
             let some = Array(found[next..<min(found.count, next + Requeue.limit)])
             let step = try await open.perform(bringing: Requeue.byteLimit) {
@@ -79,7 +95,11 @@ extension JobStore {
             }
             count += step.count
             next += step.passed
+            for token in step.workflows where !workflows.contains(token) {
+                workflows.append(token)
+            }
         }
+        count += try await resume(workflows)
         if let damage { throw damage }
         return count
     }
@@ -104,6 +124,8 @@ enum Requeue {
         var count = 0
         /// How many were looked at; fewer than all when the outcomes to be written anew are too many.
         var passed = 0
+        /// Workflows that are to be resumed in place of some of them, by their tokens.
+        var workflows: [UInt64] = []
     }
 
     /// - Parameter listed: in the order of their ids.
@@ -114,11 +136,15 @@ enum Requeue {
         var step = Step()
         var bytes = 0
         while step.passed < listed.count, bytes < byteLimit {
-            let taken = try takeOut(listed[step.passed...], tables, &transaction)
+            var taken = try takeOut(listed[step.passed...], tables, &transaction, state)
             for outcome in taken.outcomes {
+                try WorkflowResumption.uncount(
+                    outcome.id, outcome.entry.state, &transaction, &state)
                 try makeReady(outcome, tables, &transaction, &state)
                 step.count += 1
             }
+            taken.workflows.removeAll { step.workflows.contains($0) }
+            step.workflows += taken.workflows
             step.passed += taken.passed
             bytes += taken.bytes
         }
@@ -126,7 +152,7 @@ enum Requeue {
     }
 
     /// What a job came to, copied out of the store.
-    private struct Ended {
+    struct Ended {
         var id: UInt64
         var queue: UInt32
         var entry: OutcomeEntry
@@ -137,14 +163,36 @@ enum Requeue {
     /// Takes the outcomes of the first of the ids, and of those that were recorded together with it, out of the store.
     /// - Returns: them, how many of those listed they answer, and the bytes that were written anew.
     private static func takeOut(
-        _ listed: ArraySlice<Listed>, _ tables: StoreTables, _ transaction: inout WriteTransaction
-    ) throws(StorageError) -> (outcomes: [Ended], passed: Int, bytes: Int) {
+        _ listed: ArraySlice<Listed>, _ tables: StoreTables, _ transaction: inout WriteTransaction,
+        _ state: CommitState
+    ) throws(StorageError) -> (
+        outcomes: [Ended], passed: Int, bytes: Int, workflows: [UInt64]
+    ) {
         let first = listed[listed.startIndex].id
         // Not ended, or requeued already: what it came to before is not there any more.
         guard try Lookup.active(first, transaction, tables) == nil,
             let block = try Lookup.outcomes(first, transaction, tables)
-        else { return ([], 1, 0) }
+        else { return ([], 1, 0, []) }
         let some = listed.prefix { $0.id < block.end }
+        var workflows: [UInt64] = []
+        var plain: [Listed] = []
+        for one in some {
+            switch try WorkflowResumption.of(one.id, transaction, tables) {
+            case .runsAlone: plain.append(one)
+            case .resumes(let token): workflows.append(token)
+            case .hasSucceeded: break
+            }
+        }
+        if plain.isEmpty { return ([], some.count, 0, workflows) }
+        let (ended, bytes) = try takeOut(plain, of: block, tables, &transaction)
+        return (ended, some.count, bytes, workflows)
+    }
+
+    /// Takes outcomes of one block out.
+    static func takeOut(
+        _ some: [Listed], of block: OutcomeBlockView, _ tables: StoreTables,
+        _ transaction: inout WriteTransaction
+    ) throws(StorageError) -> (outcomes: [Ended], bytes: Int) {
         let wanted = Dictionary(some.map { ($0.id, $0.startedAt) }) { one, _ in one }
         let queue = block.queue
         var ended: [Ended] = []
@@ -160,8 +208,8 @@ enum Requeue {
                     history: entry.history.map { Array($0) } ?? []))
             return true
         }
-        guard let taken else { return ([], some.count, 0) }
-        return (ended, some.count, taken.bytes)
+        guard let taken else { return ([], 0) }
+        return (ended, taken.bytes)
     }
 
     /// Reads the outcomes among which a job's is, which nothing was taken out of.
@@ -177,7 +225,7 @@ enum Requeue {
         }
     }
 
-    private static func makeReady(
+    static func makeReady(
         _ ended: Ended, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {

@@ -5,6 +5,8 @@ struct StageWriter {
     private let store: JobStore
     private let request: EnqueueRequest
     private let stage: UInt32
+    /// Its row in `stages`.
+    var number: UInt32 { stage }
     private let lease: StageLease
 
     /// Holds the stage's lock byte until it is published or given up; what is given up is swept.
@@ -51,7 +53,9 @@ struct StageWriter {
     }
 
     /// Writes a part, durably and unseen.
-    func add(_ part: EnqueueSubmission) async throws(EnqueueError) {
+    /// - Returns: the id of its first job; those of the others follow.
+    @discardableResult
+    func add(_ part: EnqueueSubmission) async throws(EnqueueError) -> UInt64 {
         CrashPoint.pass(.stagePart)
         part.stage = stage
         let submission = Handover(part)
@@ -61,7 +65,9 @@ struct StageWriter {
             submission.value.reply = { continuation.resume(returning: $0) }
             writer.submit(submission.value)
         }
-        if case .failure(let error) = result {
+        switch result {
+        case .success(let acceptance): return acceptance.first
+        case .failure(let error):
             await giveUp()
             throw .refused(
                 job: request.name, queue: request.queue, store.open.storeError(error))

@@ -98,6 +98,7 @@ enum OperationExamples {
         case .started: print("it runs already, and nothing was changed")
         case .ended: print("it had ended")
         case .expiresBefore: print("it would expire before")
+        case .awaiting: print("it waits for others of its workflow")
         }
     }
 }

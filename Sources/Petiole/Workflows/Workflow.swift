@@ -1,0 +1,375 @@
+/// What becomes of the other steps when one does not succeed.
+public enum FailureRule: Sendable, Hashable {
+    /// Those that have not started never will, and are recorded as cancelled; those that run go on to their end.
+    case cancelRest
+    /// The others go on, and what depends on the one is given its failure.
+    case goOn
+    /// As ``goOn`` until so many have not succeeded, 1 or more; then as ``cancelRest``.
+    case stop(after: Int)
+
+    func scope() throws(EnqueueError) -> ScopeRule {
+        switch self {
+        case .cancelRest: return .cancelRest
+        case .goOn: return .goOn
+        case .stop(let after):
+            guard (1...Int(UInt32.max)).contains(after) else {
+                throw .invalidWorkflow(
+                    "a workflow that is to stop after \(after) failures would never run; 1 and more are allowed"
+                )
+            }
+            return .stop(after: UInt32(after))
+        }
+    }
+}
+
+/// Jobs that follow from each other, and end in one result: a value, put together of jobs and other workflows, and enqueued as a
+/// whole by ``JobStore/enqueue(_:name:options:)-workflow``.
+///
+/// Nothing is looked up or encoded before it is enqueued.
+public struct Workflow<Output: Codable & Sendable>: Sendable {
+    let assemble: @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) -> WorkflowEnd
+
+    init(
+        assemble:
+            @escaping @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) -> WorkflowEnd
+    ) { self.assemble = assemble }
+
+    /// A workflow of one step.
+    /// - Parameters:
+    ///   - options: what this step is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown and found, 1 to 256 bytes; nil: its job type's.
+    ///   - weight: how much of the workflow's work it is, 1 to 1,000,000.
+    public init<J: CodableJob>(
+        _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
+    ) where J.Output == Output {
+        let step = StepOptions(options: options, name: name, weight: weight)
+        self.init { (builder, place) throws(EnqueueError) in
+            try builder.add(job, step, place)
+        }
+    }
+
+    // MARK: What follows
+
+    /// Then a job that is given the result.
+    public func then<J: InputJob>(
+        _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
+    ) -> Workflow<J.Output> where J.Input == Output {
+        following(job, StepOptions(options: options, name: name, weight: weight), mapping: nil)
+    }
+
+    /// Then a job that is given what a registered closure makes of the result.
+    /// - Parameter mapping: to be registered with the runner, see ``JobRunner/Options/inputMappings``.
+    public func then<J: InputJob>(
+        _ job: J, mapping: InputMapping<Output, J.Input>, options: EnqueueOptions? = nil,
+        name: String? = nil, weight: Int = 1
+    ) -> Workflow<J.Output> {
+        following(
+            job, StepOptions(options: options, name: name, weight: weight), mapping: mapping.name)
+    }
+
+    /// Then a job that is given nothing.
+    public func then<J: CodableJob>(
+        independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
+    ) -> Workflow<J.Output> {
+        let step = StepOptions(options: options, name: name, weight: weight)
+        return following { (builder, end) throws(EnqueueError) in
+            try builder.add(job, step, WorkflowPlace(after: [end.done]))
+        }
+    }
+
+    /// Then another workflow, whose first step may read the result: ``JobContext/input(as:)``.
+    public func then<Other>(_ other: Workflow<Other>) -> Workflow<Other> {
+        following { (builder, end) throws(EnqueueError) in
+            try other.assemble(builder, WorkflowPlace(after: [end.done], inputs: [end.result]))
+        }
+    }
+
+    /// Then a group, each of whose members may read the result: ``JobContext/input(as:)``.
+    public func then<Member>(_ group: Group<Member>) -> Group<Member> {
+        group.behind(assemble)
+    }
+
+    private func following<J: CodableJob>(
+        _ job: J, _ step: StepOptions, mapping: String?
+    ) -> Workflow<J.Output> {
+        following { (builder, end) throws(EnqueueError) in
+            try builder.add(
+                job, step, WorkflowPlace(after: [end.done], inputs: [end.result]), mapping: mapping)
+        }
+    }
+
+    private func following<Next>(
+        _ add:
+            @escaping @Sendable (WorkflowBuilder, WorkflowEnd) throws(EnqueueError) ->
+            WorkflowEnd
+    ) -> Workflow<Next> {
+        let assemble = assemble
+        return Workflow<Next> { (builder, place) throws(EnqueueError) in
+            try add(builder, try assemble(builder, place))
+        }
+    }
+
+    // MARK: Rules and callbacks
+
+    /// The same with a rule for what is in it; ``FailureRule/cancelRest`` unless told.
+    public func onFailure(_ rule: FailureRule) -> Workflow {
+        let assemble = assemble
+        return Workflow { (builder, place) throws(EnqueueError) in
+            try builder.inScope(try rule.scope()) { () throws(EnqueueError) in
+                try assemble(builder, place)
+            }
+        }
+    }
+
+    /// The same, and a job that runs when all of it has succeeded. What follows does not wait for that job.
+    public func onSuccess<J: CodableJob>(
+        run job: J, options: EnqueueOptions? = nil, name: String? = nil
+    ) -> Workflow {
+        calling(job, StepOptions(options: options, name: name), .onSuccess)
+    }
+
+    /// The same, and a job that runs when it has not succeeded: ``JobContext/failedStep`` tells it what failed. It does not when
+    /// the workflow was cancelled by somebody.
+    public func onFailure<J: CodableJob>(
+        run job: J, options: EnqueueOptions? = nil, name: String? = nil
+    ) -> Workflow {
+        calling(job, StepOptions(options: options, name: name), .onFailure)
+    }
+
+    /// The same, and a job that runs when it has ended, however it did.
+    public func onEnd<J: CodableJob>(
+        run job: J, options: EnqueueOptions? = nil, name: String? = nil
+    ) -> Workflow {
+        calling(job, StepOptions(options: options, name: name), .onEnd)
+    }
+
+    private func calling<J: CodableJob>(
+        _ job: J, _ step: StepOptions, _ condition: NodeCondition
+    ) -> Workflow {
+        let assemble = assemble
+        return Workflow { (builder, place) throws(EnqueueError) in
+            let end = try builder.inScope(.cancelRest) { () throws(EnqueueError) in
+                try assemble(builder, place)
+            }
+            _ = try builder.add(
+                job, step, WorkflowPlace(after: [end.done], inputs: [end.result]),
+                condition: condition)
+            return end
+        }
+    }
+}
+
+/// Steps that lie side by side. Its results are those of its members, in their order.
+public struct Group<Member: Codable & Sendable>: Sendable {
+    /// What becomes of the others when a member does not succeed.
+    let rule: FailureRule
+    private let members:
+        @Sendable (WorkflowBuilder, WorkflowPlace, ScopeRule) throws(EnqueueError) -> WorkflowEnd
+
+    private init(
+        rule: FailureRule = .cancelRest,
+        members:
+            @escaping @Sendable (WorkflowBuilder, WorkflowPlace, ScopeRule) throws(EnqueueError) ->
+            WorkflowEnd
+    ) {
+        self.rule = rule
+        self.members = members
+    }
+
+    @Sendable func assemble(
+        _ builder: WorkflowBuilder, _ place: WorkflowPlace
+    ) throws(EnqueueError) -> WorkflowEnd {
+        try members(builder, place, try rule.scope())
+    }
+
+    /// The same behind something else.
+    func behind(
+        _ first:
+            @escaping @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) ->
+            WorkflowEnd
+    ) -> Group {
+        let members = members
+        return Group(rule: rule) { (builder, place, rule) throws(EnqueueError) in
+            let end = try first(builder, place)
+            return try members(
+                builder, WorkflowPlace(after: [end.done], inputs: [end.result]), rule)
+        }
+    }
+
+    /// Workflows side by side, each of several steps or of one. Of none: it has ended when it begins.
+    public init(_ members: [Workflow<Member>]) {
+        self.init { (builder, place, rule) throws(EnqueueError) in
+            try builder.inScope(rule) { () throws(EnqueueError) in
+                var ends: [WorkflowEnd] = []
+                for member in members { ends.append(try member.assemble(builder, place)) }
+                return try builder.join(ends, after: place.after)
+            }
+        }
+    }
+
+    /// Jobs of one type, made one by one when the group is enqueued: millions take no memory.
+    /// - Parameters:
+    ///   - count: how many, 0 or more.
+    ///   - name: of the group, by which it is shown and found; nil: the job type's.
+    ///   - weight: of each job.
+    ///   - job: the job at an index; called in order, once each.
+    public init<J: CodableJob>(
+        count: Int, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1,
+        _ job: @escaping @Sendable (Int) -> J
+    ) where J.Output == Member {
+        self.init(
+            GroupSource(count, job), StepOptions(options: options, name: name, weight: weight))
+    }
+
+    /// One job for each input.
+    public init<J: CodableJob, Inputs: RandomAccessCollection & Sendable>(
+        each inputs: Inputs, options: EnqueueOptions? = nil, name: String? = nil,
+        weight: Int = 1, _ job: @escaping @Sendable (Inputs.Element) -> J
+    ) where J.Output == Member {
+        self.init(count: inputs.count, options: options, name: name, weight: weight) { index in
+            job(inputs[inputs.index(inputs.startIndex, offsetBy: index)])
+        }
+    }
+
+    /// One job for so many inputs at a time, the last for what is left.
+    /// - Parameter size: inputs a job, 1 or more; less is taken for 1.
+    public init<J: CodableJob, Inputs: RandomAccessCollection & Sendable>(
+        chunks inputs: Inputs, of size: Int, options: EnqueueOptions? = nil, name: String? = nil,
+        weight: Int = 1, _ job: @escaping @Sendable (Inputs.SubSequence) -> J
+    ) where J.Output == Member {
+        let size = max(1, size)
+        let count = inputs.count
+        self.init(
+            count: (count + size - 1) / size, options: options, name: name, weight: weight
+        ) { index in
+            let start = inputs.index(inputs.startIndex, offsetBy: index * size)
+            let end = inputs.index(start, offsetBy: min(size, count - index * size))
+            return job(inputs[start..<end])
+        }
+    }
+
+    init(_ source: GroupSource, _ step: StepOptions) {
+        self.init { (builder, place, rule) throws(EnqueueError) in
+            guard source.count >= 0 else {
+                throw .invalidWorkflow("a group of \(source.count) jobs; 0 and more are allowed")
+            }
+            return try builder.inScope(rule) { () throws(EnqueueError) in
+                try builder.add(source, step, place)
+            }
+        }
+    }
+
+    // MARK: What follows
+
+    /// Then a job that is given all results: a chord.
+    public func then<J: ResultsJob>(
+        _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
+    ) -> Workflow<J.Output> where J.Member == Member {
+        let step = StepOptions(options: options, name: name, weight: weight)
+        return following { (builder, end) throws(EnqueueError) in
+            try builder.add(job, step, WorkflowPlace(after: [end.done], inputs: [end.result]))
+        }
+    }
+
+    /// Then a job that is given nothing.
+    public func then<J: CodableJob>(
+        independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
+    ) -> Workflow<J.Output> {
+        let step = StepOptions(options: options, name: name, weight: weight)
+        return following { (builder, end) throws(EnqueueError) in
+            try builder.add(job, step, WorkflowPlace(after: [end.done]))
+        }
+    }
+
+    /// Then another workflow, whose first step may read the results: ``JobContext/results(of:)``.
+    public func then<Other>(_ other: Workflow<Other>) -> Workflow<Other> {
+        following { (builder, end) throws(EnqueueError) in
+            try other.assemble(builder, WorkflowPlace(after: [end.done], inputs: [end.result]))
+        }
+    }
+
+    private func following<Next>(
+        _ add:
+            @escaping @Sendable (WorkflowBuilder, WorkflowEnd) throws(EnqueueError) ->
+            WorkflowEnd
+    ) -> Workflow<Next> {
+        let group = self
+        return Workflow<Next> { (builder, place) throws(EnqueueError) in
+            try add(builder, try group.assemble(builder, place))
+        }
+    }
+
+    /// The same with a rule for what is in it; ``FailureRule/cancelRest`` unless told.
+    public func onFailure(_ rule: FailureRule) -> Group {
+        Group(rule: rule, members: members)
+    }
+}
+
+extension GroupSource {
+    /// Jobs that a closure makes.
+    init<J: CodableJob>(_ count: Int, _ job: @escaping @Sendable (Int) -> J) {
+        self.init(
+            count: count, jobName: J.jobName,
+            request: { (store, options, parent) throws(EnqueueError) in
+                try store.request(J.self, options, codec: J.codec, by: parent)
+            },
+            blocks: { request in
+                var index = 0
+                var next: J?
+                var request = request
+                request.saysOwn = true
+                let filled = request
+                return GroupBlocks(request) { (block) throws(EnqueueError) in
+                    let keys = UniqueKeyList()
+                    let isLast = try filled.fill(&block, keys) { () throws(EnqueueError) in
+                        next = index < count ? job(index) : nil
+                        index += 1
+                        if next?.uniqueness != nil { throw WorkflowBuilder.unique(J.jobName) }
+                        return OwnOptions(
+                            limitKey: filled.jobOptions.limitKey == nil ? next?.limitKey : nil)
+                    } _: { (writer) throws(CodecError) in
+                        guard let job = next else { return nil }
+                        try J.codec.encode(job, into: &writer)
+                        return 0
+                    }
+                    return isLast
+                }
+            })
+    }
+
+    /// Raw jobs whose payloads a closure writes.
+    init<J: RawJob>(
+        _ type: J.Type, _ count: Int, _ write: @escaping @Sendable (Int, inout PayloadBytes) -> Void
+    ) {
+        self.init(
+            count: count, jobName: J.jobName,
+            request: { (store, options, parent) throws(EnqueueError) in
+                try store.request(J.self, options, codec: .raw, by: parent)
+            },
+            blocks: { request in
+                var index = 0
+                return GroupBlocks(request) { (block) throws(EnqueueError) in
+                    try request.fill(&block, UniqueKeyList()) { () throws(EnqueueError) in
+                        OwnOptions()
+                    } _: { (writer) throws(CodecError) in
+                        guard index < count else { return nil }
+                        PayloadBytes.lend(&writer) { write(index, &$0) }
+                        index += 1
+                        return 0
+                    }
+                }
+            })
+    }
+}
+
+extension Group where Member == [UInt8] {
+    /// Raw jobs of one type, whose payloads a closure writes: nothing is allocated for each.
+    public init<J: RawJob>(
+        _ type: J.Type, count: Int, options: EnqueueOptions? = nil, name: String? = nil,
+        weight: Int = 1, _ write: @escaping @Sendable (Int, inout PayloadBytes) -> Void
+    ) {
+        self.init(
+            GroupSource(type, count, write),
+            StepOptions(options: options, name: name, weight: weight))
+    }
+}

@@ -1,0 +1,7 @@
+/// The bounds of workflows.
+public enum WorkflowLimits {
+    /// Steps, groups and scopes of one workflow together; a group of equal jobs is one of them, however many the jobs.
+    public static let nodes = 100_000
+    /// Workflows within workflows: a job of a workflow may give way to another, whose job may do so again.
+    public static let nesting = 16
+}

@@ -1,0 +1,306 @@
+import PetioleStorage
+
+// Resuming
+//
+// A workflow that has not succeeded goes on from where it stopped: its own outcome is taken out, its nodes that have not succeeded
+// are set back, and those of their jobs that have ended otherwise are requeued. The first transaction does this for the nodes and
+// for up to 1,000 jobs; more are requeued in the next ones. In between the workflow has the mark that it is being resumed. It
+// cannot end meanwhile: a job that still has its old outcome is not counted any more, so its node is not full. Should whoever
+// resumes it die, the mark says so, and the next requeue of the workflow begins anew, which comes to the same.
+
+/// What a requeue of a workflow's job comes to, in the writer's transaction.
+enum WorkflowResumption {
+    enum Way {
+        /// As any other job.
+        case runsAlone
+        /// Its workflow goes on.
+        case resumes(UInt64)
+        /// It stands for a workflow that has succeeded: there is nothing to run.
+        case hasSucceeded
+    }
+
+    /// What a requeue of a job that has ended is to do.
+    static func of(
+        _ id: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> Way {
+        guard try transaction.count(tables.groups) > 0 else { return .runsAlone }
+        var way = Way.runsAlone
+        var next = id
+        // From the innermost to the outermost that has not succeeded.
+        for _ in 0...WorkflowLimits.nesting {
+            if let token = try WorkflowRows.readToken(of: next, transaction, tables),
+                let workflow = try WorkflowRows.read(token, transaction, tables)
+            {
+                let hasFailed = try hasFailed(next, transaction, tables)
+                if !workflow.isResuming, !hasFailed { return next == id ? .hasSucceeded : way }
+                way = .resumes(token)
+            }
+            guard try hasFailed(next, transaction, tables),
+                let member = try self.member(next, transaction, tables),
+                let outer = try WorkflowRows.read(member.token, transaction, tables)
+            else { return way }
+            let isOver = try hasFailed(outer.id, transaction, tables)
+            guard outer.isResuming || outer.hasEnded && isOver else { return way }
+            way = .resumes(member.token)
+            next = outer.id
+        }
+        return way
+    }
+
+    /// Whether a job has ended without success.
+    private static func hasFailed(
+        _ id: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> Bool {
+        guard let block = try Lookup.outcomes(id, transaction, tables) else { return false }
+        return block.stateHint(id) != .succeeded
+    }
+
+    static func member(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> WorkflowMember? {
+        // What cannot be read is a part of none.
+        guard let block = try Lookup.block(id, transaction, tables),
+            let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0
+        else { return nil }
+        return try? entry.options().workflow
+    }
+
+    /// A job whose outcome was taken out runs once more: when its node has not ended, it is to be counted anew.
+    static func uncount(
+        _ id: UInt64, _ outcome: OutcomeBlock.State, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let tables = state.tables
+        guard try transaction.count(tables.groups) > 0,
+            let member = try member(id, transaction, tables),
+            var workflow = try WorkflowRows.read(member.token, transaction, tables),
+            !workflow.hasEnded,
+            let plan = try state.plans.plan(member.token, transaction, tables)
+        else { return }
+        let node = try formatted { () throws(FormatError) in try plan.node(member.node) }
+        guard
+            var record = try WorkflowRows.read(
+                member.token, node: member.node, transaction, tables), !record.state.isEnd,
+            record.ended > 0
+        else { return }
+        let hasFailed = outcome != .succeeded
+        record.ended -= 1
+        workflow.ended -= min(1, workflow.ended)
+        workflow.endedWeight -= min(UInt64(node.weight), workflow.endedWeight)
+        if hasFailed {
+            record.failed -= min(1, record.failed)
+            workflow.failed -= min(1, workflow.failed)
+            if node.scope != PlanFormat.none {
+                let exit = try formatted { () throws(FormatError) in
+                    try plan.scope(node.scope).exit
+                }
+                if var scope = try WorkflowRows.read(
+                    member.token, node: exit, transaction, tables), scope.failed > 0
+                {
+                    scope.failed -= 1
+                    try WorkflowRows.put(scope, member.token, exit, &transaction, tables)
+                }
+            }
+        }
+        try WorkflowRows.put(record, member.token, member.node, &transaction, tables)
+        try WorkflowRows.put(workflow, member.token, &transaction, tables)
+    }
+
+    // MARK: Steps
+
+    /// Where the next transaction goes on.
+    struct Place: Sendable {
+        var token: UInt64
+        var hasBegun = false
+        var node: UInt32 = 0
+        /// Jobs of the node that were looked at.
+        var passed: UInt64 = 0
+    }
+
+    struct Step: Sendable {
+        var requeued = 0
+        /// Nil: all of it goes on.
+        var next: Place?
+        /// Workflows within it that are to be resumed behind it.
+        var inner: [UInt64] = []
+    }
+
+    /// Sets back what is to be set back, or requeues the next jobs.
+    static func step(
+        _ place: Place, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> Step {
+        var step = Step()
+        let tables = state.tables
+        let token = place.token
+        guard let plan = try state.plans.plan(token, transaction, tables) else { return step }
+        if !place.hasBegun { try begin(token, plan, &transaction, &state) }
+        guard var workflow = try WorkflowRows.read(token, transaction, tables),
+            workflow.isResuming
+        else { return step }
+        var place = place
+        place.hasBegun = true
+        while place.node < plan.nodeCount {
+            let index = place.node
+            let node = try formatted { () throws(FormatError) in try plan.node(index) }
+            let record =
+                try WorkflowRows.read(token, node: index, transaction, tables)
+                ?? NodeRecord(of: node)
+            if !record.state.isEnd, node.kind != .join {
+                var start: UInt64 = 0
+                for range in node.ids(of: workflow, record) {
+                    defer { start += range.count }
+                    guard place.passed < start + range.count else { continue }
+                    var id = range.first + (place.passed - min(start, place.passed))
+                    while id < range.end {
+                        if step.requeued >= Requeue.limit {
+                            place.passed = start + (id - range.first)
+                            step.next = place
+                            return step
+                        }
+                        id = try requeue(
+                            id, upTo: range.end, isWaiting: record.state == .waiting, &step,
+                            &transaction, &state)
+                    }
+                }
+            }
+            place.node += 1
+            place.passed = 0
+        }
+        workflow = try WorkflowRows.read(token, transaction, tables) ?? workflow
+        workflow.isResuming = false
+        try WorkflowRows.put(workflow, token, &transaction, tables)
+        try WorkflowSteps.startWhatWaitsForNothing(token, &transaction, &state)
+        return step
+    }
+
+    /// Requeues what has not succeeded of the jobs whose outcomes lie together with that of `id`.
+    /// - Returns: the first id that was not looked at.
+    private static func requeue(
+        _ id: UInt64, upTo end: UInt64, isWaiting: Bool, _ step: inout Step,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) -> UInt64 {
+        let tables = state.tables
+        guard try Lookup.active(id, transaction, tables) == nil,
+            let block = try Lookup.outcomes(id, transaction, tables)
+        else { return id + 1 }
+        let last = min(block.end, end, id + UInt64(Requeue.limit - step.requeued))
+        let listed = (id..<last).filter { block.stateHint($0) != .succeeded }
+            .map { Requeue.Listed(id: $0) }
+        if listed.isEmpty { return last }
+        let (outcomes, _) = try Requeue.takeOut(listed, of: block, tables, &transaction)
+        for outcome in outcomes {
+            step.requeued += 1
+            if let inner = try WorkflowRows.readToken(of: outcome.id, transaction, tables),
+                let plan = try state.plans.plan(inner, transaction, tables)
+            {
+                try awaitOthers(outcome, &transaction, &state)
+                try begin(inner, plan, &transaction, &state)
+                step.inner.append(inner)
+            } else if isWaiting {
+                try awaitOthers(outcome, &transaction, &state)
+            } else {
+                try Requeue.makeReady(outcome, tables, &transaction, &state)
+            }
+        }
+        return last
+    }
+
+    /// A job waits again for others of its workflow: its counters; it needs no row.
+    private static func awaitOthers(
+        _ ended: Requeue.Ended, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let bytes = try ContentBytes.of(ended.id, ended.id + 1, transaction, state.tables)
+        try state.count(transaction, ended.queue) {
+            $0.uncount(ended.entry.state)
+            $0.bytes += bytes
+            $0.parked += 1
+        }
+        state.note(.requeued, ended.id, attempts: ended.entry.attempt)
+        state.note(EventCode.requeued, ended.id)
+    }
+
+    /// Takes the workflow's own outcome out, and sets its nodes back.
+    private static func begin(
+        _ token: UInt64, _ plan: WorkflowPlan, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let tables = state.tables
+        guard var workflow = try WorkflowRows.read(token, transaction, tables) else { return }
+        if try Lookup.active(workflow.id, transaction, tables) == nil {
+            if let block = try Lookup.outcomes(workflow.id, transaction, tables) {
+                let one = Requeue.Listed(id: workflow.id)
+                for ended in try Requeue.takeOut([one], of: block, tables, &transaction).outcomes {
+                    try awaitOthers(ended, &transaction, &state)
+                }
+            }
+            guard let block = try Lookup.block(workflow.id, transaction, tables) else {
+                throw .damaged("job \(workflow.id) has ended, but the log does not hold it")
+            }
+            var active = ActiveRecord(state: .parked, queue: block.queue, priority: block.priority)
+            active.parking = .workflow
+            active.position = token
+            active.generation = 1
+            try active.put(&transaction, tables.active, workflow.id)
+        }
+        workflow.hasEnded = false
+        workflow.isResuming = true
+        workflow.cause = 0
+        workflow.endedAt = 0
+        var waitsFor = [UInt32](repeating: 0, count: Int(plan.nodeCount))
+        // What a node depends on comes before it.
+        for index in 0..<plan.nodeCount {
+            let node = try formatted { () throws(FormatError) in try plan.node(index) }
+            var record =
+                try WorkflowRows.read(token, node: index, transaction, tables)
+                ?? NodeRecord(of: node)
+            let isDone =
+                record.state == .succeeded || node.condition.isCallback && record.state == .failed
+                // Nothing of what it is a callback of was set back.
+                || node.condition.isCallback && waitsFor[Int(index)] == 0
+            if !isDone {
+                if node.kind != .join {
+                    workflow.ended -= min(workflow.ended, record.failed)
+                    workflow.failed -= min(workflow.failed, record.failed)
+                    workflow.endedWeight -= min(
+                        workflow.endedWeight, record.failed * UInt64(node.weight))
+                    record.ended -= min(record.ended, record.failed)
+                } else {
+                    record.cause = 0
+                }
+                record.failed = 0
+                record.isStopped = false
+                record.waitsFor = waitsFor[Int(index)]
+                record.state = record.waitsFor == 0 && node.kind != .join ? .started : .waiting
+                try WorkflowRows.put(record, token, index, &transaction, tables)
+            }
+            if !record.state.isEnd {
+                for edge in node.edges { waitsFor[Int(plan.edge(edge))] += 1 }
+            }
+        }
+        try WorkflowRows.put(workflow, token, &transaction, tables)
+    }
+}
+
+extension JobStore {
+    /// Lets workflows that have not succeeded go on.
+    /// - Returns: how many jobs were requeued.
+    @discardableResult
+    func resume(_ tokens: [UInt64]) async throws(StoreError) -> Int {
+        var count = 0
+        var rest = tokens
+        while let token = rest.popLast() {
+            var place: WorkflowResumption.Place? = WorkflowResumption.Place(token: token)
+            while let next = place {
+                let step = try await open.perform(bringing: Requeue.byteLimit) {
+                    (transaction, state) throws(StorageError) in
+                    try WorkflowResumption.step(next, &transaction, &state)
+                }
+                count += step.requeued
+                rest += step.inner
+                place = step.next
+                CrashPoint.pass(.workflowResumed)
+            }
+        }
+        return count
+    }
+}

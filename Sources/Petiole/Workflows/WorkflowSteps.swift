@@ -1,0 +1,456 @@
+import PetioleStorage
+
+// From one step to the next
+//
+// Everything here happens in the transaction that records what a job came to: so a workflow is never between two steps.
+//
+// A node is *waiting*, then *started*, then it has *ended*. A node that waits has no rows but its own: its jobs lie in the log and
+// in no lane, and nobody can claim them. It starts when what it depends on has ended: its jobs come into their lanes, one row
+// for a run of them. It ends with the last of its jobs. Nodes that join others have no jobs, and end when they start.
+//
+// A job counts once in its node: with the outcome that is recorded first, and when it was taken out for a requeue, with the
+// next. What is recorded of a node that has ended (a job that was requeued behind it) counts nowhere.
+//
+// A job that does not succeed counts as a failure of the scope around its node. When the scope's rule says so, the scope stops:
+// what waits in it is recorded as cancelled, what has started goes on to its end, but for jobs that have not: whoever meets one
+// sees by its node's row that it is stopped, and records it as cancelled (the handshake is that of a cancel, see
+// `AttemptLoop`). The scope's exit fails then, which is a failure in the scope around it, and in the outermost the end of the
+// workflow.
+//
+// | race | what happens |
+// |---|---|
+// | two members end at the same instant | their outcomes are in one commit or in two, in either case counted one after the other; the second finds the node full |
+// | a member fails while another is cancelled | both count as failures; the first that is recorded stops the scope, and is the cause |
+// | a cancel meets the last member | the outcome that is recorded first stays; the node ends with it |
+// | a requeue of a member whose node has ended | it runs on its own and counts nowhere, unless its workflow has not succeeded: then that is resumed |
+
+/// What follows from the ends of a workflow's jobs. In the writer's transaction.
+struct WorkflowSteps {
+    private let token: UInt64
+    private var workflow: WorkflowRecord
+    private let plan: WorkflowPlan
+    private let tables: StoreTables
+    private var todo: [Event] = []
+    /// How many jobs of nodes that will not start may still be recorded one by one; the rest is left to whoever runs their queue.
+    private var budget = Self.cancelLimit
+
+    /// 50,000 outcomes in a transaction: some 20 ms.
+    static let cancelLimit: UInt64 = 50_000
+
+    private enum Event {
+        case ended(UInt32)
+        case failures(scope: UInt32, UInt64, cause: UInt64)
+        /// The outermost scope has ended.
+        case concluded(failed: Bool, cause: UInt64)
+    }
+
+    /// Nil when the workflow is gone.
+    init?(
+        _ token: UInt64, _ transaction: borrowing WriteTransaction, _ state: CommitState
+    ) throws(StorageError) {
+        tables = state.tables
+        guard let workflow = try WorkflowRows.read(token, transaction, tables),
+            let plan = try state.plans.plan(token, transaction, tables)
+        else { return nil }
+        self.token = token
+        self.workflow = workflow
+        self.plan = plan
+    }
+
+    // MARK: Ends
+
+    /// Jobs of a node have ended.
+    /// - Parameter cause: the first of them that did not succeed.
+    static func ended(
+        _ member: WorkflowMember, count: UInt64, failed: UInt64, cause: UInt64,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard var steps = try WorkflowSteps(member.token, transaction, state) else { return }
+        try steps.count(member.node, count, failed: failed, cause: cause, &transaction, &state)
+    }
+
+    private mutating func count(
+        _ index: UInt32, _ count: UInt64, failed: UInt64, cause: UInt64,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let node = try node(index)
+        var record = try record(index, node, transaction)
+        // Requeued behind the end.
+        if record.state.isEnd { return }
+        record.ended += count
+        record.failed += failed
+        let isFull = record.ended >= node.jobs && record.state == .started
+        if isFull { record.state = record.failed > 0 ? .failed : .succeeded }
+        try put(record, index, &transaction)
+        workflow.ended += count
+        workflow.failed += failed
+        workflow.endedWeight += count * UInt64(node.weight)
+        if failed > 0, node.scope != PlanFormat.none {
+            todo.append(.failures(scope: node.scope, failed, cause: cause))
+        }
+        if isFull { todo.append(.ended(index)) }
+        try goOn(&transaction, &state)
+    }
+
+    /// Does what follows, one thing after the other, until nothing does.
+    private mutating func goOn(
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        var conclusion: (failed: Bool, cause: UInt64)?
+        var next = 0
+        while next < todo.count {
+            switch todo[next] {
+            case .ended(let index): try followEdges(index, &transaction, &state)
+            case .failures(let scope, let count, let cause):
+                try fail(scope, count, cause, &transaction, &state)
+            case .concluded(let failed, let cause):
+                if conclusion == nil { conclusion = (failed, cause) }
+            }
+            next += 1
+        }
+        todo = []
+        if let conclusion, !workflow.hasEnded {
+            workflow.hasEnded = true
+            workflow.isResuming = false
+            workflow.endedAt = state.now
+            workflow.cause = conclusion.failed ? conclusion.cause : 0
+            try WorkflowRows.put(workflow, token, &transaction, tables)
+            try conclude(failed: conclusion.failed, &transaction, &state)
+        } else {
+            try WorkflowRows.put(workflow, token, &transaction, tables)
+        }
+    }
+
+    private mutating func followEdges(
+        _ index: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let node = try node(index)
+        let end = try record(index, node, transaction).state
+        if let scope = node.exitOf, end != .cancelled, try self.scope(scope).parent == nil {
+            let cause = try record(index, node, transaction).cause
+            todo.append(.concluded(failed: end == .failed, cause: cause))
+        }
+        for edge in node.edges {
+            let dependent = plan.edge(edge)
+            let other = try self.node(dependent)
+            var record = try record(dependent, other, transaction)
+            guard record.state == .waiting else { continue }
+            if other.condition.isCallback {
+                let isDue =
+                    switch other.condition {
+                    case .onSuccess: end == .succeeded
+                    case .onFailure: end == .failed
+                    case .onEnd, .always: true
+                    }
+                if isDue {
+                    try start(dependent, other, record, &transaction, &state)
+                } else {
+                    try cancel(dependent, other, record, &transaction, &state)
+                }
+                continue
+            }
+            record.waitsFor -= min(1, record.waitsFor)
+            if record.waitsFor > 0 {
+                try put(record, dependent, &transaction)
+            } else {
+                try start(dependent, other, record, &transaction, &state)
+            }
+        }
+    }
+
+    // MARK: Starts
+
+    /// A workflow was accepted: what has no jobs and waits for nothing has ended.
+    static func begin(
+        _ draft: WorkflowDraft, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        let isEmpty = { (node: PlanNode) in node.dependsOn == 0 && node.jobs == 0 }
+        guard draft.nodes.contains(where: isEmpty),
+            var steps = try WorkflowSteps(draft.token, transaction, state)
+        else { return }
+        for (index, node) in draft.nodes.enumerated() where isEmpty(node) {
+            let index = UInt32(index)
+            let record = try steps.record(index, node, transaction)
+            try steps.start(index, node, record, &transaction, &state)
+        }
+        try steps.goOn(&transaction, &state)
+    }
+
+    /// What was set back and waits for nothing goes on: joins, and what was full.
+    static func startWhatWaitsForNothing(
+        _ token: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard var steps = try WorkflowSteps(token, transaction, state) else { return }
+        for index in 0..<steps.plan.nodeCount {
+            let node = try steps.node(index)
+            let record = try steps.record(index, node, transaction)
+            let isDue =
+                record.state == .waiting && record.waitsFor == 0
+                || record.state == .started && record.ended >= node.jobs
+            if isDue, !node.condition.isCallback || record.state == .started {
+                try steps.start(index, node, record, &transaction, &state)
+            }
+        }
+        try steps.goOn(&transaction, &state)
+    }
+
+    /// Lets the jobs of a node run.
+    private mutating func start(
+        _ index: UInt32, _ node: PlanNode, _ found: NodeRecord,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        var record = found
+        record.waitsFor = 0
+        if node.kind == .join { return try join(index, node, record, &transaction) }
+        // Those that were cancelled one by one while they waited have ended already.
+        if record.ended >= node.jobs {
+            record.state = record.failed > 0 ? .failed : .succeeded
+            todo.append(.ended(index))
+            return try put(record, index, &transaction)
+        }
+        record.state = .started
+        try put(record, index, &transaction)
+        for range in node.ids(of: workflow, record) {
+            try Self.makeReady(range, &transaction, &state)
+        }
+        guard let queue = try queue(of: node, record, transaction) else { return }
+        let count = node.jobs - record.ended
+        try state.count(transaction, queue) { $0.parked &-= min(count, $0.parked) }
+    }
+
+    /// Puts jobs of the log that nobody has run at the end of their lane.
+    static func makeReady(
+        _ range: IDRange, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard range.count > 0,
+            let block = try Lookup.block(range.first, transaction, state.tables)
+        else { return }
+        try state.makeReady(
+            &transaction, queue: block.queue, priority: block.priority, first: range.first,
+            count: range.count)
+        state.note(EventCode.ready, range.first, count: range.count)
+    }
+
+    private func queue(
+        of node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> UInt32? {
+        guard let first = node.ids(of: workflow, record).first else { return nil }
+        return try Lookup.block(first.first, transaction, tables)?.queue
+    }
+
+    /// A join ends when it starts; it fails when something that it joins has not succeeded.
+    private mutating func join(
+        _ index: UInt32, _ node: PlanNode, _ found: NodeRecord,
+        _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        var record = found
+        record.state = .succeeded
+        record.failed = 0
+        // A scope that goes on after failures hands them to what follows; where nothing does, the scope around it has failed.
+        var handsOn = false
+        if let scope = node.exitOf { handsOn = try self.scope(scope).rule != .cancelRest }
+        for input in node.inputs {
+            let joined = plan.input(input)
+            let joinedNode = try self.node(joined)
+            let other = try self.record(joined, joinedNode, transaction)
+            let isFailure =
+                other.state == .failed || other.state == .cancelled
+                || joinedNode.kind == .join && other.failed > 0
+            guard isFailure else { continue }
+            if handsOn { record.failed = 1 } else { record.state = .failed }
+            record.cause =
+                joinedNode.kind == .join
+                ? other.cause : try firstFailed(joinedNode, other, transaction)
+            break
+        }
+        try put(record, index, &transaction)
+        // Before what depends on it: the scope around it may stop.
+        if record.state == .failed, let scope = node.exitOf,
+            let parent = try self.scope(scope).parent
+        {
+            todo.append(.failures(scope: parent, 1, cause: record.cause))
+        }
+        todo.append(.ended(index))
+    }
+
+    /// The first job of a node that has not succeeded.
+    private func firstFailed(
+        _ node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> UInt64 {
+        for range in node.ids(of: workflow, record) {
+            var id = range.first
+            while id < range.end {
+                guard let block = try Lookup.outcomes(id, transaction, tables) else {
+                    id += 1
+                    continue
+                }
+                while id < min(block.end, range.end) {
+                    if block.stateHint(id) != .succeeded { return id }
+                    id += 1
+                }
+            }
+        }
+        return 0
+    }
+
+    // MARK: Failures
+
+    private mutating func fail(
+        _ scope: UInt32, _ count: UInt64, _ cause: UInt64, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let (rule, parent, exit) = try self.scope(scope)
+        let node = try node(exit)
+        var record = try record(exit, node, transaction)
+        if record.state.isEnd { return }
+        record.failed += count
+        guard rule.stops(at: record.failed) else { return try put(record, exit, &transaction) }
+        record.state = .failed
+        record.cause = cause
+        try put(record, exit, &transaction)
+        try stop(scope, &transaction, &state)
+        // Before what depends on it: the scope around it may stop.
+        if let parent { todo.append(.failures(scope: parent, 1, cause: cause)) }
+        todo.append(.ended(exit))
+    }
+
+    /// Nothing of a scope that has not started will.
+    private mutating func stop(
+        _ scope: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        for index in 0..<plan.nodeCount {
+            let node = try node(index)
+            guard try isScope(node.scope, in: scope) else { continue }
+            var record = try record(index, node, transaction)
+            switch record.state {
+            case .succeeded, .failed, .cancelled: continue
+            case .started:
+                record.isStopped = true
+                try put(record, index, &transaction)
+                // Whoever is about to start one of its jobs looks at its row first.
+                state.controlMoved = true
+            case .waiting: try cancel(index, node, record, &transaction, &state)
+            }
+        }
+    }
+
+    /// A node that waits will not start: its jobs are cancelled.
+    private mutating func cancel(
+        _ index: UInt32, _ node: PlanNode, _ found: NodeRecord,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        var record = found
+        let left = node.jobs - min(node.jobs, record.ended)
+        guard left <= budget else {
+            // They come into their lane, and whoever runs the queue records them as cancelled.
+            record.isStopped = true
+            try start(index, node, record, &transaction, &state)
+            state.controlMoved = true
+            return
+        }
+        budget -= left
+        todo.append(.ended(index))
+        record.state = .cancelled
+        if node.kind != .join {
+            for range in node.ids(of: workflow, record) {
+                try UnstartedJobs.cancel(range, &transaction, &state)
+            }
+            record.ended += left
+            record.failed += left
+            workflow.ended += left
+            workflow.failed += left
+            workflow.endedWeight += left * UInt64(node.weight)
+        }
+        try put(record, index, &transaction)
+    }
+
+    /// The job that stands for a workflow has ended otherwise: it was cancelled, or has expired.
+    static func closed(
+        _ token: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard var steps = try WorkflowSteps(token, transaction, state), !steps.workflow.hasEnded
+        else { return }
+        steps.workflow.hasEnded = true
+        steps.workflow.isResuming = false
+        steps.workflow.endedAt = state.now
+        let exit = try steps.scope(0).exit
+        var record = try steps.record(exit, steps.node(exit), transaction)
+        if !record.state.isEnd {
+            record.state = .cancelled
+            try steps.put(record, exit, &transaction)
+            try steps.stop(0, &transaction, &state)
+            steps.todo.append(.ended(exit))
+        }
+        try steps.goOn(&transaction, &state)
+    }
+
+    // MARK: The end
+
+    /// Records what the workflow came to as the outcome of the job that stands for it.
+    private func conclude(
+        failed: Bool, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard let active = try Lookup.active(workflow.id, transaction, tables),
+            active.state == .parked, active.parking == .workflow, active.position == token
+        else { return }
+        if !failed {
+            let result = try resultJob(transaction)
+            return try OutcomeRecording.record(
+                workflow.id, .succeeded, nil, active, resultOf: result, tables, &transaction,
+                &state)
+        }
+        var kind = OutcomeBlock.State.failed
+        var failure: FailureRecord?
+        let cause = workflow.cause
+        if cause != 0, let block = try Lookup.outcomes(cause, transaction, tables) {
+            let entry = try formatted { () throws(FormatError) in try block.entry(cause) }
+            kind = entry.state == .succeeded ? .failed : entry.state
+            if kind.holdsFailure { failure = try FailureTable.failure(entry, transaction, tables) }
+        }
+        if kind.holdsFailure {
+            let reason = failure.map { ": \($0.message)" } ?? ""
+            failure = FailureRecord(
+                type: failure?.type ?? "Step", message: "job \(cause) of the workflow\(reason)")
+        }
+        try OutcomeRecording.record(
+            workflow.id, kind, failure, active, tables, &transaction, &state)
+    }
+
+    /// The job whose result is the workflow's; nil: it has none.
+    private func resultJob(
+        _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> UInt64? {
+        guard let index = plan.resultNode else { return nil }
+        let node = try node(index)
+        guard node.jobs == 1 else { return nil }
+        return node.ids(of: workflow, try record(index, node, transaction)).first?.first
+    }
+
+    // MARK: Rows
+
+    private func node(_ index: UInt32) throws(StorageError) -> PlanNode {
+        try formatted { () throws(FormatError) in try plan.node(index) }
+    }
+
+    private func scope(
+        _ index: UInt32
+    ) throws(StorageError) -> (rule: ScopeRule, parent: UInt32?, exit: UInt32) {
+        try formatted { () throws(FormatError) in try plan.scope(index) }
+    }
+
+    private func isScope(_ scope: UInt32, in other: UInt32) throws(StorageError) -> Bool {
+        try formatted { () throws(FormatError) in try plan.isScope(scope, in: other) }
+    }
+
+    private func record(
+        _ index: UInt32, _ node: PlanNode, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> NodeRecord {
+        try WorkflowRows.read(token, node: index, transaction, tables) ?? NodeRecord(of: node)
+    }
+
+    private func put(
+        _ record: NodeRecord, _ index: UInt32, _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        try WorkflowRows.put(record, token, index, &transaction, tables)
+    }
+}
