@@ -18,6 +18,8 @@ struct Audit {
     private var sublanes: [LaneRow] = []
     private var places: [UInt64: (queue: UInt32, priority: UInt8)] = [:]
     private var staged: [(first: UInt64, count: UInt64)] = []
+    /// Jobs that wait for others of their workflow.
+    private var unstarted: Set<UInt64> = []
     private var head: UInt64 = 1
     private var nextJob: UInt64 = 1
 
@@ -30,6 +32,7 @@ struct Audit {
             try audit.readOutcomes(reader, tables)
             try audit.checkFailures(reader, tables)
             try audit.readActive(reader, tables)
+            try audit.readWorkflows(reader, tables)
             try audit.readLanes(reader, tables)
             try audit.checkLineage(reader, tables)
             audit.checkPlaces()
@@ -164,13 +167,14 @@ struct Audit {
             audit.active[id] = row
             if audit.outcomes[id] != nil { audit.note("job \(id) has ended and is active") }
             if !audit.jobs.contains(id) { audit.note("active job \(id) is not in the log") }
-            if row.state != .ready {
+            let isWorkflow = row.state == .parked && row.parking == .workflow
+            if row.state != .ready, !isWorkflow {
                 let isPaused = row.state == .parked && row.parking == .pausedType
                 if timers.remove(id) == nil, !isPaused {
                     audit.note("job \(id) waits without a timer")
                 }
             }
-            if row.state == .parked {
+            if row.state == .parked, !isWorkflow {
                 parkedRows += 1
                 let key = RecordKey.parked(
                     row.parking, row.queue, row.name, row.position)
@@ -212,6 +216,14 @@ struct Audit {
         self = audit
     }
 
+    private mutating func readWorkflows(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) {
+        let found = try AuditedWorkflows(jobs, outcomes, active, reader, tables)
+        unstarted = found.unstarted
+        for problem in found.problems { note(problem) }
+    }
+
     private mutating func readLanes(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
         let cursor = try reader.cursor(tables.lanes)
         var entry = try cursor.first()
@@ -249,6 +261,8 @@ struct Audit {
             let count = ready[id] ?? 0
             if let active = active[id], active.state != .ready {
                 if count > 0 { note("job \(id) waits or is parked, and lies in a lane") }
+            } else if unstarted.contains(id) {
+                if count > 0 { note("job \(id) waits for others, and lies in a lane") }
             } else if count != 1 {
                 note("job \(id) lies in its lane \(count) times")
             }
@@ -313,7 +327,8 @@ struct Audit {
             sum.parked += one.parked
         }
         let waiting = audit.active.values.count { $0.state == .waiting }
-        let parked = audit.active.values.count { $0.state == .parked }
+        let parked =
+            audit.active.values.count { $0.state == .parked } + audit.unstarted.count
         let unfinished = audit.jobs.count { audit.outcomes[$0] == nil }
         if sum.waiting != waiting {
             audit.note("\(sum.waiting) are counted to wait, not \(waiting)")
