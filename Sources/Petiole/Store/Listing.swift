@@ -408,6 +408,8 @@ extension JobStore {
             var codec: UInt8 = 0
             var resultCodec: UInt8?
             var result: [UInt8] = []
+            /// The job whose result it is.
+            var source: UInt64 = 0
             var history: [AttemptHistory.Item] = []
         }
         var rest = try open.read { (reader) throws(StorageError) -> Rest in
@@ -433,6 +435,16 @@ extension JobStore {
                         rest.history = try AttemptHistory.read(history)
                     }
                 }
+                rest.source = try Lookup.source(of: id.rawValue, reader, open.tables)
+                if rest.source != id.rawValue,
+                    let block = try Lookup.outcomes(rest.source, reader, open.tables)
+                {
+                    try formatted { () throws(FormatError) in
+                        let entry = try block.entry(rest.source)
+                        rest.resultCodec = entry.codec
+                        rest.result = Array(entry.result)
+                    }
+                }
             }
             return rest
         }
@@ -448,8 +460,10 @@ extension JobStore {
         }
         if rest.resultCodec == SealedBytes.codec,
             // As above.
+            let name = rest.source == id.rawValue || rest.source == 0
+                ? summary.name : try? self.name(of: JobID(rawValue: rest.source)),
             let result = try? opened(
-                rest.result, codec: SealedBytes.codec, .result(of: summary.name, id.rawValue, open))
+                rest.result, codec: SealedBytes.codec, .result(of: name, rest.source, open))
         {
             (rest.resultCodec, rest.result) = (result.codec, result.bytes)
         }

@@ -309,7 +309,7 @@ extension GroupSource {
     /// Jobs that a closure makes.
     init<J: CodableJob>(_ count: Int, _ job: @escaping @Sendable (Int) -> J) {
         self.init(
-            count: count, jobName: J.jobName,
+            count: count, jobName: J.jobName, keepsResults: J.keepsResult,
             request: { (store, options, parent) throws(EnqueueError) in
                 try store.request(J.self, options, codec: J.codec, by: parent)
             },
@@ -342,7 +342,7 @@ extension GroupSource {
         _ type: J.Type, _ count: Int, _ write: @escaping @Sendable (Int, inout PayloadBytes) -> Void
     ) {
         self.init(
-            count: count, jobName: J.jobName,
+            count: count, jobName: J.jobName, keepsResults: J.keepsResult,
             request: { (store, options, parent) throws(EnqueueError) in
                 try store.request(J.self, options, codec: .raw, by: parent)
             },

@@ -30,7 +30,8 @@ final class WorkflowBuilder {
     private var scope: UInt32?
     private var singles: [(node: UInt32, jobs: EnqueueSubmission)] = []
     private var groups: [(node: UInt32, blocks: GroupBlocks)] = []
-    private var names: [String: UInt32] = [:]
+    /// Nodes whose jobs keep no results.
+    private var withoutResults: Set<UInt32> = []
 
     init(
         _ store: JobStore, name: String, _ options: EnqueueOptions, by parent: JobContext? = nil
@@ -83,8 +84,10 @@ final class WorkflowBuilder {
         condition: NodeCondition = .always
     ) throws(EnqueueError) -> WorkflowEnd {
         if job.uniqueness != nil { throw Self.unique(J.jobName) }
+        if job is any InputJob || job is any ResultsJob { try checkInputs(J.jobName, place) }
         let index = try addNode(
             .jobs, jobs: 1, step, named: J.jobName, place, mapping: mapping, condition)
+        if !(step.options?.keepsResult ?? J.keepsResult) { withoutResults.insert(index) }
         let member = WorkflowMember(token: token, node: index, isAlone: true)
         let request = try part(
             store.request(job, merged(step.options), by: parent), of: member)
@@ -102,14 +105,25 @@ final class WorkflowBuilder {
         let index = try addNode(
             .jobs, jobs: UInt64(group.count), step, named: group.jobName, place, mapping: nil,
             .always)
+        if !(step.options?.keepsResult ?? group.keepsResults) { withoutResults.insert(index) }
         let member = WorkflowMember(token: token, node: index, isAlone: false)
         let request = try part(group.request(store, merged(step.options), parent), of: member)
         groups.append((index, group.blocks(request)))
         return WorkflowEnd(result: index, done: index)
     }
 
-    /// A node's number by its name; the first one of that name.
-    func node(named name: String) -> UInt32? { names[name] }
+    /// What a job is to be given has to be kept.
+    private func checkInputs(_ job: String, _ place: WorkflowPlace) throws(EnqueueError) {
+        var rest = place.inputs
+        while let input = rest.popLast() {
+            if withoutResults.contains(input) {
+                throw .invalidWorkflow(
+                    "step \"\(visible(job))\" is to be given the result of \"\(visible(drafts[Int(input)].name))\", which keeps none; let that type keep results, or add the step as an independent one"
+                )
+            }
+            if drafts[Int(input)].node.kind == .join { rest += drafts[Int(input)].inputs }
+        }
+    }
 
     private func addNode(
         _ kind: PlanNode.Kind, jobs: UInt64, _ step: StepOptions, named name: String,
@@ -134,7 +148,6 @@ final class WorkflowBuilder {
             WorkflowPlan.Draft(
                 node: node, dependsOn: place.after, inputs: place.inputs, name: given,
                 mapping: mapping))
-        if names[given] == nil { names[given] = index }
         return index
     }
 
@@ -260,6 +273,7 @@ struct StepOptions: Sendable {
 struct GroupSource: Sendable {
     let count: Int
     let jobName: String
+    let keepsResults: Bool
     let request:
         @Sendable (JobStore, EnqueueOptions, JobContext?) throws(EnqueueError) -> EnqueueRequest
     let blocks: @Sendable (EnqueueRequest) -> GroupBlocks

@@ -373,6 +373,7 @@ struct WorkflowSteps {
         steps.workflow.hasEnded = true
         steps.workflow.isResuming = false
         steps.workflow.endedAt = state.now
+        try steps.askToStop(&transaction, &state)
         let exit = try steps.scope(0).exit
         var record = try steps.record(exit, steps.node(exit), transaction)
         if !record.state.isEnd {
@@ -382,6 +383,26 @@ struct WorkflowSteps {
             steps.todo.append(.ended(exit))
         }
         try steps.goOn(&transaction, &state)
+    }
+
+    /// Its jobs that run are asked to stop, as by a cancel of each.
+    private func askToStop(
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        for id in state.runners.slots.jobs() {
+            // One that has ended a moment ago has its outcome recorded behind this, and the mark goes with it.
+            guard try WorkflowResumption.member(id, transaction, tables)?.token == token,
+                try Lookup.outcomes(id, transaction, tables) == nil,
+                let block = try Lookup.block(id, transaction, tables)
+            else { continue }
+            var active =
+                try Lookup.active(id, transaction, tables)
+                ?? ActiveRecord(state: .ready, queue: block.queue, priority: block.priority)
+            guard active.state == .ready else { continue }
+            active.isCancelRequested = true
+            try active.put(&transaction, tables.active, id)
+            state.controlMoved = true
+        }
     }
 
     // MARK: The end

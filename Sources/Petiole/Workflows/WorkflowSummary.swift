@@ -2,6 +2,13 @@ import PetioleStorage
 
 /// A workflow, as it is at one instant.
 public struct WorkflowSummary: Sendable, Hashable {
+    /// How much of the work is done, in the weights of its steps.
+    public struct Progress: Sendable, Hashable {
+        /// Of jobs that have ended.
+        public let done: Int
+        /// Of all jobs.
+        public let total: Int
+    }
     /// The job that stands for it.
     public let id: JobID
     /// That job's name.
@@ -18,28 +25,13 @@ public struct WorkflowSummary: Sendable, Hashable {
     /// Of these have not succeeded.
     public let failed: Int
     /// The weight of those that have ended, and of all.
-    public let progress: (done: Int, total: Int)
+    public let progress: Progress
     /// A requeue of many jobs is under way; if nobody carries it on, requeue the workflow again.
     public let isResuming: Bool
     /// The job whose end ended it before its time.
     public let cause: JobID?
     /// Its steps, groups and callbacks, in an order in which they could run.
     public let steps: [WorkflowStep]
-
-    /// Equal when all that is shown is.
-    public static func == (left: WorkflowSummary, right: WorkflowSummary) -> Bool {
-        left.id == right.id && left.state == right.state && left.jobs == right.jobs
-            && left.ended == right.ended && left.failed == right.failed
-            && left.progress == right.progress && left.isResuming == right.isResuming
-            && left.cause == right.cause && left.steps == right.steps
-    }
-
-    /// As equality.
-    public func hash(into hasher: inout Hasher) {
-        hasher.combine(id)
-        hasher.combine(ended)
-        hasher.combine(steps)
-    }
 }
 
 /// A step, a group of jobs of one type, or a callback.
@@ -116,7 +108,8 @@ extension JobStore {
             id: JobID(rawValue: workflow.id), name: details.name, state: details.state,
             acceptedAt: details.acceptedAt, jobs: Int(clamping: workflow.jobs),
             ended: Int(clamping: workflow.ended), failed: Int(clamping: workflow.failed),
-            progress: (Int(clamping: workflow.endedWeight), Int(clamping: workflow.weight)),
+            progress: WorkflowSummary.Progress(
+                done: Int(clamping: workflow.endedWeight), total: Int(clamping: workflow.weight)),
             isResuming: workflow.isResuming,
             cause: workflow.cause == 0 ? nil : JobID(rawValue: workflow.cause), steps: steps)
     }
