@@ -254,6 +254,7 @@ case "life":
         }
     }
 case _ where try await operate(arguments, store): break
+case _ where try await followSteps(arguments, store): break
 default:
     say("\(arguments[1])? see the head of main.swift", to: 2)
     exit(2)

@@ -10,6 +10,9 @@ struct CommitState {
     /// Who runs what now, for what ends jobs that may be claimed.
     let runners: Runners
     let plans: PlanCache
+    /// How many jobs of workflows that do not go on may still be recorded one by one; the rest is left to whoever runs their
+    /// queue. 50,000 outcomes: some 20 ms.
+    var cancelBudget: UInt64 = 50_000
     var sequences: Sequences
     private let sequencesAsRead: Sequences
     private var counters: [(queue: UInt32, value: QueueCounters, read: QueueCounters)] = []

@@ -142,13 +142,21 @@ enum OutcomeRecording {
     }
 
     /// Ends a job: its outcome, its rows, the counters. Does nothing when it has an outcome already.
-    /// - Parameter source: the job whose result is this one's.
+    /// - Parameters:
+    ///   - concludes: a workflow has ended for which the job stands; otherwise that is asked to end, and the job ends with it.
+    ///   - source: the job whose result is this one's.
     static func record(
         _ id: UInt64, _ kind: OutcomeBlock.State, _ failure: FailureRecord?, _ active: ActiveRecord,
-        resultOf source: UInt64? = nil, _ tables: StoreTables,
+        concludes: Bool = false, resultOf source: UInt64? = nil, _ tables: StoreTables,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
+        let standsFor =
+            active.state == .parked && active.parking == .workflow ? active.position : 0
+        // A workflow ends when nothing of it runs any more.
+        if standsFor != 0, !concludes {
+            return try WorkflowSteps.close(standsFor, as: kind, &transaction, &state)
+        }
         var result = ByteWriter(capacity: 64)
         var codec: UInt8 = 0
         if let source {
@@ -167,9 +175,6 @@ enum OutcomeRecording {
         var outcome = OutcomeEntry(
             state: kind, codec: codec, attempt: active.attempts, startedAt: state.now,
             runMicroseconds: 0)
-        let standsFor =
-            active.state == .parked && active.parking == .workflow
-            ? active.position : 0
         if standsFor != 0, let accepted = try Lookup.block(id, transaction, tables)?.acceptedAt {
             // A workflow runs from its acceptance on.
             outcome.startedAt = min(accepted, state.now)
@@ -205,7 +210,6 @@ enum OutcomeRecording {
         }
         state.ended.append((id, 1))
         state.note(EventCode.ended + kind.rawValue, id)
-        if standsFor != 0 { try WorkflowSteps.closed(standsFor, &transaction, &state) }
         if let member {
             let failed: UInt64 = kind == .succeeded ? 0 : 1
             try WorkflowSteps.ended(

@@ -38,7 +38,9 @@ extension JobStore {
             if active.state != .ready {
                 // Nobody can have claimed it, though a slot may still name the attempt before.
                 try OutcomeRecording.cancel(number, active, tables, &transaction, &state)
-                return .done(.cancelled)
+                // A workflow ends when nothing of it runs any more.
+                let hasEnded = try Lookup.outcomes(number, transaction, tables) != nil
+                return .done(hasEnded ? .cancelled : .stopping)
             }
             active.isCancelRequested = true
             try active.put(&transaction, tables.active, number)

@@ -31,9 +31,10 @@ extension JobStore {
     private func cancel(_ ids: [UInt64], _ counts: inout CancelCounts) async throws(StoreError) {
         let tables = open.tables
         // What nobody can have claimed is ended at once; the rest is met by the handshake: see `AttemptLoop`.
-        let (ended, marked) = try await open.perform {
-            (transaction, state) throws(StorageError) -> (Int, [MarkedJob]) in
+        let (ended, asked, marked) = try await open.perform {
+            (transaction, state) throws(StorageError) -> (Int, Int, [MarkedJob]) in
             var ended = 0
+            var stopping = 0
             var marked: [MarkedJob] = []
             var unclaimed = Unclaimed(state.runners)
             for id in ids {
@@ -44,7 +45,9 @@ extension JobStore {
                     found, id, block, transaction, tables)
                 if unclaimed.contains(id, active) {
                     try Unclaimed.cancel(id, active, &transaction, &state)
-                    ended += 1
+                    // A workflow ends when nothing of it runs any more.
+                    let hasEnded = try Lookup.outcomes(id, transaction, tables) != nil
+                    if hasEnded { ended += 1 } else { stopping += 1 }
                     continue
                 }
                 active.isCancelRequested = true
@@ -55,9 +58,10 @@ extension JobStore {
                         generation: active.generation))
             }
             if !marked.isEmpty { state.controlMoved = true }
-            return (ended, marked)
+            return (ended, stopping, marked)
         }
         counts.cancelled += ended
+        counts.stopping += asked
         if marked.isEmpty { return }
         petiole_fence()
         let running = open.slots.jobs()

@@ -124,6 +124,7 @@ enum Pruning {
         var old: [(first: UInt64, end: UInt64)] = []
         var failures: [UInt64: UInt64] = [:]
         var revised: [(UInt64, [UInt8])] = []
+        var workflows = try WorkflowRetention(transaction, tables)
         do {
             let cursor = try transaction.cursor(tables.outcomes)
             var entry = try cursor.first()
@@ -132,7 +133,9 @@ enum Pruning {
                 let block = try outcomes(key, value)
                 guard block.end <= state.sequences.logHead else { break }
                 looks += 1
-                if try isOld(block, before: horizon) {
+                if try isOld(block, before: horizon),
+                    try !workflows.keepsAny(of: block, before: horizon, transaction, tables)
+                {
                     old.append((block.first, block.end))
                     FailureTable.add(block, to: &failures, deadLetters: false)
                     for id in block.first..<block.end {

@@ -105,7 +105,9 @@ extension JobStore {
                     started += 1
                 } else if unclaimed.contains(id, active) {
                     try Unclaimed.cancel(id, active, &transaction, &state)
-                    ended.append(id)
+                    // A workflow ends when nothing of it runs any more, and stays until then.
+                    let hasEnded = try Lookup.outcomes(id, transaction, tables) != nil
+                    if hasEnded { ended.append(id) } else { started += 1 }
                 } else {
                     marked.append(
                         try PendingChanges.mark(id, .purge, active, tables, &transaction, &state))

@@ -138,9 +138,13 @@ enum Requeue {
         while step.passed < listed.count, bytes < byteLimit {
             var taken = try takeOut(listed[step.passed...], tables, &transaction, state)
             for outcome in taken.outcomes {
-                try WorkflowResumption.uncount(
+                let waits = try WorkflowResumption.uncount(
                     outcome.id, outcome.entry.state, &transaction, &state)
-                try makeReady(outcome, tables, &transaction, &state)
+                if waits {
+                    try WorkflowResumption.awaitOthers(outcome, &transaction, &state)
+                } else {
+                    try makeReady(outcome, tables, &transaction, &state)
+                }
                 step.count += 1
             }
             taken.workflows.removeAll { step.workflows.contains($0) }
@@ -169,6 +173,10 @@ enum Requeue {
         outcomes: [Ended], passed: Int, bytes: Int, workflows: [UInt64]
     ) {
         let first = listed[listed.startIndex].id
+        // One whose resumption was cut short has no outcome, and is begun anew.
+        if case .resumes(let token) = try WorkflowResumption.of(first, transaction, tables) {
+            return ([], 1, 0, [token])
+        }
         // Not ended, or requeued already: what it came to before is not there any more.
         guard try Lookup.active(first, transaction, tables) == nil,
             let block = try Lookup.outcomes(first, transaction, tables)
@@ -180,7 +188,7 @@ enum Requeue {
             switch try WorkflowResumption.of(one.id, transaction, tables) {
             case .runsAlone: plain.append(one)
             case .resumes(let token): workflows.append(token)
-            case .hasSucceeded: break
+            case .nothing: break
             }
         }
         if plain.isEmpty { return ([], some.count, 0, workflows) }

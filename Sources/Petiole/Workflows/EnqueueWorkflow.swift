@@ -80,12 +80,14 @@ extension JobStore {
         _ builder: WorkflowBuilder, _ end: WorkflowEnd
     ) async throws(EnqueueError) -> JobID {
         var written: [UInt32: EnqueueSubmission] = [:]
+        var writtenBytes = 0
         var staged: [WorkflowDraft.Staged] = []
         var writers: [StageWriter] = []
         do throws(EnqueueError) {
             for group in builder.pendingGroups {
                 guard let head = try group.blocks.next(upTo: Self.stageBytes) else { continue }
-                if group.blocks.isDone {
+                if group.blocks.isDone, writtenBytes + head.byteCount < Self.stageBytes {
+                    writtenBytes += head.byteCount
                     written[group.node] = head
                     continue
                 }

@@ -12,6 +12,11 @@ extension LogCommit {
     ) throws(StorageError) {
         // Its jobs have their ids at once.
         try accept(&lanes, &transaction, &state)
+        // Before its key: a replace ends another job.
+        if let reached = try refusal(of: workflow, transaction, &state) {
+            enqueue.refusal = .refused(reached)
+            return
+        }
         if let hold = enqueue.options.unique {
             enqueue.conflict = nil
             enqueue.replaced = nil
@@ -19,11 +24,6 @@ extension LogCommit {
                 case .accept = try lanes.keys.decide(
                     enqueue, hold, name: name, &transaction, &state)
             else { return try lanes.keys.settle(&transaction, state) }
-        }
-        if let refusal = try refusal(of: workflow, transaction, &state) {
-            enqueue.refusal = refusal
-            lanes.keys.withdraw(enqueue)
-            return
         }
         let time = time
         let id = state.sequences.nextJob
@@ -53,24 +53,28 @@ extension LogCommit {
         if !lanes.keys.isEmpty { try lanes.keys.settle(&transaction, state) }
     }
 
-    /// Whether one of the queues has no room for the jobs of a workflow. None are dropped for it.
+    /// What one of the queues has no room within for the jobs of a workflow. None are dropped for it, and it does not wait.
     private func refusal(
         of workflow: WorkflowDraft, _ transaction: borrowing WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) -> AdmissionRefusal? {
+    ) throws(StorageError) -> CapacityRecord.Reached? {
+        var loads: [UInt32: JobLoad] = [:]
         for (target, load) in workflow.loads {
             // A queue that is new has no capacity, and one that is full is known.
-            guard let queue = target.resolved?.queue else { continue }
-            guard try state.hasCapacity(transaction, queue) else { continue }
-            switch try state.admission(of: load, in: queue, whenFull: nil, transaction) {
-            case .accept: break
-            case .refuse(let reached): return .refused(reached)
-            case .wait(let limit, let reached): return .wait(limit, reached)
-            case .drop:
-                let refused = try state.admission(
-                    of: load, in: queue, whenFull: .refuse, transaction)
-                if case .refuse(let reached) = refused { return .refused(reached) }
+            if let queue = target.resolved?.queue { loads[queue, default: JobLoad()] += load }
+        }
+        for staged in workflow.staged {
+            guard let bytes = try transaction.value(tables.stages, Key(UInt64(staged.stage))) else {
+                throw .damaged("stage \(staged.stage) is gone")
             }
+            let stage = try formatted { () throws(FormatError) in try StageRecord(bytes) }
+            loads[stage.queue, default: JobLoad()] +=
+                JobLoad(jobs: stage.jobCount, bytes: stage.byteCount)
+        }
+        for (queue, load) in loads where try state.hasCapacity(transaction, queue) {
+            let admission = try state.admission(
+                of: load, in: queue, whenFull: .refuse, transaction)
+            if case .refuse(let reached) = admission { return reached }
         }
         return nil
     }
@@ -94,7 +98,10 @@ extension LogCommit {
         for node in draft.nodes {
             record.jobs += node.jobs
             record.weight += node.jobs * UInt64(node.weight)
+            if !node.condition.isCallback { record.unfinished += node.jobs }
         }
+        // Of a job that has given way before, and was requeued since.
+        try WorkflowRows.remove(from: id, to: id + 1, &transaction, tables)
         try WorkflowRows.put(record, draft.token, &transaction, tables)
         try transaction.put(tables.groups, WorkflowRows.token(of: id), count: 8) {
             $0.storeLittleEndian(draft.token, at: 0)
@@ -226,9 +233,14 @@ extension LogCommit {
         if active.isCancelRequested {
             return try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
         }
-        if let refusal = try refusal(of: draft, transaction, &state) {
-            // Nobody waits within a transaction.
-            submission.refusal = effects.replacement!.noRoom(refusal.reached)
+        // There is to be no other attempt.
+        if active.isExpired || active.isDropped {
+            return try OutcomeRecording.record(
+                id, active.isDropped ? .dropped : .expired, nil, active, tables, &transaction,
+                &state)
+        }
+        if let reached = try refusal(of: draft, transaction, &state) {
+            submission.refusal = effects.replacement!.noRoom(reached)
             throw .mapFull
         }
         try OutcomeRecording.removeRows(id, active, tables, &transaction)
@@ -318,15 +330,6 @@ extension LogCommit {
                 acceptedAt: time)
             state.sequences.nextJob += UInt64(gathered.count)
             gathered.removeAll()
-        }
-    }
-}
-
-extension AdmissionRefusal {
-    /// The bound that there is no room within.
-    var reached: CapacityRecord.Reached {
-        switch self {
-        case .refused(let reached), .again(let reached), .wait(_, let reached): reached
         }
     }
 }

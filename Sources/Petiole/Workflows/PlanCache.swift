@@ -19,6 +19,7 @@ final class PlanCache: Sendable {
     ) throws(StorageError) -> WorkflowPlan? {
         if let plan = state.withLock({ $0.plans[token] }) { return plan }
         guard let plan = try WorkflowRows.readPlan(token, transaction, tables) else { return nil }
+        guard plan.isSound else { throw .damaged("the plan of a workflow has a wrong checksum") }
         state.withLock { state in
             if state.byteCount + plan.byteCount > Self.byteLimit { state = State() }
             if state.plans.updateValue(plan, forKey: token) == nil {

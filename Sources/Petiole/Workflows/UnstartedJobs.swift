@@ -69,11 +69,17 @@ enum UnstartedJobs {
         return NodeRecord(of: node).state == .waiting
     }
 
-    /// Records those of a range that have no outcome as cancelled.
+    /// Records those of a range that have no outcome as cancelled, but for those that have a row of `active`, which only jobs that
+    /// have started have: of these others take care.
+    /// - Parameter areParked: whether they are counted as parked.
+    /// - Returns: how many.
     static func cancel(
-        _ range: IDRange, _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) {
+        _ range: IDRange, areParked: Bool, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) -> UInt64 {
         let tables = state.tables
+        var count: UInt64 = 0
+        let running = areParked ? [] : state.runners.slots.jobs()
         for free in try Unrecorded.runs(range.first, range.end, transaction, tables) {
             var next = free.first
             while next < free.end {
@@ -81,15 +87,26 @@ enum UnstartedJobs {
                     next += 1
                     continue
                 }
-                let run = IDRange(first: next, count: min(block.end, free.end) - next)
-                try cancel(run, queue: block.queue, &transaction, &state)
-                next = run.end
+                let end = min(block.end, free.end)
+                let queue = block.queue
+                var run = IDRange(first: next, count: 0)
+                while run.end < end {
+                    if running.contains(run.end) { break }
+                    if !areParked, try Lookup.active(run.end, transaction, tables) != nil { break }
+                    run.count += 1
+                }
+                if run.count > 0 {
+                    try cancel(run, queue: queue, areParked, &transaction, &state)
+                }
+                count += run.count
+                next = run.end < end ? run.end + 1 : run.end
             }
         }
+        return count
     }
 
     private static func cancel(
-        _ run: IDRange, queue: UInt32, _ transaction: inout WriteTransaction,
+        _ run: IDRange, queue: UInt32, _ areParked: Bool, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {
         let tables = state.tables
@@ -109,7 +126,7 @@ enum UnstartedJobs {
         try state.count(transaction, queue) { counters in
             counters.count(.cancelled, run.count)
             counters.takeOff(bytes: bytes)
-            counters.parked &-= min(run.count, counters.parked)
+            if areParked { counters.parked &-= min(run.count, counters.parked) }
         }
         state.ended.append((run.first, run.count))
         state.note(

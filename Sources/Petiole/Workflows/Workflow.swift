@@ -22,17 +22,21 @@ public enum FailureRule: Sendable, Hashable {
     }
 }
 
+/// Puts a piece of a workflow where it is told.
+typealias WorkflowPart =
+    @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) -> WorkflowEnd
+
 /// Jobs that follow from each other, and end in one result: a value, put together of jobs and other workflows, and enqueued as a
-/// whole by ``JobStore/enqueue(_:name:options:)-workflow``.
+/// whole by ``JobStore/enqueue(_:name:options:)``.
 ///
 /// Nothing is looked up or encoded before it is enqueued.
 public struct Workflow<Output: Codable & Sendable>: Sendable {
-    let assemble: @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) -> WorkflowEnd
+    /// One behind the other: a list, so that a chain of any length is gone through without recursion.
+    private let parts: [WorkflowPart]
 
-    init(
-        assemble:
-            @escaping @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) -> WorkflowEnd
-    ) { self.assemble = assemble }
+    init(part: @escaping WorkflowPart) { parts = [part] }
+
+    private init(parts: [WorkflowPart]) { self.parts = parts }
 
     /// A workflow of one step.
     /// - Parameters:
@@ -48,13 +52,33 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
         }
     }
 
+    /// Puts it behind something, or at the beginning.
+    @Sendable func assemble(
+        _ builder: WorkflowBuilder, _ place: WorkflowPlace
+    ) throws(EnqueueError) -> WorkflowEnd {
+        var end = try parts[0](builder, place)
+        for part in parts.dropFirst() {
+            end = try part(builder, WorkflowPlace(after: [end.done], inputs: [end.result]))
+        }
+        return end
+    }
+
+    /// The same behind another.
+    func behind<Other>(_ first: Workflow<Other>) -> Workflow {
+        Workflow(parts: first.parts + parts)
+    }
+
+    func behind<Member>(_ first: Group<Member>) -> Workflow {
+        Workflow(parts: [first.assemble] + parts)
+    }
+
     // MARK: What follows
 
     /// Then a job that is given the result.
     public func then<J: InputJob>(
         _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> where J.Input == Output {
-        following(job, StepOptions(options: options, name: name, weight: weight), mapping: nil)
+        Workflow<J.Output>(job, options: options, name: name, weight: weight).behind(self)
     }
 
     /// Then a job that is given what a registered closure makes of the result.
@@ -63,8 +87,10 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
         _ job: J, mapping: InputMapping<Output, J.Input>, options: EnqueueOptions? = nil,
         name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
-        following(
-            job, StepOptions(options: options, name: name, weight: weight), mapping: mapping.name)
+        let step = StepOptions(options: options, name: name, weight: weight)
+        return Workflow<J.Output> { (builder, place) throws(EnqueueError) in
+            try builder.add(job, step, place, mapping: mapping.name)
+        }.behind(self)
     }
 
     /// Then a job that is given nothing.
@@ -72,51 +98,25 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
         independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
         let step = StepOptions(options: options, name: name, weight: weight)
-        return following { (builder, end) throws(EnqueueError) in
-            try builder.add(job, step, WorkflowPlace(after: [end.done]))
-        }
+        return Workflow<J.Output> { (builder, place) throws(EnqueueError) in
+            try builder.add(job, step, WorkflowPlace(after: place.after))
+        }.behind(self)
     }
 
     /// Then another workflow, whose first step may read the result: ``JobContext/input(as:)``.
-    public func then<Other>(_ other: Workflow<Other>) -> Workflow<Other> {
-        following { (builder, end) throws(EnqueueError) in
-            try other.assemble(builder, WorkflowPlace(after: [end.done], inputs: [end.result]))
-        }
-    }
+    public func then<Other>(_ other: Workflow<Other>) -> Workflow<Other> { other.behind(self) }
 
     /// Then a group, each of whose members may read the result: ``JobContext/input(as:)``.
-    public func then<Member>(_ group: Group<Member>) -> Group<Member> {
-        group.behind(assemble)
-    }
-
-    private func following<J: CodableJob>(
-        _ job: J, _ step: StepOptions, mapping: String?
-    ) -> Workflow<J.Output> {
-        following { (builder, end) throws(EnqueueError) in
-            try builder.add(
-                job, step, WorkflowPlace(after: [end.done], inputs: [end.result]), mapping: mapping)
-        }
-    }
-
-    private func following<Next>(
-        _ add:
-            @escaping @Sendable (WorkflowBuilder, WorkflowEnd) throws(EnqueueError) ->
-            WorkflowEnd
-    ) -> Workflow<Next> {
-        let assemble = assemble
-        return Workflow<Next> { (builder, place) throws(EnqueueError) in
-            try add(builder, try assemble(builder, place))
-        }
-    }
+    public func then<Member>(_ group: Group<Member>) -> Group<Member> { group.behind(self) }
 
     // MARK: Rules and callbacks
 
     /// The same with a rule for what is in it; ``FailureRule/cancelRest`` unless told.
     public func onFailure(_ rule: FailureRule) -> Workflow {
-        let assemble = assemble
+        let inner = self
         return Workflow { (builder, place) throws(EnqueueError) in
             try builder.inScope(try rule.scope()) { () throws(EnqueueError) in
-                try assemble(builder, place)
+                try inner.assemble(builder, place)
             }
         }
     }
@@ -146,10 +146,10 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     private func calling<J: CodableJob>(
         _ job: J, _ step: StepOptions, _ condition: NodeCondition
     ) -> Workflow {
-        let assemble = assemble
+        let inner = self
         return Workflow { (builder, place) throws(EnqueueError) in
             let end = try builder.inScope(.cancelRest) { () throws(EnqueueError) in
-                try assemble(builder, place)
+                try inner.assemble(builder, place)
             }
             _ = try builder.add(
                 job, step, WorkflowPlace(after: [end.done], inputs: [end.result]),
@@ -183,14 +183,10 @@ public struct Group<Member: Codable & Sendable>: Sendable {
     }
 
     /// The same behind something else.
-    func behind(
-        _ first:
-            @escaping @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) ->
-            WorkflowEnd
-    ) -> Group {
+    func behind<Output>(_ first: Workflow<Output>) -> Group {
         let members = members
         return Group(rule: rule) { (builder, place, rule) throws(EnqueueError) in
-            let end = try first(builder, place)
+            let end = try first.assemble(builder, place)
             return try members(
                 builder, WorkflowPlace(after: [end.done], inputs: [end.result]), rule)
         }
@@ -265,10 +261,7 @@ public struct Group<Member: Codable & Sendable>: Sendable {
     public func then<J: ResultsJob>(
         _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> where J.Member == Member {
-        let step = StepOptions(options: options, name: name, weight: weight)
-        return following { (builder, end) throws(EnqueueError) in
-            try builder.add(job, step, WorkflowPlace(after: [end.done], inputs: [end.result]))
-        }
+        Workflow<J.Output>(job, options: options, name: name, weight: weight).behind(self)
     }
 
     /// Then a job that is given nothing.
@@ -276,28 +269,13 @@ public struct Group<Member: Codable & Sendable>: Sendable {
         independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
         let step = StepOptions(options: options, name: name, weight: weight)
-        return following { (builder, end) throws(EnqueueError) in
-            try builder.add(job, step, WorkflowPlace(after: [end.done]))
-        }
+        return Workflow<J.Output> { (builder, place) throws(EnqueueError) in
+            try builder.add(job, step, WorkflowPlace(after: place.after))
+        }.behind(self)
     }
 
     /// Then another workflow, whose first step may read the results: ``JobContext/results(of:)``.
-    public func then<Other>(_ other: Workflow<Other>) -> Workflow<Other> {
-        following { (builder, end) throws(EnqueueError) in
-            try other.assemble(builder, WorkflowPlace(after: [end.done], inputs: [end.result]))
-        }
-    }
-
-    private func following<Next>(
-        _ add:
-            @escaping @Sendable (WorkflowBuilder, WorkflowEnd) throws(EnqueueError) ->
-            WorkflowEnd
-    ) -> Workflow<Next> {
-        let group = self
-        return Workflow<Next> { (builder, place) throws(EnqueueError) in
-            try add(builder, try group.assemble(builder, place))
-        }
-    }
+    public func then<Other>(_ other: Workflow<Other>) -> Workflow<Other> { other.behind(self) }
 
     /// The same with a rule for what is in it; ``FailureRule/cancelRest`` unless told.
     public func onFailure(_ rule: FailureRule) -> Group {

@@ -84,6 +84,11 @@ final class WorkflowBuilder {
         condition: NodeCondition = .always
     ) throws(EnqueueError) -> WorkflowEnd {
         if job.uniqueness != nil { throw Self.unique(J.jobName) }
+        if mapping != nil, J.isolation != .thread {
+            throw .invalidWorkflow(
+                "step \"\(visible(J.jobName))\" runs in a child process, which knows no input mappings; let a step on a thread map its input"
+            )
+        }
         if job is any InputJob || job is any ResultsJob { try checkInputs(J.jobName, place) }
         let index = try addNode(
             .jobs, jobs: 1, step, named: J.jobName, place, mapping: mapping, condition)
@@ -249,8 +254,13 @@ final class WorkflowBuilder {
         }
         let workflow = WorkflowDraft(token: token, plan: plan, nodes: nodes, parts: parts)
         workflow.staged = staged
-        var own = options
-        own.due = nil
+        if options.resultRetention != nil || options.resultLimit != nil || options.due != nil {
+            throw .invalidOption(
+                job: name,
+                "a workflow keeps its result as long as its jobs, and is due at once; tell its steps, in their own options"
+            )
+        }
+        let own = options
         let request = try store.request(name: name, own, codec: .raw, by: parent)
         let block = try request.block { (_) throws(CodecError) in }
         let submission = EnqueueSubmission(request, block)

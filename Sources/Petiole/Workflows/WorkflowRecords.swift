@@ -8,7 +8,9 @@ import PetioleStorage
 /// | 8 | 8 | the first of the jobs that it was accepted with |
 /// | 16 | 1 | flags: 1 = it has ended, 2 = it is being resumed |
 /// | 17 | 1 | how many workflows it lies in |
-/// | 18 | 6 | 0 |
+/// | 18 | 1 | how it is to end when nothing of it runs any more, since somebody has asked for that: an outcome's state; 0: by its plan |
+/// | 19 | 1 | 0 |
+/// | 20 | 4 | how often it was resumed |
 /// | 24 | 8 | jobs |
 /// | 32 | 8 | jobs that have ended |
 /// | 40 | 8 | of them did not succeed |
@@ -16,12 +18,15 @@ import PetioleStorage
 /// | 56 | 8 | weight of those that have ended |
 /// | 64 | 8 | the job whose end ended it before its time; 0: none |
 /// | 72 | 8 | when it ended, microseconds since 1970; 0: it has not |
+/// | 80 | 8 | jobs that have not ended, without callbacks |
 struct WorkflowRecord: Equatable, Sendable {
     var id: UInt64
     var first: UInt64
     var hasEnded = false
     var isResuming = false
     var depth: UInt8 = 0
+    var closing: OutcomeBlock.State?
+    var resumptions: UInt32 = 0
     var jobs: UInt64 = 0
     var ended: UInt64 = 0
     var failed: UInt64 = 0
@@ -29,8 +34,9 @@ struct WorkflowRecord: Equatable, Sendable {
     var endedWeight: UInt64 = 0
     var cause: UInt64 = 0
     var endedAt: Int64 = 0
+    var unfinished: UInt64 = 0
 
-    static let size = 80
+    static let size = 88
 
     init(id: UInt64, first: UInt64) {
         self.id = id
@@ -44,6 +50,8 @@ struct WorkflowRecord: Equatable, Sendable {
         hasEnded = bytes[16] & 1 != 0
         isResuming = bytes[16] & 2 != 0
         depth = bytes[17]
+        closing = OutcomeBlock.State(rawValue: bytes[18])
+        resumptions = bytes.littleEndian(at: 20)
         jobs = bytes.littleEndian(at: 24)
         ended = bytes.littleEndian(at: 32)
         failed = bytes.littleEndian(at: 40)
@@ -51,12 +59,15 @@ struct WorkflowRecord: Equatable, Sendable {
         endedWeight = bytes.littleEndian(at: 56)
         cause = bytes.littleEndian(at: 64)
         endedAt = bytes.littleEndian(at: 72)
+        unfinished = bytes.littleEndian(at: 80)
     }
 
     func write(to target: UnsafeMutableRawPointer) {
         target.storeLittleEndian(id, at: 0)
         target.storeLittleEndian(first, at: 8)
-        let flags: UInt64 = (hasEnded ? 1 : 0) | (isResuming ? 2 : 0) | UInt64(depth) << 8
+        let flags: UInt64 =
+            (hasEnded ? 1 : 0) | (isResuming ? 2 : 0) | UInt64(depth) << 8
+            | UInt64(closing?.rawValue ?? 0) << 16 | UInt64(resumptions) << 32
         target.storeLittleEndian(flags, at: 16)
         target.storeLittleEndian(jobs, at: 24)
         target.storeLittleEndian(ended, at: 32)
@@ -65,6 +76,7 @@ struct WorkflowRecord: Equatable, Sendable {
         target.storeLittleEndian(endedWeight, at: 56)
         target.storeLittleEndian(cause, at: 64)
         target.storeLittleEndian(endedAt, at: 72)
+        target.storeLittleEndian(unfinished, at: 80)
     }
 }
 

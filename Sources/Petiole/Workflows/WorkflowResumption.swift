@@ -5,8 +5,12 @@ import PetioleStorage
 // A workflow that has not succeeded goes on from where it stopped: its own outcome is taken out, its nodes that have not succeeded
 // are set back, and those of their jobs that have ended otherwise are requeued. The first transaction does this for the nodes and
 // for up to 1,000 jobs; more are requeued in the next ones. In between the workflow has the mark that it is being resumed. It
-// cannot end meanwhile: a job that still has its old outcome is not counted any more, so its node is not full. Should whoever
-// resumes it die, the mark says so, and the next requeue of the workflow begins anew, which comes to the same.
+// cannot end meanwhile: a job that still has its old outcome is not counted any more, so its node is not full; and no node starts
+// before all of them are set back. Should whoever resumes it die, the mark says so, and the next requeue of the workflow begins
+// anew, which comes to the same. Each beginning has a number, and who goes on with an older one stops.
+//
+// A workflow that has ended is at rest: none of its jobs runs or lies in a lane, but for callbacks, which stay as they are, and
+// for those that were requeued alone since: until these have ended it is not resumed.
 
 /// What a requeue of a workflow's job comes to, in the writer's transaction.
 enum WorkflowResumption {
@@ -15,8 +19,8 @@ enum WorkflowResumption {
         case runsAlone
         /// Its workflow goes on.
         case resumes(UInt64)
-        /// It stands for a workflow that has succeeded: there is nothing to run.
-        case hasSucceeded
+        /// It stands for a workflow that has succeeded or goes on, or some of whose jobs still run: there is nothing to do.
+        case nothing
     }
 
     /// What a requeue of a job that has ended is to do.
@@ -32,19 +36,26 @@ enum WorkflowResumption {
                 let workflow = try WorkflowRows.read(token, transaction, tables)
             {
                 let hasFailed = try hasFailed(next, transaction, tables)
-                if !workflow.isResuming, !hasFailed { return next == id ? .hasSucceeded : way }
+                if !workflow.isResuming, !hasFailed || workflow.unfinished > 0 {
+                    return next == id ? .nothing : way
+                }
                 way = .resumes(token)
             }
-            guard try hasFailed(next, transaction, tables),
+            guard try hasFailed(next, transaction, tables) || isResuming(way),
                 let member = try self.member(next, transaction, tables),
                 let outer = try WorkflowRows.read(member.token, transaction, tables)
             else { return way }
             let isOver = try hasFailed(outer.id, transaction, tables)
             guard outer.isResuming || outer.hasEnded && isOver else { return way }
+            if !outer.isResuming, outer.unfinished > 0 { return .nothing }
             way = .resumes(member.token)
             next = outer.id
         }
         return way
+    }
+
+    private static func isResuming(_ way: Way) -> Bool {
+        if case .resumes = way { true } else { false }
     }
 
     /// Whether a job has ended without success.
@@ -65,37 +76,39 @@ enum WorkflowResumption {
         return try? entry.options().workflow
     }
 
-    /// A job whose outcome was taken out runs once more: when its node has not ended, it is to be counted anew.
+    /// A job whose outcome was taken out runs once more, and is counted anew.
+    /// - Returns: whether it waits for others of its workflow, as before.
+    @discardableResult
     static func uncount(
         _ id: UInt64, _ outcome: OutcomeBlock.State, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
-    ) throws(StorageError) {
+    ) throws(StorageError) -> Bool {
         let tables = state.tables
         guard try transaction.count(tables.groups) > 0,
             let member = try member(id, transaction, tables),
             var workflow = try WorkflowRows.read(member.token, transaction, tables),
-            !workflow.hasEnded,
             let plan = try state.plans.plan(member.token, transaction, tables)
-        else { return }
+        else { return false }
         let node = try formatted { () throws(FormatError) in try plan.node(member.node) }
         guard
             var record = try WorkflowRows.read(
-                member.token, node: member.node, transaction, tables), !record.state.isEnd,
-            record.ended > 0
-        else { return }
+                member.token, node: member.node, transaction, tables), record.ended > 0
+        else { return false }
         let hasFailed = outcome != .succeeded
         record.ended -= 1
         workflow.ended -= min(1, workflow.ended)
         workflow.endedWeight -= min(UInt64(node.weight), workflow.endedWeight)
+        if !node.condition.isCallback { workflow.unfinished += 1 }
         if hasFailed {
             record.failed -= min(1, record.failed)
             workflow.failed -= min(1, workflow.failed)
-            if node.scope != PlanFormat.none {
+            if !record.state.isEnd, node.scope != PlanFormat.none {
                 let exit = try formatted { () throws(FormatError) in
                     try plan.scope(node.scope).exit
                 }
                 if var scope = try WorkflowRows.read(
-                    member.token, node: exit, transaction, tables), scope.failed > 0
+                    member.token, node: exit, transaction, tables), scope.failed > 0,
+                    !scope.state.isEnd
                 {
                     scope.failed -= 1
                     try WorkflowRows.put(scope, member.token, exit, &transaction, tables)
@@ -104,6 +117,7 @@ enum WorkflowResumption {
         }
         try WorkflowRows.put(record, member.token, member.node, &transaction, tables)
         try WorkflowRows.put(workflow, member.token, &transaction, tables)
+        return record.state == .waiting
     }
 
     // MARK: Steps
@@ -111,7 +125,8 @@ enum WorkflowResumption {
     /// Where the next transaction goes on.
     struct Place: Sendable {
         var token: UInt64
-        var hasBegun = false
+        /// Which resumption it is; nil: it has not begun.
+        var number: UInt32?
         var node: UInt32 = 0
         /// Jobs of the node that were looked at.
         var passed: UInt64 = 0
@@ -119,8 +134,10 @@ enum WorkflowResumption {
 
     struct Step: Sendable {
         var requeued = 0
-        /// Nil: all of it goes on.
+        /// Nil: all of it goes on, or somebody else has begun anew.
         var next: Place?
+        /// It cannot go on: a job of it that is to run is gone.
+        var gone: UInt64?
         /// Workflows within it that are to be resumed behind it.
         var inner: [UInt64] = []
     }
@@ -133,12 +150,17 @@ enum WorkflowResumption {
         let tables = state.tables
         let token = place.token
         guard let plan = try state.plans.plan(token, transaction, tables) else { return step }
-        if !place.hasBegun { try begin(token, plan, &transaction, &state) }
+        if place.number == nil {
+            step.gone = try firstGone(token, plan, transaction, tables)
+            if step.gone != nil { return step }
+            try begin(token, plan, isInner: false, &transaction, &state)
+        }
         guard var workflow = try WorkflowRows.read(token, transaction, tables),
-            workflow.isResuming
+            workflow.isResuming, workflow.resumptions == place.number ?? workflow.resumptions
         else { return step }
         var place = place
-        place.hasBegun = true
+        place.number = workflow.resumptions
+        var looks = 0
         while place.node < plan.nodeCount {
             let index = place.node
             let node = try formatted { () throws(FormatError) in try plan.node(index) }
@@ -152,7 +174,8 @@ enum WorkflowResumption {
                     guard place.passed < start + range.count else { continue }
                     var id = range.first + (place.passed - min(start, place.passed))
                     while id < range.end {
-                        if step.requeued >= Requeue.limit {
+                        looks += 1
+                        if step.requeued >= Requeue.limit || looks > lookLimit {
                             place.passed = start + (id - range.first)
                             step.next = place
                             return step
@@ -173,6 +196,34 @@ enum WorkflowResumption {
         return step
     }
 
+    /// 20,000 look-ups in a transaction.
+    private static let lookLimit = 20_000
+
+    /// A job that would have to run and was pruned or purged; nil: all are there.
+    private static func firstGone(
+        _ token: UInt64, _ plan: WorkflowPlan, _ transaction: borrowing WriteTransaction,
+        _ tables: StoreTables
+    ) throws(StorageError) -> UInt64? {
+        guard let workflow = try WorkflowRows.read(token, transaction, tables) else { return nil }
+        for index in 0..<plan.nodeCount {
+            let node = try formatted { () throws(FormatError) in try plan.node(index) }
+            let record =
+                try WorkflowRows.read(token, node: index, transaction, tables)
+                ?? NodeRecord(of: node)
+            if record.state == .succeeded || node.kind == .join || node.condition.isCallback {
+                continue
+            }
+            for range in node.ids(of: workflow, record) {
+                var id = range.first
+                while id < range.end {
+                    guard let block = try Lookup.block(id, transaction, tables) else { return id }
+                    id = min(block.end, range.end)
+                }
+            }
+        }
+        return nil
+    }
+
     /// Requeues what has not succeeded of the jobs whose outcomes lie together with that of `id`.
     /// - Returns: the first id that was not looked at.
     private static func requeue(
@@ -190,14 +241,16 @@ enum WorkflowResumption {
         let (outcomes, _) = try Requeue.takeOut(listed, of: block, tables, &transaction)
         for outcome in outcomes {
             step.requeued += 1
-            if let inner = try WorkflowRows.readToken(of: outcome.id, transaction, tables),
-                let plan = try state.plans.plan(inner, transaction, tables)
+            if isWaiting {
+                // One that has given way before does so anew when its turn has come.
+                try awaitOthers(outcome, &transaction, &state)
+            } else if let inner = try WorkflowRows.readToken(of: outcome.id, transaction, tables),
+                let plan = try state.plans.plan(inner, transaction, tables),
+                try firstGone(inner, plan, transaction, tables) == nil
             {
                 try awaitOthers(outcome, &transaction, &state)
-                try begin(inner, plan, &transaction, &state)
+                try begin(inner, plan, isInner: true, &transaction, &state)
                 step.inner.append(inner)
-            } else if isWaiting {
-                try awaitOthers(outcome, &transaction, &state)
             } else {
                 try Requeue.makeReady(outcome, tables, &transaction, &state)
             }
@@ -206,7 +259,7 @@ enum WorkflowResumption {
     }
 
     /// A job waits again for others of its workflow: its counters; it needs no row.
-    private static func awaitOthers(
+    static func awaitOthers(
         _ ended: Requeue.Ended, _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let bytes = try ContentBytes.of(ended.id, ended.id + 1, transaction, state.tables)
@@ -220,8 +273,9 @@ enum WorkflowResumption {
     }
 
     /// Takes the workflow's own outcome out, and sets its nodes back.
+    /// - Parameter isInner: it lies in one that is being resumed, which has taken the outcome out.
     private static func begin(
-        _ token: UInt64, _ plan: WorkflowPlan, _ transaction: inout WriteTransaction,
+        _ token: UInt64, _ plan: WorkflowPlan, isInner: Bool, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {
         let tables = state.tables
@@ -230,6 +284,7 @@ enum WorkflowResumption {
             if let block = try Lookup.outcomes(workflow.id, transaction, tables) {
                 let one = Requeue.Listed(id: workflow.id)
                 for ended in try Requeue.takeOut([one], of: block, tables, &transaction).outcomes {
+                    try uncount(ended.id, ended.entry.state, &transaction, &state)
                     try awaitOthers(ended, &transaction, &state)
                 }
             }
@@ -244,6 +299,8 @@ enum WorkflowResumption {
         }
         workflow.hasEnded = false
         workflow.isResuming = true
+        workflow.resumptions &+= 1
+        workflow.closing = nil
         workflow.cause = 0
         workflow.endedAt = 0
         var waitsFor = [UInt32](repeating: 0, count: Int(plan.nodeCount))
@@ -263,14 +320,19 @@ enum WorkflowResumption {
                     workflow.failed -= min(workflow.failed, record.failed)
                     workflow.endedWeight -= min(
                         workflow.endedWeight, record.failed * UInt64(node.weight))
+                    if !node.condition.isCallback { workflow.unfinished += record.failed }
                     record.ended -= min(record.ended, record.failed)
                 } else {
                     record.cause = 0
                 }
                 record.failed = 0
+                // Whoever has seen it looks again.
+                if record.isStopped { state.controlMoved = true }
                 record.isStopped = false
                 record.waitsFor = waitsFor[Int(index)]
-                record.state = record.waitsFor == 0 && node.kind != .join ? .started : .waiting
+                // One that runs goes on: of a workflow whose resumption was cut short.
+                let isDue = record.waitsFor == 0 || record.state == .started
+                record.state = isDue && node.kind != .join ? .started : .waiting
                 try WorkflowRows.put(record, token, index, &transaction, tables)
             }
             if !record.state.isEnd {
@@ -294,6 +356,11 @@ extension JobStore {
                 let step = try await open.perform(bringing: Requeue.byteLimit) {
                     (transaction, state) throws(StorageError) in
                     try WorkflowResumption.step(next, &transaction, &state)
+                }
+                if let gone = step.gone {
+                    throw .invalidOption(
+                        "job \(gone) of the workflow was pruned or purged, so it cannot be carried on; enqueue it anew"
+                    )
                 }
                 count += step.requeued
                 rest += step.inner

@@ -12,6 +12,22 @@ struct WorkflowRetention {
         hasWorkflows = try transaction.count(tables.groups) > 0
     }
 
+    /// Whether one of the jobs of a block of outcomes stays.
+    mutating func keepsAny(
+        of outcomes: OutcomeBlockView, before horizon: Int64,
+        _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> Bool {
+        guard hasWorkflows else { return false }
+        for id in outcomes.first..<outcomes.end {
+            if let block = try Lookup.block(id, transaction, tables),
+                try isKept(id, block, before: horizon, transaction, tables)
+            {
+                return true
+            }
+        }
+        return false
+    }
+
     /// Whether a job that has ended stays for the sake of its workflow.
     mutating func isKept(
         _ id: UInt64, _ block: JobBlockView, before horizon: Int64,

@@ -14,15 +14,17 @@ import PetioleStorage
 // A job that does not succeed counts as a failure of the scope around its node. When the scope's rule says so, the scope stops:
 // what waits in it is recorded as cancelled, what has started goes on to its end, but for jobs that have not: whoever meets one
 // sees by its node's row that it is stopped, and records it as cancelled (the handshake is that of a cancel, see
-// `AttemptLoop`). The scope's exit fails then, which is a failure in the scope around it, and in the outermost the end of the
-// workflow.
+// `AttemptLoop`). The scope's exit fails then, which is a failure in the scope around it.
+//
+// The workflow ends when its outermost scope has, and none of its jobs is left that runs or may run, but for callbacks. So who
+// awaits it knows that nothing of it goes on, and a resumption finds all of it at rest.
 //
 // | race | what happens |
 // |---|---|
 // | two members end at the same instant | their outcomes are in one commit or in two, in either case counted one after the other; the second finds the node full |
 // | a member fails while another is cancelled | both count as failures; the first that is recorded stops the scope, and is the cause |
 // | a cancel meets the last member | the outcome that is recorded first stays; the node ends with it |
-// | a requeue of a member whose node has ended | it runs on its own and counts nowhere, unless its workflow has not succeeded: then that is resumed |
+// | a requeue of a member whose node has ended | it runs on its own and changes nothing else, unless its workflow has ended without success: then that is resumed |
 
 /// What follows from the ends of a workflow's jobs. In the writer's transaction.
 struct WorkflowSteps {
@@ -31,17 +33,9 @@ struct WorkflowSteps {
     private let plan: WorkflowPlan
     private let tables: StoreTables
     private var todo: [Event] = []
-    /// How many jobs of nodes that will not start may still be recorded one by one; the rest is left to whoever runs their queue.
-    private var budget = Self.cancelLimit
-
-    /// 50,000 outcomes in a transaction: some 20 ms.
-    static let cancelLimit: UInt64 = 50_000
-
     private enum Event {
         case ended(UInt32)
         case failures(scope: UInt32, UInt64, cause: UInt64)
-        /// The outermost scope has ended.
-        case concluded(failed: Bool, cause: UInt64)
     }
 
     /// Nil when the workflow is gone.
@@ -75,17 +69,18 @@ struct WorkflowSteps {
     ) throws(StorageError) {
         let node = try node(index)
         var record = try record(index, node, transaction)
-        // Requeued behind the end.
-        if record.state.isEnd { return }
         record.ended += count
         record.failed += failed
+        // Of a node that has ended it is one that was requeued behind that: nothing follows from it.
+        let hasEnded = record.state.isEnd
         let isFull = record.ended >= node.jobs && record.state == .started
         if isFull { record.state = record.failed > 0 ? .failed : .succeeded }
         try put(record, index, &transaction)
         workflow.ended += count
         workflow.failed += failed
         workflow.endedWeight += count * UInt64(node.weight)
-        if failed > 0, node.scope != PlanFormat.none {
+        if !node.condition.isCallback { workflow.unfinished -= min(count, workflow.unfinished) }
+        if failed > 0, !hasEnded, node.scope != PlanFormat.none {
             todo.append(.failures(scope: node.scope, failed, cause: cause))
         }
         if isFull { todo.append(.ended(index)) }
@@ -96,29 +91,31 @@ struct WorkflowSteps {
     private mutating func goOn(
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
-        var conclusion: (failed: Bool, cause: UInt64)?
         var next = 0
         while next < todo.count {
             switch todo[next] {
             case .ended(let index): try followEdges(index, &transaction, &state)
             case .failures(let scope, let count, let cause):
                 try fail(scope, count, cause, &transaction, &state)
-            case .concluded(let failed, let cause):
-                if conclusion == nil { conclusion = (failed, cause) }
             }
             next += 1
         }
         todo = []
-        if let conclusion, !workflow.hasEnded {
-            workflow.hasEnded = true
-            workflow.isResuming = false
-            workflow.endedAt = state.now
-            workflow.cause = conclusion.failed ? conclusion.cause : 0
-            try WorkflowRows.put(workflow, token, &transaction, tables)
-            try conclude(failed: conclusion.failed, &transaction, &state)
-        } else {
-            try WorkflowRows.put(workflow, token, &transaction, tables)
+        guard !workflow.hasEnded, workflow.unfinished == 0 else {
+            return try WorkflowRows.put(workflow, token, &transaction, tables)
         }
+        let exit = try scope(0).exit
+        let end = try record(exit, node(exit), transaction)
+        guard end.state.isEnd else {
+            return try WorkflowRows.put(workflow, token, &transaction, tables)
+        }
+        let hasFailed = end.state != .succeeded || end.failed > 0
+        workflow.hasEnded = true
+        workflow.isResuming = false
+        workflow.endedAt = state.now
+        workflow.cause = hasFailed ? end.cause : 0
+        try WorkflowRows.put(workflow, token, &transaction, tables)
+        try conclude(failed: hasFailed, &transaction, &state)
     }
 
     private mutating func followEdges(
@@ -126,10 +123,6 @@ struct WorkflowSteps {
     ) throws(StorageError) {
         let node = try node(index)
         let end = try record(index, node, transaction).state
-        if let scope = node.exitOf, end != .cancelled, try self.scope(scope).parent == nil {
-            let cause = try record(index, node, transaction).cause
-            todo.append(.concluded(failed: end == .failed, cause: cause))
-        }
         for edge in node.edges {
             let dependent = plan.edge(edge)
             let other = try self.node(dependent)
@@ -150,7 +143,8 @@ struct WorkflowSteps {
                 continue
             }
             record.waitsFor -= min(1, record.waitsFor)
-            if record.waitsFor > 0 {
+            // What is being resumed starts when all of it has been set back.
+            if record.waitsFor > 0 || workflow.isResuming {
                 try put(record, dependent, &transaction)
             } else {
                 try start(dependent, other, record, &transaction, &state)
@@ -209,33 +203,44 @@ struct WorkflowSteps {
             return try put(record, index, &transaction)
         }
         record.state = .started
-        try put(record, index, &transaction)
+        var left = node.jobs - record.ended
         for range in node.ids(of: workflow, record) {
-            try Self.makeReady(range, &transaction, &state)
+            // All of them are of one lane; the first may have been purged.
+            guard let lane = try lane(of: range, transaction) else { continue }
+            try state.makeReady(
+                &transaction, queue: lane.queue, priority: lane.priority, first: range.first,
+                count: range.count)
+            state.note(EventCode.ready, range.first, count: range.count)
+            let count = left
+            left = 0
+            try state.count(transaction, lane.queue) { $0.parked &-= min(count, $0.parked) }
         }
-        guard let queue = try queue(of: node, record, transaction) else { return }
-        let count = node.jobs - record.ended
-        try state.count(transaction, queue) { $0.parked &-= min(count, $0.parked) }
+        // Nothing is left of them: as if they had been cancelled.
+        if left == node.jobs - record.ended {
+            record.state = .failed
+            addCancelled(left, of: node, to: &record)
+            if node.scope != PlanFormat.none {
+                todo.append(.failures(scope: node.scope, left, cause: 0))
+            }
+            todo.append(.ended(index))
+        }
+        try put(record, index, &transaction)
     }
 
-    /// Puts jobs of the log that nobody has run at the end of their lane.
-    static func makeReady(
-        _ range: IDRange, _ transaction: inout WriteTransaction, _ state: inout CommitState
-    ) throws(StorageError) {
-        guard range.count > 0,
-            let block = try Lookup.block(range.first, transaction, state.tables)
-        else { return }
-        try state.makeReady(
-            &transaction, queue: block.queue, priority: block.priority, first: range.first,
-            count: range.count)
-        state.note(EventCode.ready, range.first, count: range.count)
-    }
-
-    private func queue(
-        of node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction
-    ) throws(StorageError) -> UInt32? {
-        guard let first = node.ids(of: workflow, record).first else { return nil }
-        return try Lookup.block(first.first, transaction, tables)?.queue
+    private func lane(
+        of range: IDRange, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> (queue: UInt32, priority: UInt8)? {
+        if let block = try Lookup.block(range.first, transaction, tables) {
+            return (block.queue, block.priority)
+        }
+        let cursor = try transaction.cursor(tables.jobs)
+        guard let (key, value) = try cursor.ceiling(Key(range.first)),
+            try Lookup.id(key) < range.end
+        else { return nil }
+        let block = try formatted { () throws(FormatError) in
+            try JobBlockView(first: key.bigEndian(at: 0), value: value)
+        }
+        return (block.queue, block.priority)
     }
 
     /// A join ends when it starts; it fails when something that it joins has not succeeded.
@@ -326,9 +331,10 @@ struct WorkflowSteps {
             case .succeeded, .failed, .cancelled: continue
             case .started:
                 record.isStopped = true
-                try put(record, index, &transaction)
                 // Whoever is about to start one of its jobs looks at its row first.
                 state.controlMoved = true
+                try cancelUnclaimed(index, node, &record, &transaction, &state)
+                try put(record, index, &transaction)
             case .waiting: try cancel(index, node, record, &transaction, &state)
             }
         }
@@ -341,38 +347,68 @@ struct WorkflowSteps {
     ) throws(StorageError) {
         var record = found
         let left = node.jobs - min(node.jobs, record.ended)
-        guard left <= budget else {
+        guard left <= state.cancelBudget else {
             // They come into their lane, and whoever runs the queue records them as cancelled.
             record.isStopped = true
             try start(index, node, record, &transaction, &state)
             state.controlMoved = true
             return
         }
-        budget -= left
+        state.cancelBudget -= left
         todo.append(.ended(index))
         record.state = .cancelled
         if node.kind != .join {
             for range in node.ids(of: workflow, record) {
-                try UnstartedJobs.cancel(range, &transaction, &state)
+                _ = try UnstartedJobs.cancel(range, areParked: true, &transaction, &state)
             }
-            record.ended += left
-            record.failed += left
-            workflow.ended += left
-            workflow.failed += left
-            workflow.endedWeight += left * UInt64(node.weight)
+            // Those that are gone count as cancelled as well.
+            addCancelled(left, of: node, to: &record)
         }
         try put(record, index, &transaction)
     }
 
-    /// The job that stands for a workflow has ended otherwise: it was cancelled, or has expired.
-    static func closed(
-        _ token: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    private mutating func addCancelled(
+        _ count: UInt64, of node: PlanNode, to record: inout NodeRecord
+    ) {
+        record.ended += count
+        record.failed += count
+        workflow.ended += count
+        workflow.failed += count
+        workflow.endedWeight += count * UInt64(node.weight)
+        if !node.condition.isCallback { workflow.unfinished -= min(count, workflow.unfinished) }
+    }
+
+    /// Jobs of a node that has started and is stopped, and that nobody can have claimed, end there and then: those in the lanes
+    /// of a queue that nobody owns. `Dropping` has the argument.
+    private mutating func cancelUnclaimed(
+        _ index: UInt32, _ node: PlanNode, _ record: inout NodeRecord,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard node.jobs - min(node.jobs, record.ended) <= state.cancelBudget else { return }
+        for range in node.ids(of: workflow, record) {
+            guard let lane = try lane(of: range, transaction),
+                !state.runners.isOwned(lane.queue)
+            else { continue }
+            let count = try UnstartedJobs.cancel(range, areParked: false, &transaction, &state)
+            state.cancelBudget -= min(count, state.cancelBudget)
+            addCancelled(count, of: node, to: &record)
+        }
+        guard record.ended >= node.jobs else { return }
+        record.state = .failed
+        todo.append(.ended(index))
+    }
+
+    /// Somebody wants that a workflow end, as cancelled or expired: nothing of it that has not started will, what runs is asked to
+    /// stop, and when nothing runs any more it has ended.
+    static func close(
+        _ token: UInt64, as kind: OutcomeBlock.State, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
     ) throws(StorageError) {
         guard var steps = try WorkflowSteps(token, transaction, state), !steps.workflow.hasEnded
         else { return }
-        steps.workflow.hasEnded = true
-        steps.workflow.isResuming = false
-        steps.workflow.endedAt = state.now
+        if steps.workflow.closing == nil { steps.workflow.closing = kind }
+        // Before anything else reads them.
+        try WorkflowRows.put(steps.workflow, token, &transaction, steps.tables)
         try steps.askToStop(&transaction, &state)
         let exit = try steps.scope(0).exit
         var record = try steps.record(exit, steps.node(exit), transaction)
@@ -383,6 +419,10 @@ struct WorkflowSteps {
             steps.todo.append(.ended(exit))
         }
         try steps.goOn(&transaction, &state)
+        // They stand for jobs of it that have given way; each counts here when it has ended.
+        for (id, active) in try inner(of: token, transaction, state) {
+            try OutcomeRecording.record(id, kind, nil, active, state.tables, &transaction, &state)
+        }
     }
 
     /// Its jobs that run are asked to stop, as by a cancel of each.
@@ -405,6 +445,34 @@ struct WorkflowSteps {
         }
     }
 
+    /// The workflows that jobs of it have given way to, and that have not ended.
+    private static func inner(
+        of token: UInt64, _ transaction: borrowing WriteTransaction, _ state: CommitState
+    ) throws(StorageError) -> [(id: UInt64, ActiveRecord)] {
+        guard let steps = try WorkflowSteps(token, transaction, state) else { return [] }
+        var inner: [(UInt64, ActiveRecord)] = []
+        for index in 0..<steps.plan.nodeCount {
+            let node = try steps.node(index)
+            let record = try steps.record(index, node, transaction)
+            guard record.state == .started else { continue }
+            for range in node.ids(of: steps.workflow, record) {
+                let cursor = try transaction.cursor(steps.tables.groups)
+                var entry = try cursor.ceiling(WorkflowRows.token(of: range.first))
+                while let (key, _) = entry, key.count == 16,
+                    key.bigEndian(at: 0, as: UInt64.self) == 0,
+                    key.bigEndian(at: 8, as: UInt64.self) < range.end
+                {
+                    let id: UInt64 = key.bigEndian(at: 8)
+                    if let active = try Lookup.active(id, transaction, steps.tables) {
+                        inner.append((id, active))
+                    }
+                    entry = try cursor.next()
+                }
+            }
+        }
+        return inner
+    }
+
     // MARK: The end
 
     /// Records what the workflow came to as the outcome of the job that stands for it.
@@ -417,8 +485,12 @@ struct WorkflowSteps {
         if !failed {
             let result = try resultJob(transaction)
             return try OutcomeRecording.record(
-                workflow.id, .succeeded, nil, active, resultOf: result, tables, &transaction,
-                &state)
+                workflow.id, .succeeded, nil, active, concludes: true, resultOf: result, tables,
+                &transaction, &state)
+        }
+        if let closing = workflow.closing {
+            return try OutcomeRecording.record(
+                workflow.id, closing, nil, active, concludes: true, tables, &transaction, &state)
         }
         var kind = OutcomeBlock.State.failed
         var failure: FailureRecord?
@@ -434,7 +506,7 @@ struct WorkflowSteps {
                 type: failure?.type ?? "Step", message: "job \(cause) of the workflow\(reason)")
         }
         try OutcomeRecording.record(
-            workflow.id, kind, failure, active, tables, &transaction, &state)
+            workflow.id, kind, failure, active, concludes: true, tables, &transaction, &state)
     }
 
     /// The job whose result is the workflow's; nil: it has none.
