@@ -18,12 +18,15 @@ struct Child: AsyncParsableCommand {
         case stamp
         /// Begins two jobs, which do not end.
         case hold
+        /// Runs a chord, and says how much private memory it had at most, in MiB.
+        case chord
     }
 
     static let configuration = CommandConfiguration(commandName: "child", shouldDisplay: false)
 
     @Argument var role: Role
     @Argument var store: String
+    @Argument var count = 0
 
     func run() async throws {
         switch role {
@@ -43,6 +46,12 @@ struct Child: AsyncParsableCommand {
             let runner = try JobRunner(
                 JobStore(at: store), jobs: [HeldNoop.self], options: options)
             try await runner.run()
+        case .chord:
+            let memory = OwnMemory()
+            let opened = try JobStore(at: store)
+            try await Chord.run(count, in: opened)
+            opened.close()
+            say("\(memory.most)")
         }
     }
 

@@ -6,9 +6,9 @@ final class ChildProcess {
     private let input = Pipe()
     private let output = Pipe()
 
-    init(_ role: Child.Role, store: String) throws {
+    init(_ role: Child.Role, store: String, count: Int = 0) throws {
         process.executableURL = Bundle.main.executableURL
-        process.arguments = ["child", role.rawValue, store]
+        process.arguments = ["child", role.rawValue, store, String(count)]
         process.standardInput = input
         process.standardOutput = output
         try process.run()

@@ -53,7 +53,7 @@ struct Family: Sendable {
 
     static let all: [Family] = [
         .endToEnd, .codable, .bulkEnqueue, .enqueueLatency, .startLatency, .backlog, .inPlace,
-        .isolation, .limits, .uniqueness, .operations, .idle,
+        .isolation, .limits, .uniqueness, .operations, .workflows, .idle,
         .ring, .tool,
     ]
 }

@@ -284,11 +284,11 @@ enum Pruning {
                 let outcome = try formatted { () throws(FormatError) in try outcomes.entry(id) }
                 // What ended lately is kept for as long as the rest.
                 if outcome.startedAt + outcome.runMicroseconds >= horizon { return nil }
-                if try workflows.isKept(id, block, before: horizon, transaction, tables) {
-                    return nil
-                }
+                let fate = try workflows.fate(
+                    of: id, block, before: horizon, transaction, tables)
+                if fate == .stays { return nil }
                 // For somebody to look at, or because its result is to be kept longer: kept apart, with the outcome.
-                if outcome.state == .deadLetter
+                if outcome.state == .deadLetter || fate == .isKeptApart
                     || ResultRetention.isKept(id, outcome, block, now: now)
                 {
                     plan.survivors.append((id, try copy(id, of: block)))

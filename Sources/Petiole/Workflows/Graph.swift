@@ -36,7 +36,11 @@ public struct Graph: Sendable {
     public mutating func add<Output>(
         _ name: String, _ workflow: Workflow<Output>, after: [String] = []
     ) {
-        steps.append(Step(name: name, after: after, add: workflow.assemble))
+        steps.append(
+            Step(name: name, after: after) { (builder, place) throws(EnqueueError) in
+                try builder.join(
+                    [workflow.assemble(builder, place)], after: [], name: name)
+            })
     }
 
     /// Adds a group as one step.
@@ -45,7 +49,7 @@ public struct Graph: Sendable {
     ) {
         steps.append(
             Step(name: name, after: after) { (builder, place) throws(EnqueueError) in
-                try group.assemble(builder, place)
+                try builder.join([group.assemble(builder, place)], after: [], name: name)
             })
     }
 

@@ -35,9 +35,9 @@ enum UnstartedJobs {
         _ id: UInt64, _ block: JobBlockView, _ transaction: borrowing some Transaction & ~Copyable,
         _ tables: StoreTables
     ) throws(StorageError) -> UInt64? {
-        guard try transaction.count(tables.groups) > 0,
-            let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0,
-            // As above.
+        guard try transaction.count(tables.groups) > 0 else { return nil }
+        // What cannot be read is a part of none.
+        guard let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0,
             let member = try? entry.options().workflow
         else { return nil }
         return try workflow(member, transaction, tables)

@@ -64,16 +64,17 @@ final class WorkflowBuilder {
     }
 
     /// A place where several come together.
-    /// - Parameter after: what it waits for when there are none.
+    /// - Parameters:
+    ///   - after: what it waits for when there are none.
+    ///   - name: by which their results are found.
     func join(
-        _ ends: [WorkflowEnd], after: [UInt32]
+        _ ends: [WorkflowEnd], after: [UInt32], name: String = ""
     ) throws(EnqueueError) -> WorkflowEnd {
         let node = PlanNode(kind: .join, scope: scope ?? PlanFormat.none)
         let index = try add(
             WorkflowPlan.Draft(
                 node: node, dependsOn: ends.isEmpty ? after : ends.map { $0.done },
-                inputs: ends.map { $0.result },
-                name: "", mapping: nil))
+                inputs: ends.map { $0.result }, name: name, mapping: nil))
         return WorkflowEnd(result: index, done: index)
     }
 
@@ -95,7 +96,8 @@ final class WorkflowBuilder {
         if !(step.options?.keepsResult ?? J.keepsResult) { withoutResults.insert(index) }
         let member = WorkflowMember(token: token, node: index, isAlone: true)
         let request = try part(
-            store.request(job, merged(step.options), by: parent), of: member)
+            store.request(job, merged(step.options, isFirst: place.after.isEmpty), by: parent),
+            of: member)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
         }
@@ -112,7 +114,8 @@ final class WorkflowBuilder {
             .always)
         if !(step.options?.keepsResult ?? group.keepsResults) { withoutResults.insert(index) }
         let member = WorkflowMember(token: token, node: index, isAlone: false)
-        let request = try part(group.request(store, merged(step.options), parent), of: member)
+        let options = merged(step.options, isFirst: place.after.isEmpty)
+        let request = try part(group.request(store, options, parent), of: member)
         groups.append((index, group.blocks(request)))
         return WorkflowEnd(result: index, done: index)
     }
@@ -172,11 +175,12 @@ final class WorkflowBuilder {
 
     /// What a step is told: its own options, and what they leave open from those of the workflow. Without any of its own, all of
     /// the workflow's but what is about the workflow as a whole.
-    private func merged(_ own: EnqueueOptions?) -> EnqueueOptions {
+    /// - Parameter isFirst: nothing is before it: it is due when the workflow is.
+    private func merged(_ own: EnqueueOptions?, isFirst: Bool) -> EnqueueOptions {
         var merged = own ?? options
+        let due = own?.due ?? (isFirst ? options.due : nil)
         if own == nil {
             merged.unique = nil
-            merged.due = nil
             merged.keepsResult = nil
             merged.resultRetention = nil
             merged.resultLimit = nil
@@ -190,6 +194,7 @@ final class WorkflowBuilder {
                 merged.metadata = (merged.metadata ?? JobMetadata()).inheriting(handedDown)
             }
         }
+        merged.due = due
         return merged
     }
 
@@ -254,13 +259,15 @@ final class WorkflowBuilder {
         }
         let workflow = WorkflowDraft(token: token, plan: plan, nodes: nodes, parts: parts)
         workflow.staged = staged
-        if options.resultRetention != nil || options.resultLimit != nil || options.due != nil {
+        if options.resultRetention != nil || options.resultLimit != nil {
             throw .invalidOption(
                 job: name,
-                "a workflow keeps its result as long as its jobs, and is due at once; tell its steps, in their own options"
+                "a workflow's result is that of its last step, and kept as long; tell that step, in its own options"
             )
         }
-        let own = options
+        // The job that stands for it never runs.
+        var own = options
+        own.due = nil
         let request = try store.request(name: name, own, codec: .raw, by: parent)
         let block = try request.block { (_) throws(CodecError) in }
         let submission = EnqueueSubmission(request, block)

@@ -275,11 +275,46 @@ extension WorkflowRows {
             }
             guard let found, found.id < end else { return }
             if !kept.contains(found.id) {
+                try removeKeptApart(found.token, &transaction, tables)
                 try removeAll(found.token, &transaction, tables)
                 try transaction.delete(tables.groups, token(of: found.id))
             }
             next = found.id + 1
         }
+    }
+
+    /// Those of its jobs that pruning kept apart go with it.
+    private static func removeKeptApart(
+        _ token: UInt64, _ transaction: inout WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) {
+        guard try transaction.count(tables.revised) > 0,
+            let workflow = try read(token, transaction, tables),
+            let plan = try readPlan(token, transaction, tables), plan.isSound
+        else { return }
+        var failures: [UInt64: UInt64] = [:]
+        for index in 0..<plan.nodeCount {
+            let node = try formatted { () throws(FormatError) in try plan.node(index) }
+            let record = try read(token, node: index, transaction, tables) ?? NodeRecord(of: node)
+            for range in node.ids(of: workflow, record) {
+                let cursor = try transaction.cursor(tables.revised)
+                while let (key, value) = try cursor.ceiling(Key(range.first)) {
+                    let id = try Lookup.id(key)
+                    guard id < range.end else { break }
+                    let block = try formatted { () throws(FormatError) in
+                        try OutcomeBlockView(first: id, value: value)
+                    }
+                    // One that cannot be read is not counted any more.
+                    if let entry = try? block.entry(id),
+                        let fingerprint = FailureTable.fingerprint(entry)
+                    {
+                        failures[fingerprint, default: 0] += 1
+                    }
+                    try cursor.delete()
+                    try transaction.delete(tables.kept, Key(id))
+                }
+            }
+        }
+        try FailureTable.forget(failures, &transaction, tables)
     }
 
     private static func removeAll(

@@ -69,11 +69,12 @@ enum WorkflowResumption {
     static func member(
         _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> WorkflowMember? {
-        // What cannot be read is a part of none.
         guard let block = try Lookup.block(id, transaction, tables),
-            let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0
+            // What cannot be read is a part of none.
+            let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0,
+            let member = try? entry.options().workflow
         else { return nil }
-        return try? entry.options().workflow
+        return member
     }
 
     /// A job whose outcome was taken out runs once more, and is counted anew.

@@ -32,7 +32,7 @@ struct WorkflowView {
     func node(named name: String) throws(StorageError) -> UInt32? {
         for index in 0..<plan.nodeCount {
             let node = try node(index)
-            if node.kind != .join, plan.name(of: node) == name { return index }
+            if plan.name(of: node) == name { return index }
         }
         return nil
     }
