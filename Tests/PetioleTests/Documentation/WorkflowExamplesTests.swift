@@ -61,6 +61,8 @@ import Testing
             WorkflowExamples.Print.empty.withLock { _ = $0.insert("callbacks") }
             let bad = try await WorkflowExamples.callbacks(store, "callbacks")
             let good = try await WorkflowExamples.callbacks(store, "full")
+            let cancelled = try await WorkflowExamples.callbacks(store, "full")
+            try await store.cancel(cancelled)
             try await makeRunner(store, jobs: Self.types).run {}
             func said(_ id: JobID) throws -> [String?] {
                 try store.workflow(id).steps.filter { $0.condition != .always }.map {
@@ -70,6 +72,7 @@ import Testing
             }
             expectEqual(try said(good), ["\"printed\"", nil, "\"over\""])
             let text = "Print is deadLetter"
+            expectEqual(try said(cancelled), [nil, nil, "\"over\""])
             expectEqual(try said(bad), [nil, "\"not printed: \(text)\"", "\"over: \(text)\""])
         }
     }
@@ -124,6 +127,27 @@ import Testing
             // The first step was ready: whoever meets it records that it never will start.
             try await makeRunner(store, jobs: Self.types) { $0.queues = ["nightly"] }.run {}
             expectEqual(try store.counts().cancelled, 4)
+        }
+    }
+
+    @Test("a step with a due time of its own waits for it, counted from the enqueue")
+    func due() async throws {
+        let clock = TestClock()
+        try await withStore(clock: clock) { store in
+            let later = EnqueueOptions(due: .after(.seconds(60)))
+            let handle = try await store.enqueue(
+                Workflow(WorkflowExamples.Render(page: 1))
+                    .then(WorkflowExamples.Proofread(), options: later))
+            try await makeRunner(store, jobs: Self.types).run {
+                let last = JobID(rawValue: handle.id.rawValue + 2)
+                while true {
+                    if case .waiting = try store.state(of: last) { break }
+                    await Task.yield()
+                }
+                expectEqual(try handle.summary.steps[1].state, .started)
+                clock.advance(.seconds(61))
+                try await expectEqual(handle.result, "Page 1")
+            }
         }
     }
 
