@@ -21,6 +21,7 @@ import Testing
                 "../../PetioleTestingTests/TestingExamples.swift"
             ),
             ("Sources/Petiole/Petiole.docc/Operations.md", "OperationExamples.swift"),
+            ("Sources/Petiole/Petiole.docc/Workflows.md", "WorkflowExamples.swift"),
         ])
     func identical(page: String, sources: String) throws {
         let text = try String(contentsOf: Self.top.appending(path: page), encoding: .utf8)

@@ -1,0 +1,44 @@
+import Testing
+
+@testable import Petiole
+
+@Suite("Workflows that grow") struct WorkflowGrowthTests {
+    @Test(
+        "what failed in a workflow that a step gave way to carries both on, requeued by any of them"
+    )
+    func resumesBoth() async throws {
+        for part in 0..<3 {
+            try await withStore { store in
+                Mendable.broken.withLock { _ = $0.insert(8_100 + part) }
+                let outer = try await store.enqueue(
+                    Workflow(GivesWayToMendable(number: 8_100 + part)).then(Plus(number: 1)))
+                let types: [any JobType.Type] = [
+                    GivesWayToMendable.self, Give.self, Mendable.self, Plus.self,
+                ]
+                try await makeRunner(store, jobs: types).run {
+                    try await expectEqual(store.waitForEnd(of: outer.id).kind, .deadLetter)
+                }
+                Mendable.broken.withLock { _ = $0.remove(8_100 + part) }
+                let step = JobID(rawValue: outer.id.rawValue + 1)
+                let inner = try store.workflow(step)
+                let failed = JobID(rawValue: inner.steps[1].ids[0].lowerBound)
+                try await store.requeue([outer.id, step, failed][part])
+                expectSound(store)
+                try await makeRunner(store, jobs: types).run {
+                    try await expectEqual(outer.result, 8_101 + part)
+                }
+                expectEqual(try store.counts().succeeded, 5)
+            }
+        }
+    }
+}
+
+/// Gives way to a chain whose second step fails until it is mended.
+private struct GivesWayToMendable: Job {
+    var number: Int
+    func run(_ context: JobContext) throws -> Int {
+        try context.giveWay(
+            to: Workflow(Give(number: 1)).then(independent: Mendable(number: number)))
+        return 0
+    }
+}
