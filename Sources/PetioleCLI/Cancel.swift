@@ -10,6 +10,10 @@ struct Cancel: AsyncParsableCommand {
             asked to stop), ended (it had ended before). With options instead of ids, all that have not ended and that \
             they let pass are cancelled. A command that is asked to stop gets SIGTERM, and SIGKILL after 10 s.
 
+            With the job that stands for a workflow all of it is: what has not started never will, what runs is asked to \
+            stop. A step that is cancelled has failed, from which follows what the workflow's rule says. Either goes on \
+            with `petiole requeue`.
+
             EXAMPLES
               petiole cancel 17 18
               petiole cancel --tag import --dry-run
@@ -30,7 +34,11 @@ struct Cancel: AsyncParsableCommand {
         guard choice.ids.isEmpty else {
             return try await choice.answer(store, json: json) { id in
                 switch try await store.cancel(id) {
-                case .cancelled: "cancelled"
+                case .cancelled:
+                    JobChoice.Answer(
+                        result: "cancelled",
+                        note: try store.standsForWorkflow(id)
+                            ? "with its workflow: what runs is asked to stop" : nil)
                 case .stopping: "stopping"
                 case .alreadyEnded: "ended"
                 }

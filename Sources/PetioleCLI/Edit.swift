@@ -7,7 +7,8 @@ struct Edit: AsyncParsableCommand {
         abstract: "Give jobs that have not started another due time, another priority, or both.",
         discussion: """
             Says of each job what came of it: edited, started (it runs or ran meanwhile, and stays as it is), ended, \
-            expires (it would expire before the new due time). With options instead of ids, all that have not ended and \
+            expires (it would expire before the new due time), awaiting (it starts when others of its workflow have \
+            ended). With options instead of ids, all that have not ended and \
             that they let pass are edited. A job that was ready joins the end of its new lane. Exit status 0 whatever \
             came of each; 66 when there is no such job.
 
@@ -29,8 +30,8 @@ struct Edit: AsyncParsableCommand {
 
     @Flag(
         help: """
-            Print JSON: for each id v, id, result (edited, started, ended, expires, missing); else v, edited, started, \
-            expires, or v, found.
+            Print JSON: for each id v, id, result (edited, started, ended, expires, awaiting, missing); else v, edited, \
+            started, expires, awaiting, or v, found.
             """)
     var json = false
 
@@ -72,9 +73,11 @@ struct Edit: AsyncParsableCommand {
         line.add("edited", counts.edited)
         line.add("started", counts.started)
         line.add("expires", counts.expiring)
+        line.add("awaiting", counts.awaiting)
         var text = "\(counted(counts.edited, "job")) edited"
         if counts.started > 0 { text += ", \(grouped(counts.started)) had started" }
         if counts.expiring > 0 { text += ", \(grouped(counts.expiring)) would expire before" }
+        if counts.awaiting > 0 { text += ", \(grouped(counts.awaiting)) await others" }
         Standard.output.line(json ? line.line : text)
     }
 }

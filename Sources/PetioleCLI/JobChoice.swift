@@ -39,23 +39,39 @@ struct JobChoice: ParsableArguments {
         return count
     }
 
+    /// What came of one job.
+    struct Answer: ExpressibleByStringLiteral {
+        /// In the words that are documented.
+        let result: String
+        /// What else there is to say to people.
+        var note: String?
+
+        init(result: String, note: String? = nil) {
+            self.result = result
+            self.note = note
+        }
+
+        init(stringLiteral result: String) { self.init(result: result) }
+    }
+
     /// Answers for each id, a line each; the first that no job has ends the command with an error.
-    func answer(_ store: JobStore, json: Bool, _ body: (JobID) async throws -> String) async throws
+    func answer(_ store: JobStore, json: Bool, _ body: (JobID) async throws -> Answer) async throws
     {
         var missing: [JobID] = []
         for id in ids.map(\.id) {
-            var result: String
-            do { result = try await body(id) } catch StoreError.noSuchJob {
+            var answer: Answer
+            do { answer = try await body(id) } catch StoreError.noSuchJob {
                 missing.append(id)
-                result = "missing"
+                answer = "missing"
             }
+            let result = answer.result
             if json {
                 var line = JSONLine()
                 line.add("id", Int(clamping: id.rawValue))
                 line.add("result", result)
                 Standard.output.line(line.line)
             } else if result != "missing" {
-                Standard.output.line("\(id) \(result)")
+                Standard.output.line("\(id) \(result)\(answer.note.map { ", \($0)" } ?? "")")
             }
         }
         if let first = missing.first { throw Failure(StoreError.noSuchJob(first)) }

@@ -59,7 +59,12 @@ enum JobText {
         if !summary.metadata.tags.isEmpty {
             line.add("tags", summary.metadata.tags.map { Array($0.utf8) })
         }
-        switch summary.state {
+        add(summary.state, to: &line)
+    }
+
+    /// What a state has besides its word.
+    static func add(_ state: JobState, to line: inout JSONLine) {
+        switch state {
         case .ended(let outcome):
             line.add("attempt", outcome.attempt)
             line.add("started", TimeText.iso(outcome.startedAt))

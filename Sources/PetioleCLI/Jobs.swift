@@ -7,12 +7,12 @@ struct Jobs: ParsableCommand {
         abstract: "List jobs, in the order in which they were accepted.",
         discussion: """
             States: ready, running, waiting (for its due time or another attempt), parked (no runner knows the name), \
-            paused (its job type is), succeeded, failed, dead (failed at all of several attempts), cancelled, expired, \
+            paused (its job type is), awaiting (others of its workflow), succeeded, failed, dead (failed at all of several attempts), cancelled, expired, \
             discarded, dropped.
 
             With --json one object a job: v, id, state, queue, priority, name, accepted, tags, and as the state has them \
-            attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due; of commands arguments and \
-            directory, of those of `run` also input. Bytes that are not UTF-8 stand as {"base64": "..."}.
+            attempt, started, microseconds (of the last attempt), error, fingerprint, pid, due, workflow; of commands \
+            arguments and directory, of those of `run` also input. Bytes that are not UTF-8 stand as {"base64": "..."}.
 
             EXAMPLES
               petiole jobs --state failed --state dead

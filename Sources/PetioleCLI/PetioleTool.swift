@@ -19,7 +19,7 @@ struct PetioleTool: ParsableCommand {
 
             Exit status: 0 done; 64 wrong usage; 65 the store is damaged or newer; 66 no such store or job; 73 no store can be made there; 74 the disk, the \
             system or standard output failed; 75 not now, try again later; 77 not permitted. `run` has its own: 0 all succeeded, 1 \
-            to 100 so many failed, 101 more did; 125 petiole itself failed, 127 no such program; 128 + n stopped by \
+            to 100 so many failed, 101 more did; 102 what followed them failed; 125 petiole itself failed, 127 no such program; 128 + n stopped by \
             signal n.
 
             EXAMPLES
@@ -33,7 +33,7 @@ struct PetioleTool: ParsableCommand {
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Edit.self,
             Pause.self, Resume.self, Limit.self, CapacityCommand.self, Status.self, Tail.self,
             Health.self,
-            Jobs.self, Show.self, Failures.self,
+            Jobs.self, Show.self, WorkflowCommand.self, Failures.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
         ])

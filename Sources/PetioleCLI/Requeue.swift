@@ -10,6 +10,9 @@ struct Requeue: AsyncParsableCommand {
             unless --state says otherwise. What they came to before stays in their history. A fingerprint is that of \
             `show --json`: the same for failures that differ in numbers alone.
 
+            A workflow that has not succeeded goes on from where it stopped, with the id of the job that stands for it or \
+            of the step that failed: all of its jobs that did not succeed run once more, what has succeeded does not.
+
             EXAMPLES
               petiole requeue 17 18
               petiole requeue --queue nightly --dry-run
@@ -18,7 +21,8 @@ struct Requeue: AsyncParsableCommand {
 
     @Flag(
         help: """
-            Print JSON: for each id v, id, result (requeued, not ended, missing); else v, requeued, or v, found.
+            Print JSON: for each id v, id, result (requeued, not ended, missing, succeeded: a \
+            workflow that has nothing to run); else v, requeued, or v, found.
             """)
     var json = false
 
@@ -29,9 +33,20 @@ struct Requeue: AsyncParsableCommand {
         let store = try location.openExisting()
         guard choice.ids.isEmpty else {
             return try await choice.answer(store, json: json) { id in
+                let stopped = try store.stoppedWorkflow(of: id)
                 switch try await store.requeue(id) {
-                case .requeued: "requeued"
-                case .notEnded: "not ended"
+                case .requeued:
+                    return JobChoice.Answer(
+                        result: "requeued",
+                        note: try stopped.flatMap { try Self.note($0, store) })
+                case .notEnded:
+                    // One that stands for a workflow has nothing to run.
+                    if case .ended = try store.state(of: id), try store.standsForWorkflow(id) {
+                        return JobChoice.Answer(
+                            result: "succeeded", note: "all of its workflow; nothing is left to run"
+                        )
+                    }
+                    return "not ended"
                 }
             }
         }
@@ -47,5 +62,13 @@ struct Requeue: AsyncParsableCommand {
         line.add("requeued", count)
         Standard.output.line(
             json ? line.line : "\(counted(count, "job")) \(count == 1 ? "is" : "are") ready again")
+    }
+
+    /// How a workflow goes on that had stopped.
+    private static func note(_ id: JobID, _ store: JobStore) throws -> String? {
+        let summary = try store.workflow(id)
+        guard !summary.state.isEnded else { return nil }
+        return "workflow \(id) goes on: \(grouped(summary.ended)) of "
+            + "\(counted(summary.jobs, "job")) are done"
     }
 }

@@ -173,7 +173,7 @@ struct Show: ParsableCommand {
             "waiting for attempt \(attempts + 1), due \(TimeText.local(due))"
         case .parked(let name): "parked: no runner of its queue knows \"\(visible(name))\""
         case .paused(let name): "paused: the job type \"\(visible(name))\" is"
-        case .awaiting(let workflow): "awaiting others of workflow \(workflow)"
+        case .awaiting(let workflow): "awaiting others: petiole workflow show \(workflow)"
         case .running(let attempt, let since, let pid):
             "running for \(TimeText.duration(now.since(since))), attempt \(attempt), in process \(pid)"
         case .ended(let outcome):

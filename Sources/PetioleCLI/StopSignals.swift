@@ -112,3 +112,15 @@ final class StopRequest: Sendable {
         }
     }
 }
+
+/// The runner that a signal is meant for: those of a run come one after the other.
+final class CurrentRunner: Sendable {
+    private let held: Mutex<JobRunner>
+
+    init(_ runner: JobRunner) { held = Mutex(runner) }
+
+    var runner: JobRunner {
+        get { held.withLock { $0 } }
+        set { held.withLock { $0 = newValue } }
+    }
+}

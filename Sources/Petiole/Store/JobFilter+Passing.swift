@@ -77,7 +77,7 @@ extension JobFilter {
 
 extension Set<JobFilter.State> {
     /// States of jobs that have not ended.
-    static var unfinished: Self { [.ready, .running, .waiting, .parked, .paused] }
+    static var unfinished: Self { [.ready, .running, .waiting, .parked, .paused, .awaiting] }
 }
 
 extension Outcome {

@@ -23,13 +23,20 @@ struct Run: AsyncParsableCommand {
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
             after 10 s, a third one kills them at once.
 
-            Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more; 125 petiole itself \
-            failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.
+            With --then a line for /bin/sh runs once when all inputs have succeeded, with --on-failure one when all have \
+            ended and some did not; each as a job of the run, with as many --retries, and {} means nothing in it. Once \
+            holds for the inputs that were run: the same line again finishes what a crash interrupted, and does not \
+            repeat what has ended; when there were new inputs, it runs once more. What failed stays failed, until \
+            `petiole requeue` of its job and the same line, or --fresh.
+
+            Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more; 102 the command of --then \
+            or --on-failure failed, however the inputs ended; 125 petiole itself failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.
 
             EXAMPLES
               petiole run 'gzip -9 {}' ::: logs/*.log
               find . -name '*.png' -print0 | petiole run -0 -j4 --bar optipng -quiet
               petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
+              petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
             """)
 
     @Option(
@@ -59,6 +66,20 @@ struct Run: AsyncParsableCommand {
     @Flag(help: "Go on when commands fail. This is what happens in any case.")
     var keepGoing = false
 
+    // Unconditional: a line for the shell may begin with a dash.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Run this line once, when all inputs have succeeded.", valueName: "command"))
+    var then: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Run this line once, when all inputs have ended and some have not succeeded.",
+            valueName: "command"))
+    var onFailure: String?
+
     @OptionGroup var location: StoreLocation
 
     @Argument(
@@ -86,6 +107,12 @@ struct Run: AsyncParsableCommand {
         let template = try CommandTemplate(
             words: words.map { Arguments.bytes(of: $0) }, directory: directory)
         try template.checkProgram()
+        let followUps = try [(FollowUp.Occasion.then, then), (.onFailure, onFailure)].compactMap {
+            occasion, line in
+            try line.map {
+                try FollowUp(occasion, line: Arguments.bytes(of: $0), directory: directory)
+            }
+        }
         let stopReading = try WakePipe()
         let inputs: InputReader
         if let list = Arguments.inputs {
@@ -103,7 +130,8 @@ struct Run: AsyncParsableCommand {
         }
         let session = RunSession(
             template: template, identity: RunIdentity(template, directory: directory),
-            workers: jobs, retries: retries, showsBar: bar, isFresh: fresh, location: location,
+            workers: jobs, retries: retries, showsBar: bar, isFresh: fresh, followUps: followUps,
+            location: location,
             stopReading: stopReading)
         do {
             try await session.run(inputs)

@@ -21,6 +21,9 @@ struct RunIdentity {
     /// The queue of a generation; each `--fresh` begins another.
     func queue(generation: Int) -> String { generation == 1 ? name : "\(name).\(generation)" }
 
+    /// The queue of what follows a generation; its name is that of no other generation.
+    func followUpQueue(generation: Int) -> String { queue(generation: generation) + ".then" }
+
     /// Whether the queue is one of its generations.
     func owns(_ queue: String) -> Bool { queue == name || queue.hasPrefix(name + ".") }
 

@@ -15,6 +15,8 @@ struct RunSession {
     let retries: Int
     let showsBar: Bool
     let isFresh: Bool
+    /// What is run when all inputs have ended.
+    let followUps: [FollowUp]
     let location: StoreLocation
     let stopReading: WakePipe
 
@@ -45,10 +47,13 @@ struct RunSession {
         if first == nil, try location.path() == nil { throw Self.noInputs }
         let store = try location.openOrMake()
         let generation = try identity.generation(in: store)
-        let queue = try await self.queue(generation, store)
+        let used = try await self.generation(after: generation, store)
+        let queue = identity.queue(generation: used)
         let past = try Self.past(of: queue, store)
         if first == nil, past.pending + past.endedCount == 0 { throw Self.noInputs }
-        try await work(store, queue, past, first, inputs)
+        let end = try await work(store, queue, past, first, inputs)
+        try await follow(end, store, queue, identity.followUpQueue(generation: used))
+        if end.notWell > 0 { throw Failure("", status: Int32(min(end.notWell, 101))) }
     }
 
     private static var noInputs: Failure {
@@ -61,9 +66,9 @@ struct RunSession {
 
     // MARK: The queue
 
-    /// The queue of this start; a new one for `--fresh`, after what the old one still had to do is cancelled.
-    private func queue(_ generation: Int, _ store: JobStore) async throws -> String {
-        guard isFresh, generation > 0 else { return identity.queue(generation: max(generation, 1)) }
+    /// The generation of this start; a new one for `--fresh`, after what the old one still had to do is cancelled.
+    private func generation(after generation: Int, _ store: JobStore) async throws -> Int {
+        guard isFresh, generation > 0 else { return max(generation, 1) }
         let old = identity.queue(generation: generation)
         if let pid = try store.queues().first(where: { $0.name == old })?.ownerPID {
             throw Failure(
@@ -72,19 +77,22 @@ struct RunSession {
                 wait until that process has ended
                 """, status: 125)
         }
-        if try store.counts(queue: old).unfinished > 0 {
+        var unfinished: [JobID] = []
+        for queue in [old, identity.followUpQueue(generation: generation)]
+        where try store.counts(queue: queue).unfinished > 0 {
             var filter = JobFilter()
-            filter.queue = old
+            filter.queue = queue
             filter.states = [.ready, .waiting, .parked, .paused]
-            var unfinished: [JobID] = []
             try store.forEachJob(filter) {
                 unfinished.append($0.id)
                 return true
             }
+        }
+        if !unfinished.isEmpty {
             say("\(counted(unfinished.count, "job")) of before had not ended and will not be run")
             try await Self.cancel(unfinished, store)
         }
-        return identity.queue(generation: generation + 1)
+        return generation + 1
     }
 
     /// Many at once, so that they share commits.
@@ -153,7 +161,7 @@ struct RunSession {
 
     private func work(
         _ store: JobStore, _ queue: String, _ past: Past, _ first: [[UInt8]]?, _ inputs: InputReader
-    ) async throws {
+    ) async throws -> RunEnd {
         let request = StopRequest()
         var options = JobRunner.Options()
         options.workers = workers
@@ -167,9 +175,10 @@ struct RunSession {
             runner.stop()
         }
         let before = try store.counts(queue: queue)
+        let current = CurrentRunner(runner)
         StopSignals.start(store) { signal in
             stopReading.ring()
-            request.answer(signal, runner)
+            request.answer(signal, current.runner)
         }
         let isOutputRepeated = !Standard.output.isTerminal
         let observer = store.observeOutcomes { printer.add($0) }
@@ -189,12 +198,7 @@ struct RunSession {
                 return try await enqueue(store, queue, past, first, inputs, printer)
             }
         } catch RunnerError.queueOwned(_, let pid, _) {
-            // The other one may stand in the same pipeline: no advice to kill it.
-            problem = Failure(
-                """
-                this same line is running already, in process \(pid)
-                wait until that process has ended; then the same line does what is left
-                """, status: 125)
+            problem = Self.isOwned(by: pid)
         } catch is CancellationError {
             // Stopped before all inputs were read: the request says by whom.
         } catch {
@@ -205,7 +209,19 @@ struct RunSession {
         if let problem { throw problem }
         if let problem = tally.problem { throw problem }
         let after = try store.counts(queue: queue)
-        try report(past, listing, before, after, tally, request)
+        let notWell = try report(past, listing, before, after, tally, request)
+        return RunEnd(
+            notWell: notWell, accepted: after.accepted, isWhole: after.unfinished == 0,
+            request: request, current: current)
+    }
+
+    /// The other one may stand in the same pipeline: no advice to kill it.
+    static func isOwned(by pid: Int) -> Failure {
+        Failure(
+            """
+            this same line is running already, in process \(pid)
+            wait until that process has ended; then the same line does what is left
+            """, status: 125)
     }
 
     /// Makes jobs of the inputs that have none, in chunks: what is read and not yet accepted is bounded.
@@ -264,10 +280,38 @@ struct RunSession {
 
     // MARK: The end
 
+    /// What the inputs came to, when nothing stopped them.
+    private struct RunEnd {
+        /// Those that did not succeed.
+        let notWell: Int
+        let accepted: Int
+        /// Whether all have ended.
+        let isWhole: Bool
+        let request: StopRequest
+        let current: CurrentRunner
+    }
+
+    private func follow(
+        _ end: RunEnd, _ store: JobStore, _ queue: String, _ followUpQueue: String
+    ) async throws {
+        if followUps.isEmpty {
+            return try FollowUpSession.sayUnfinished(in: followUpQueue, store)
+        }
+        guard end.isWhole else {
+            return say("not all inputs have ended, so nothing follows; the same line again goes on")
+        }
+        let occasion = end.notWell == 0 ? FollowUp.Occasion.then : .onFailure
+        let session = FollowUpSession(
+            store: store, runQueue: queue, queue: followUpQueue, inputs: end.accepted,
+            retries: retries, request: end.request, current: end.current)
+        try await session.run(followUps.first { $0.occasion == occasion })
+    }
+
+    /// - Returns: how many inputs did not succeed.
     private func report(
         _ past: Past, _ listing: Listing, _ before: JobCounts, _ after: JobCounts,
         _ tally: RunPrinter.Tally, _ request: StopRequest
-    ) throws {
+    ) throws -> Int {
         let notWell = past.failed + Self.notWell(after) - Self.notWell(before)
         let left = after.unfinished
         if let signal = request.signal, left > 0 || !listing.isWhole {
@@ -301,7 +345,7 @@ struct RunSession {
                 see petiole jobs --state failed --state dead
                 """)
         }
-        if notWell > 0 { throw Failure("", status: Int32(min(notWell, 101))) }
+        return notWell
     }
 
     private static func notWell(_ counts: JobCounts) -> Int {
