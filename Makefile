@@ -5,7 +5,8 @@ SWIFT ?= swift
 
 # Folders by name: Benchmarks/.build holds copies of other people's sources.
 SWIFT_SOURCES = Package.swift Sources Tests \
-	Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Benchmarks
+	Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Benchmarks \
+	Benchmarks/Instructions/Package.swift Benchmarks/Instructions/Sources
 
 # The tool carries Swift's library with it on Linux: it then starts faster and needs only liblmdb.
 ifeq ($(shell uname -s),Linux)
@@ -13,7 +14,7 @@ STATIC = --static-swift-stdlib
 endif
 BUILD_TOOL = $(SWIFT) build -c release --product petiole $(STATIC)
 
-.PHONY: help deps build test test-encryption lint format tsan bench demo clean install
+.PHONY: help deps build test test-encryption lint format tsan bench instructions demo clean install
 
 help:
 	@echo 'make deps     install what is missing to build (Debian, Ubuntu), or say what it is'
@@ -24,6 +25,7 @@ help:
 	@echo 'make format   format all Swift sources in place'
 	@echo 'make tsan     run the tests of dispatch and of the log writer under the thread sanitizer'
 	@echo 'make bench    measure and print one table; BENCH="--quick --only ring" narrows it'
+	@echo 'make instructions   count the instructions of a job under valgrind; fail above the bound (Linux only)'
 	@echo 'make demo     kill a run of 3,000 files half-way, start it again, check every result'
 	@echo 'make install  install the tool to $$(PREFIX)/bin, now $(PREFIX)/bin'
 	@echo 'make clean    remove what was built'
@@ -55,6 +57,9 @@ tsan: deps
 bench: build
 	$(SWIFT) run -c release --package-path Benchmarks petiole-bench $(BENCH)
 
+instructions:
+	@SWIFT='$(SWIFT)' .make/instructions
+
 demo: build
 	@.make/demo .build/release/petiole
 
@@ -63,4 +68,4 @@ install: build
 	install -m 755 .build/release/petiole '$(DESTDIR)$(PREFIX)/bin/petiole'
 
 clean:
-	rm -rf .build .build-tsan .build-encryption Benchmarks/.build
+	rm -rf .build .build-tsan .build-encryption Benchmarks/.build Benchmarks/Instructions/.build
