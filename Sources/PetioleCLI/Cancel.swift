@@ -11,7 +11,7 @@ struct Cancel: AsyncParsableCommand {
             they let pass are cancelled. A command that is asked to stop gets SIGTERM, and SIGKILL after 10 s.
 
             With the job that stands for a workflow all of it is: what has not started never will, what runs is asked to \
-            stop. A step that is cancelled has failed, from which follows what the workflow's rule says. Either goes on \
+            stop, and when nothing of it runs it ends. A step that is cancelled has failed, from which follows what the workflow's rule says. Either goes on \
             with `petiole requeue`.
 
             EXAMPLES
@@ -33,13 +33,15 @@ struct Cancel: AsyncParsableCommand {
         let store = try location.openExisting()
         guard choice.ids.isEmpty else {
             return try await choice.answer(store, json: json) { id in
-                switch try await store.cancel(id) {
+                let isWorkflow = try store.standsForWorkflow(id)
+                return switch try await store.cancel(id) {
                 case .cancelled:
                     JobChoice.Answer(
-                        result: "cancelled",
-                        note: try store.standsForWorkflow(id)
-                            ? "with its workflow: what runs is asked to stop" : nil)
-                case .stopping: "stopping"
+                        result: "cancelled", note: isWorkflow ? "with all of its workflow" : nil)
+                case .stopping:
+                    JobChoice.Answer(
+                        result: "stopping",
+                        note: isWorkflow ? "it ends when nothing of its workflow runs" : nil)
                 case .alreadyEnded: "ended"
                 }
             }

@@ -129,13 +129,14 @@ import Testing
                 == "1 requeued, workflow 1 goes on: 1 of 3 jobs are done\n")
         #expect(
             try tool.run("cancel", "\(id)").output
-                == "1 cancelled, with its workflow: what runs is asked to stop\n")
+                == "1 stopping, it ends when nothing of its workflow runs\n")
         // Whoever runs the queue records the step that was ready as cancelled.
         try await tool.withStore { try await $0.runAll() }
         #expect(try tool.run("jobs", "--state", "cancelled", "--json").lines.count == 3)
         #expect(
             try tool.run("workflow", "list", "--state", "awaiting").output == "no such workflows\n")
         #expect(try tool.run("workflow", "list", "--state", "cancelled").lines.count == 2)
+        #expect(try tool.run("cancel", "\(id)").output == "1 ended\n")
     }
 
     @Test("no line is wider than 80 columns, however many steps one comes after")
