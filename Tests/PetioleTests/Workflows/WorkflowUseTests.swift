@@ -65,17 +65,15 @@ import Testing
         }
     }
 
-    @Test("a workflow's result is kept as long as the enqueue of the workflow says")
+    @Test("a retention of the workflow's own is refused: its result is that of its last step")
     func resultRetention() async throws {
-        let clock = TestClock()
-        try await withStore(clock: clock) { store in
-            let handle = try await store.enqueue(
-                Workflow(Give(number: 1)).then(Plus(number: 1)),
-                options: EnqueueOptions(resultRetention: .seconds(86_400)))
-            try await makeRunner(store, jobs: [Give.self, Plus.self]).run {}
-            clock.advance(.seconds(3_600))
-            try await store.prune(olderThan: .seconds(60))
-            try await expectEqual(handle.result, 2)
+        try await withStore { store in
+            await #expect(throws: EnqueueError.self) {
+                try await store.enqueue(
+                    Workflow(Give(number: 1)).then(Plus(number: 1)),
+                    options: EnqueueOptions(resultRetention: .seconds(86_400)))
+            }
+            expectEqual(try store.counts().accepted, 0)
         }
     }
 }
