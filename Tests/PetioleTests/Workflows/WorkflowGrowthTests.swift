@@ -1,3 +1,4 @@
+import PetioleTesting
 import Testing
 
 @testable import Petiole
@@ -29,6 +30,47 @@ import Testing
                 }
                 expectEqual(try store.counts().succeeded, 5)
             }
+        }
+    }
+
+    @Test("a workflow whose jobs are gone is not resumed, and says which")
+    func gone() async throws {
+        try await withStore { store in
+            Mendable.broken.withLock { _ = $0.insert(8_051) }
+            let chain = try await store.enqueue(
+                Workflow(Give(number: 1)).then(independent: Mendable(number: 8_051))
+                    .then(Plus(number: 1)))
+            try await makeRunner(store, jobs: [Give.self, Mendable.self, Plus.self]).run {
+                try await expectEqual(store.waitForEnd(of: chain.id).kind, .deadLetter)
+            }
+            var filter = JobFilter()
+            filter.name = "Plus"
+            try await expectEqual(store.purge(filter).deleted, 1)
+            do {
+                try await store.requeue(chain.id)
+                Issue.record("it is resumed")
+            } catch {
+                #expect("\(error)".contains("job \(chain.id.rawValue + 3) of the workflow"))
+            }
+            guard case .ended = try chain.job.state else {
+                Issue.record("it waits for what is gone")
+                return
+            }
+        }
+    }
+
+    @Test("how its result is kept is refused of a workflow as a whole")
+    func refused() async throws {
+        let hour = Duration.seconds(3_600)
+        try await withStore { store in
+            for options in [
+                EnqueueOptions(resultRetention: hour), EnqueueOptions(resultLimit: 1),
+            ] {
+                await #expect(throws: EnqueueError.self) {
+                    try await store.enqueue(Workflow(Give(number: 1)), options: options)
+                }
+            }
+            expectEqual(try store.counts().accepted, 0)
         }
     }
 }
