@@ -147,7 +147,16 @@ extension LogCommit {
             }
             let count = jobs.jobCount
             let starts = NodeRecord(of: draft.nodes[Int(part.node)]).state == .started
-            if starts {
+            let due = jobs.options.due
+            let isDelayed = starts && !due.isNone && !due.hasPassed(time)
+            if isDelayed {
+                for id in first..<first + count {
+                    var active = ActiveRecord(state: .waiting, queue: queue, priority: priority)
+                    active.due = due
+                    try active.put(&transaction, tables.active, id)
+                    try state.setTimer(&transaction, queue: queue, due: due, id: id)
+                }
+            } else if starts {
                 if let found = ready, found.queue == queue, found.priority == priority,
                     found.jobs.end == first
                 {
@@ -161,6 +170,7 @@ extension LogCommit {
             try state.count(transaction, queue) {
                 $0.accepted += load.jobs
                 $0.bytes += load.bytes
+                if isDelayed { $0.waiting += load.jobs }
                 if !starts { $0.parked += load.jobs }
             }
             state.note(EventCode.accepted, first, count: count)

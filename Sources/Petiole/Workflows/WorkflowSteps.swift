@@ -33,6 +33,8 @@ struct WorkflowSteps {
     private let plan: WorkflowPlan
     private let tables: StoreTables
     private var todo: [Event] = []
+    /// Jobs of stopped nodes that wait for another attempt, or for a name: nobody can have claimed them.
+    private var atRest: [UInt64] = []
     private enum Event {
         case ended(UInt32)
         case failures(scope: UInt32, UInt64, cause: UInt64)
@@ -102,7 +104,13 @@ struct WorkflowSteps {
         }
         todo = []
         guard !workflow.hasEnded, workflow.unfinished == 0 else {
-            return try WorkflowRows.put(workflow, token, &transaction, tables)
+            try WorkflowRows.put(workflow, token, &transaction, tables)
+            // Each counts by itself, from the rows as they are now.
+            for id in atRest {
+                guard let active = try Lookup.active(id, transaction, tables) else { continue }
+                try OutcomeRecording.cancel(id, active, tables, &transaction, &state)
+            }
+            return
         }
         let exit = try scope(0).exit
         let end = try record(exit, node(exit), transaction)
@@ -334,6 +342,9 @@ struct WorkflowSteps {
                 // Whoever is about to start one of its jobs looks at its row first.
                 state.controlMoved = true
                 try cancelUnclaimed(index, node, &record, &transaction, &state)
+                for range in node.ids(of: workflow, record) {
+                    try gatherAtRest(range, transaction)
+                }
                 try put(record, index, &transaction)
             case .waiting: try cancel(index, node, record, &transaction, &state)
             }
@@ -396,6 +407,20 @@ struct WorkflowSteps {
         guard record.ended >= node.jobs else { return }
         record.state = .failed
         todo.append(.ended(index))
+    }
+
+    private mutating func gatherAtRest(
+        _ range: IDRange, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) {
+        let cursor = try transaction.cursor(tables.active)
+        var entry = try cursor.ceiling(Key(range.first))
+        while let (key, value) = entry, try Lookup.id(key) < range.end {
+            let active = try formatted { () throws(FormatError) in try ActiveRecord(value) }
+            // One that stands for a workflow ends with that.
+            let isWorkflow = active.state == .parked && active.parking == .workflow
+            if active.state != .ready, !isWorkflow { atRest.append(try Lookup.id(key)) }
+            entry = try cursor.next()
+        }
     }
 
     /// Somebody wants that a workflow end, as cancelled or expired: nothing of it that has not started will, what runs is asked to
