@@ -107,8 +107,7 @@ extension JobStore {
                 }
                 staged.append(
                     WorkflowDraft.Staged(
-                        node: group.node, stage: writer.number, ranges: ranges,
-                        options: group.blocks.request.jobOptions))
+                        node: group.node, stage: writer.number, ranges: ranges))
             }
             let (request, submission) = try builder.submission(
                 end, written: written, staged: staged)

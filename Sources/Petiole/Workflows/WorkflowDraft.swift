@@ -13,8 +13,6 @@ final class WorkflowDraft {
         let node: UInt32
         let stage: UInt32
         let ranges: [IDRange]
-        /// Microseconds at which they expire, all the same; none: never.
-        let options: JobOptions
     }
 
     let token: UInt64
