@@ -61,6 +61,8 @@ struct Tail: AsyncParsableCommand {
             try await store.keepEvents(keep)
             return
         }
+        // Also when a reader went away: who is not there any more is not to be written for.
+        defer { store.close() }
         let events = try await store.events(after: from)
         let task = Task {
             var lines = RunLine()

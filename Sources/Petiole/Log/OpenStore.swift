@@ -234,6 +234,7 @@ final class OpenStore: Sendable {
     var isReplaced: Bool { FileIdentity(path + "/data.mdb") != identity }
 
     fileprivate func close() {
+        endAllFollowing()
         writer.stop()
         room.stop()
         events.drain()

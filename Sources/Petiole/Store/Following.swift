@@ -41,6 +41,11 @@ extension OpenStore {
         }
     }
 
+    /// The store is being closed: whoever has not ended his stream by now is not told of more.
+    func endAllFollowing() {
+        for _ in 0..<followers.withLock({ $0 }) { endFollowing() }
+    }
+
     func endFollowing() {
         // A byte that cannot be locked leaves the word to the next who stops.
         _ = try? setFollowing(-1)
@@ -57,6 +62,9 @@ extension OpenStore {
                 if change > 0 {
                     if count == 0 { _ = try locks.tryLock(own) }
                     signals.setFollowed(Self.present, true)
+                } else if count == 0 {
+                    // Ended already, when the store was closed.
+                    return .success(before != 0)
                 } else if count == 1 {
                     locks.unlock(own)
                     if !locks.isAnyHeld(in: StoreFormat.followerLocks) {
@@ -193,6 +201,7 @@ private final class EventFollower: Sendable {
     private let store: JobStore
     private let state: Mutex<State>
     private let isOver = SharedFlag()
+    private let hasEnded = Mutex(false)
 
     /// - Parameters:
     ///   - position: nil: from the beginning on.
@@ -208,9 +217,21 @@ private final class EventFollower: Sendable {
         state = Mutex(first)
     }
 
-    deinit { store.open.endFollowing() }
+    deinit { end() }
+
+    /// Counts this follower out, once.
+    private func end() {
+        let isFirst = hasEnded.withLock { hasEnded in
+            defer { hasEnded = true }
+            return !hasEnded
+        }
+        if isFirst { store.open.endFollowing() }
+    }
 
     func cancel() {
+        // Before anybody is told that the stream has ended: a process that exits then leaves no word behind, for which each
+        // commit of the others would write a row.
+        end()
         isOver.set()
         store.open.signals.counted.ring()
     }

@@ -208,6 +208,19 @@ import Testing
         #expect(store.open.signals.followed == 0)
     }
 
+    @Test("when a follower has stopped, nobody writes for him any more")
+    func leavesNoWord() async throws {
+        try await withStore { store in
+            for _ in 0..<100 {
+                let events = try await store.events()
+                let task = Task { for await _ in events {} }
+                task.cancel()
+                await task.value
+                #expect(store.open.signals.followed == 0)
+            }
+        }
+    }
+
     @Test("who is cancelled while he follows stops")
     func cancelled() async throws {
         try await withStore { store in
