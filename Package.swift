@@ -51,7 +51,7 @@ let package = Package(
         .executableTarget(
             name: "PetioleCLI",
             dependencies: [
-                "Petiole",
+                "CPetiole", "Petiole",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: common),
@@ -72,7 +72,8 @@ let package = Package(
             name: "PetioleTestingTests", dependencies: ["Petiole", "PetioleTesting"],
             swiftSettings: common),
         .testTarget(
-            name: "PetioleCLITests", dependencies: ["PetioleCLI"], swiftSettings: common),
+            name: "PetioleCLITests", dependencies: ["PetioleCLI", "CPetiole"],
+            swiftSettings: common),
         // Mechanical facts about the tree itself.
         .testTarget(name: "HabitsTests", swiftSettings: common),
         // Programs that the tests start and kill.

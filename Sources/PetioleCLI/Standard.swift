@@ -36,8 +36,9 @@ final class Standard: Sendable {
     /// before anything else is opened.
     static func fillClosed() {
         for descriptor: Int32 in 0...2 where fcntl(descriptor, F_GETFD) == -1 {
-            // The lowest free number is the one that is closed.
-            _ = open("/dev/null", descriptor == 0 ? O_WRONLY : O_RDONLY)
+            // The lowest free number is the one that is closed; inherited by commands, as any standard descriptor.
+            let mode = descriptor == 0 ? O_WRONLY : O_RDONLY
+            _ = open("/dev/null", mode)
         }
     }
 

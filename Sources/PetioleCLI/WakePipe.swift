@@ -1,3 +1,5 @@
+import CPetiole
+
 #if canImport(Darwin)
     import Darwin
 #else
@@ -11,12 +13,9 @@ struct WakePipe: Sendable {
 
     init() throws {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else {
-            throw Failure("no pipe can be made: \(systemText(errno))", status: 74)
-        }
-        for end in ends {
-            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-            _ = fcntl(end, F_SETFL, O_NONBLOCK)
+        let code = petiole_pipe(&ends, 3)
+        guard code == 0 else {
+            throw Failure("no pipe can be made: \(systemText(code))", status: 74)
         }
         reading = ends[0]
         writing = ends[1]

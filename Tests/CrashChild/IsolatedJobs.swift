@@ -108,7 +108,7 @@ struct Isolated: Job {
         let log = open(path + "/log", O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
         defer { close(log) }
         // Left to what the job starts, so that the lock tells of that too.
-        let lock = open(path + "/lock-\(context.id)", O_RDWR | O_CREAT, 0o600)
+        let lock = open(path + "/lock-\(context.id)", O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
         if flock(lock, LOCK_EX | LOCK_NB) != 0 { say("overlap \(context.id)", to: log) }
         say("start \(context.id) \(context.attempt)", to: log)
         let sleeper = startSleeper(inSession: getenv("CRASH_CHILD_SESSION") != nil)

@@ -22,6 +22,26 @@ import Testing
         }
     }
 
+    /// Otherwise a process that another thread starts meanwhile inherits it: pipes then have readers that nobody knows, and no
+    /// end.
+    @Test("what is opened is closed when another program is executed")
+    func closeOnExecute() throws {
+        let careless =
+            /\bfopen\(.*"[rwa]\+?b?"\)|\bopen\(.*\bO_(RDONLY|WRONLY|RDWR)\b|[^_.\w]pipe\(&|[^_.\w]dup\(/
+        let files = try ["Sources", "Tests"].flatMap { folder in
+            try Tree.files(under: folder, ending: ".swift", ".c")
+        }
+        for file in files {
+            for (index, line) in file.lines.enumerated()
+            where line.contains(careless) && !line.contains("O_CLOEXEC")
+                && !line.contains("careless")
+            {
+                Issue.record(
+                    "\(file.place(index)): opened without O_CLOEXEC, or the mode `e` of fopen")
+            }
+        }
+    }
+
     @Test("no source file is longer than 600 lines")
     func lengths() throws {
         for file in try Tree.files(under: "Sources", ending: ".swift", ".c", ".h") {

@@ -26,7 +26,7 @@ import Testing
                 noise = noise &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
                 return noise.byteSwapped
             }
-            let file = open(tool.file("copy/data.mdb"), O_WRONLY)
+            let file = open(tool.file("copy/data.mdb"), O_WRONLY | O_CLOEXEC)
             #expect(pwrite(file, bytes, 4_096, off_t(page * 4_096)) == 4_096)
             close(file)
             for command in ["jobs", "run"] {

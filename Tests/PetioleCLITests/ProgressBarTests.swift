@@ -1,3 +1,4 @@
+import CPetiole
 import Testing
 
 @testable import PetioleCLI
@@ -21,7 +22,7 @@ import Testing
     @Test("whatever is written while a bar stands there begins a line of its own")
     func givesWay() throws {
         var ends: [Int32] = [-1, -1]
-        try #require(pipe(&ends) == 0)
+        try #require(petiole_pipe(&ends, 0) == 0)
         defer { close(ends[0]) }
         let output = Standard(descriptor: ends[1], endsAtFailure: false)
         output.drawBar("[##..]", isLast: false)

@@ -172,7 +172,7 @@ import Testing
         mkfifo(tool.file("pipe"), 0o600)
         let first = try tool.start(["run", "-j1", line, ":::", "1", "2", "3"])
         // Opens when the command does: from here on it runs.
-        let pipe = open(tool.file("pipe"), O_WRONLY)
+        let pipe = open(tool.file("pipe"), O_WRONLY | O_CLOEXEC)
         first.send(SIGINT)
         _ = try first.line(beginning: "petiole: stops when", inErrors: true)
         _ = write(pipe, "x\n", 2)
@@ -260,7 +260,7 @@ import Testing
     func sideBySide() throws {
         mkfifo(tool.file("pipe"), 0o600)
         let first = try tool.start(["run", "-j1", "read x < pipe; echo {}", ":::", "1"])
-        let pipe = open(tool.file("pipe"), O_WRONLY)
+        let pipe = open(tool.file("pipe"), O_WRONLY | O_CLOEXEC)
         let twin = try tool.run("run", "-j1", "read x < pipe; echo {}", ":::", "1")
         #expect(twin.status == 125)
         #expect(
@@ -285,7 +285,7 @@ import Testing
     func streams() throws {
         mkfifo(tool.file("inputs"), 0o600)
         let run = try tool.start(shell: "exec \(Tool.path) run -j1 echo < inputs")
-        let inputs = open(tool.file("inputs"), O_WRONLY)
+        let inputs = open(tool.file("inputs"), O_WRONLY | O_CLOEXEC)
         _ = write(inputs, "one\n", 4)
         #expect(try run.line(beginning: "one") == "one")
         _ = write(inputs, "two\n", 4)

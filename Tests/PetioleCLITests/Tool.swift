@@ -1,3 +1,4 @@
+import CPetiole
 import Foundation
 import Testing
 
@@ -56,13 +57,13 @@ final class Tool {
     func file(_ name: String) -> String { "\(folder)/\(name)" }
 
     func write(_ text: String, to name: String) throws {
-        let stream = try #require(fopen(file(name), "w"))
+        let stream = try #require(fopen(file(name), "we"))
         defer { fclose(stream) }
         fputs(text, stream)
     }
 
     func read(_ name: String) -> String {
-        guard let stream = fopen(file(name), "r") else { return "" }
+        guard let stream = fopen(file(name), "re") else { return "" }
         defer { fclose(stream) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -75,7 +76,7 @@ final class Tool {
 
     /// The letter by which the kernel tells what a process does.
     func state(of pid: pid_t) -> String? {
-        guard let stream = fopen("/proc/\(pid)/stat", "r") else { return nil }
+        guard let stream = fopen("/proc/\(pid)/stat", "re") else { return nil }
         defer { fclose(stream) }
         var buffer = [CChar](repeating: 0, count: 512)
         guard fgets(&buffer, 512, stream) != nil else { return nil }
@@ -178,17 +179,6 @@ final class Tool {
     private func start(
         bytes arguments: [[UInt8]], input: [UInt8], outputTo file: String? = nil
     ) throws -> Running {
-        Self.oneAtATime.lock()
-        defer { Self.oneAtATime.unlock() }
-        return try spawn(bytes: arguments, input: input, outputTo: file)
-    }
-
-    /// Between the making of a pipe and its mark, another process that is started would inherit its ends.
-    private static let oneAtATime = NSLock()
-
-    private func spawn(
-        bytes arguments: [[UInt8]], input: [UInt8], outputTo file: String?
-    ) throws -> Running {
         // Any length of input fits in a file, and nobody has to feed it.
         let inputPath = self.file(".stdin-\(UInt32.random(in: 0 ... .max))")
         let inputFile = open(inputPath, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
@@ -229,10 +219,10 @@ final class Tool {
         return Running(pid: pid, output: outputs.reading, errorOutput: errors.reading)
     }
 
+    /// Of which no other process that is started meanwhile inherits an end.
     private func pipes() throws -> (reading: Int32, writing: Int32) {
         var ends: [Int32] = [-1, -1]
-        try #require(pipe(&ends) == 0)
-        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        try #require(petiole_pipe(&ends, 0) == 0)
         return (ends[0], ends[1])
     }
 

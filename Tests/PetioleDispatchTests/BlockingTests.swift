@@ -3,7 +3,7 @@ import Testing
 
 @testable import PetioleDispatch
 
-@Suite("Blocking", .timeLimit(.minutes(2))) struct BlockingTests {
+@Suite("Blocking", .timeLimit(.minutes(10))) struct BlockingTests {
     @Test("in a pool of one, a chain of jobs that each wait for the next comes to its end")
     func chain() throws {
         let length = 10

@@ -3,7 +3,7 @@ import Testing
 
 @testable import PetioleDispatch
 
-@Suite("PoolExecutor", .timeLimit(.minutes(2))) struct ExecutorTests {
+@Suite("PoolExecutor", .timeLimit(.minutes(10))) struct ExecutorTests {
     @Test("tasks run on the pool's threads, also after they were suspended")
     func runs() async throws {
         let bell = Bell.allocate()

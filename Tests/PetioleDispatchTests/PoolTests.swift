@@ -4,7 +4,7 @@ import Testing
 
 @testable import PetioleDispatch
 
-@Suite("WorkerPool", .timeLimit(.minutes(2))) struct PoolTests {
+@Suite("WorkerPool", .timeLimit(.minutes(10))) struct PoolTests {
     @Test(
         "producers, claims and thieves together: every id is run once", arguments: [1, 2, 4],
         [UInt32(1), 16])

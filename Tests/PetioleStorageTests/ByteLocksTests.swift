@@ -3,7 +3,7 @@ import PetioleStorage
 import Synchronization
 import Testing
 
-@Suite("Byte locks", .timeLimit(.minutes(1))) struct ByteLocksTests {
+@Suite("Byte locks", .timeLimit(.minutes(10))) struct ByteLocksTests {
     private static func withDirectory<Value>(_ body: (String) throws -> Value) throws -> Value {
         let path =
             FileManager.default.temporaryDirectory.path

@@ -2,7 +2,7 @@ import Petiole
 import PetioleTesting
 import Testing
 
-@Suite("Faults of the test kit", .timeLimit(.minutes(2))) struct FaultTests {
+@Suite("Faults of the test kit", .timeLimit(.minutes(10))) struct FaultTests {
     @Test(
         "a full store refuses jobs, fails effects, and records outcomes", arguments: [false, true])
     func full(disk: Bool) async throws {

@@ -2,7 +2,7 @@ import Petiole
 import PetioleTesting
 import Testing
 
-@Suite("TestRunner", .timeLimit(.minutes(2))) struct StepTests {
+@Suite("TestRunner", .timeLimit(.minutes(10))) struct StepTests {
     @Test("each step runs one job, in the order of acceptance, and none runs without")
     func oneByOne() async throws {
         let notes = Notes()

@@ -74,16 +74,7 @@ struct LogCommit {
                 try count(submission, recorded, &transaction, &state)
             }
             if isFirst, let effects = submission.effects {
-                switch try apply(effects, in: queue.id, &lanes, &transaction, &state) {
-                case .done: break
-                // What was recorded is to be undone: tried again alone, it says so alone.
-                case .refused(let error):
-                    submission.refusal = error
-                    throw .mapFull
-                case .roomFirst(let room):
-                    submission.roomFirst = room
-                    throw .mapFull
-                }
+                try apply(effects, of: submission, in: queue.id, &lanes, &transaction, &state)
             }
         }
         for transition in submission.transitions {
@@ -143,7 +134,7 @@ struct LogCommit {
         return nil
     }
 
-    enum Application {
+    private enum Application {
         case done
         /// Something of it cannot be done; what was done by then is to be undone.
         case refused(EnqueueError)
@@ -151,8 +142,23 @@ struct LogCommit {
         case roomFirst(RoomFirst)
     }
 
-    /// What a job wants done with its success: see ``AttemptEffects``.
+    /// What a job wants done with its success; when that cannot be, what was recorded is to be undone: tried again alone, it says
+    /// so alone.
     func apply(
+        _ effects: AttemptEffects, of submission: OutcomeSubmission, in queue: UInt32,
+        _ lanes: inout AcceptedLanes, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        switch try apply(effects, in: queue, &lanes, &transaction, &state) {
+        case .done: return
+        case .refused(let error): submission.refusal = error
+        case .roomFirst(let room): submission.roomFirst = room
+        }
+        throw .mapFull
+    }
+
+    /// What a job wants done with its success: see ``AttemptEffects``.
+    private func apply(
         _ effects: AttemptEffects, in queue: UInt32, _ lanes: inout AcceptedLanes,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Application {

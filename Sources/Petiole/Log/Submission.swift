@@ -129,6 +129,24 @@ final class EnqueueSubmission: Submission {
                     refusal: refusal)))
     }
 
+    /// Adds the jobs of a filled block to those before: a payload that is too large for the block that it came into lies alone.
+    /// - Returns: their bytes.
+    static func add(
+        _ filled: consuming JobBlockBuilder, _ request: EnqueueRequest,
+        to head: inout EnqueueSubmission?
+    ) -> Int {
+        var block = filled
+        var alone = JobBlockBuilder(jobs: 1)
+        if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }
+        var bytes = 0
+        for part in [EnqueueSubmission(request, block), EnqueueSubmission(request, alone)]
+        where part.block.count > 0 {
+            bytes += part.block.size
+            if let head { head.more.append(part) } else { head = part }
+        }
+        return bytes
+    }
+
     /// The same jobs without some of them.
     func without(_ existing: [ExistingJob]) -> EnqueueSubmission {
         var left = existing[...]

@@ -60,6 +60,14 @@ extension AttemptLoop {
         return key
     }
 
+    /// A job whose record cannot be read: a dead letter. What it was told is not known; its workflow, if it is a part of one, is
+    /// found by its id.
+    func failUnreadable(_ id: UInt64, _ what: String, _ earlier: EarlierAttempts) {
+        hadOptions = true
+        context.member = .unknown
+        fail(id, attempt: 0, FailureRecord(type: "Damaged", message: what), earlier)
+    }
+
     /// A job that cannot be run at all: a dead letter with the evidence.
     func fail(
         _ id: UInt64, attempt: Int, _ failure: FailureRecord, _ earlier: EarlierAttempts,

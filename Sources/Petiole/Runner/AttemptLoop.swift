@@ -334,7 +334,7 @@ final class AttemptLoop: @unchecked Sendable {
                 block = try Lookup.block(id, reader, store.tables)
             } catch {
                 guard case .damaged(let what) = error else { throw error }
-                fail(id, attempt: 0, FailureRecord(type: "Damaged", message: what), earlier)
+                failUnreadable(id, what, earlier)
                 passedOver(id)
                 return nil
             }
@@ -353,8 +353,7 @@ final class AttemptLoop: @unchecked Sendable {
             job = try block.entry(id)
         } catch {
             // A record whose checksum fails is never handed to a job, and never dropped without a trace.
-            fail(
-                id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), earlier)
+            failUnreadable(id, error.description, earlier)
             passedOver(id)
             return nil
         }
@@ -405,8 +404,7 @@ final class AttemptLoop: @unchecked Sendable {
     ) throws(StorageError) -> Bool {
         let options: JobOptions
         do throws(FormatError) { options = try lastOptions.read(job.optionFields()) } catch {
-            fail(
-                id, attempt: 0, FailureRecord(type: "Damaged", message: error.description), earlier)
+            failUnreadable(id, error.description, earlier)
             passedOver(id)
             return true
         }

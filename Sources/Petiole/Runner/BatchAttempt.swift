@@ -165,7 +165,7 @@ struct BatchAttempt {
         } catch {
             end(
                 item, .deadLetter, attempt: 0, at: now, earlier, records, release: nil,
-                member: nil, FailureRecord(type: "Damaged", message: error.description))
+                member: .unknown, FailureRecord(type: "Damaged", message: error.description))
             return nil
         }
         if paused.contains(job.meta.name) {

@@ -223,10 +223,11 @@ enum OutcomeRecording {
         _ id: UInt64, _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) -> WorkflowMember? {
+        guard let block = try Lookup.block(id, transaction, tables) else { return nil }
         // What cannot be read holds no key: see `UniqueKeys`.
-        guard let block = try Lookup.block(id, transaction, tables),
-            let entry = try? block.entry(id), let options = try? entry.options()
-        else { return nil }
+        guard let entry = try? block.entry(id), let options = try? entry.options() else {
+            return try WorkflowRows.findMember(id, transaction, tables)
+        }
         if let hold = options.unique {
             try UniqueRelease(id: id, name: entry.meta.name, hold)
                 .apply(queue: block.queue, &transaction, &state)

@@ -63,14 +63,7 @@ extension JobStore {
                 await stage?.giveUp()
                 throw error
             }
-            // A payload that is too large for the block that it came into lies alone.
-            var alone = JobBlockBuilder(jobs: 1)
-            if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }
-            for part in [EnqueueSubmission(request, block), EnqueueSubmission(request, alone)]
-            where part.block.count > 0 {
-                bytes += part.block.size
-                if let head { head.more.append(part) } else { head = part }
-            }
+            bytes += EnqueueSubmission.add(block, request, to: &head)
             if isLast { break }
             if !keys.isEmpty, bytes + keys.rowBytes >= Self.stageBytes {
                 await stage?.giveUp()

@@ -52,6 +52,13 @@ struct StageWriter {
         }
     }
 
+    /// The same, for who does something else meanwhile.
+    func added(_ part: Handover<EnqueueSubmission>) async -> Result<UInt64, EnqueueError> {
+        do throws(EnqueueError) { return .success(try await add(part.value)) } catch {
+            return .failure(error)
+        }
+    }
+
     /// Writes a part, durably and unseen.
     /// - Returns: the id of its first job; those of the others follow.
     @discardableResult

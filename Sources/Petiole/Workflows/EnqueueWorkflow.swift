@@ -83,6 +83,7 @@ extension JobStore {
         var writtenBytes = 0
         var staged: [WorkflowDraft.Staged] = []
         var writers: [StageWriter] = []
+        var request: EnqueueRequest?
         do throws(EnqueueError) {
             for group in builder.pendingGroups {
                 guard let head = try group.blocks.next(upTo: Self.stageBytes) else { continue }
@@ -97,30 +98,38 @@ extension JobStore {
                 var next: EnqueueSubmission? = head
                 while let part = next {
                     let count = part.jobCount
-                    let range = IDRange(first: try await writer.add(part), count: count)
+                    // While the disk takes one part, the next is encoded.
+                    let handedOver = Handover(part)
+                    async let added = writer.added(handedOver)
+                    let following = Result { () throws(EnqueueError) in
+                        try group.blocks.next(upTo: Self.stageBytes)
+                    }
+                    let range = IDRange(first: try await added.get(), count: count)
                     if let last = ranges.indices.last, ranges[last].end == range.first {
                         ranges[last].count += count
                     } else {
                         ranges.append(range)
                     }
-                    next = try group.blocks.next(upTo: Self.stageBytes)
+                    next = try following.get()
                 }
                 staged.append(
                     WorkflowDraft.Staged(
                         node: group.node, stage: writer.number, ranges: ranges))
             }
-            let (request, submission) = try builder.submission(
+            let (whole, submission) = try builder.submission(
                 end, written: written, staged: staged)
-            let acceptance = try await untilSettled(request, Handover(submission))
-            let id = try acceptance.id(request)
+            request = whole
+            let acceptance = try await untilSettled(whole, Handover(submission))
+            let id = try acceptance.id(whole)
             if acceptance.conflict != nil { for writer in writers { await writer.giveUp() } }
-            request.within?.end(
+            whole.within?.end(
                 acceptance.conflict == nil
                     ? .accepted(first: JobID(rawValue: id), count: 1)
                     : .existing(JobID(rawValue: id)))
             return withExtendedLifetime(writers) { JobID(rawValue: id) }
         } catch {
             for writer in writers { await writer.giveUp() }
+            request?.within?.end(.refused(error))
             throw error
         }
     }
@@ -141,7 +150,9 @@ extension WorkflowBuilder {
             }
             written[group.node] = jobs
         }
-        return try submission(end, written: written, staged: []).1
+        let (request, submission) = try submission(end, written: written, staged: [])
+        request.within?.end(.handedOver)
+        return submission
     }
 }
 

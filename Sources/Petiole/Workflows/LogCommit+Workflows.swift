@@ -261,15 +261,7 @@ extension LogCommit {
         try begin(
             draft, standingFor: id, queue: block.queue, priority: block.priority,
             attempts: active.attempts, history: active.history, &transaction, &state)
-        switch try apply(effects, in: queue.id, &lanes, &transaction, &state) {
-        case .done: break
-        case .refused(let error):
-            submission.refusal = error
-            throw .mapFull
-        case .roomFirst(let room):
-            submission.roomFirst = room
-            throw .mapFull
-        }
+        try apply(effects, of: submission, in: queue.id, &lanes, &transaction, &state)
     }
 
     // MARK: Ends
@@ -294,8 +286,14 @@ extension LogCommit {
                 }
             }
             if count == 0 { continue }
+            var member = members.member
+            if member == .unknown {
+                guard let found = try WorkflowRows.findMember(members.first, transaction, tables)
+                else { continue }
+                member = found
+            }
             try WorkflowSteps.ended(
-                members.member, count: count, failed: failed, cause: cause, &transaction, &state)
+                member, count: count, failed: failed, cause: cause, &transaction, &state)
         }
     }
 

@@ -52,6 +52,13 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
         }
     }
 
+    /// A step that is given nothing, whatever is before it.
+    init<J: CodableJob>(independent job: J, _ step: StepOptions) {
+        self.init { (builder, place) throws(EnqueueError) in
+            try builder.add(job, step, WorkflowPlace(after: place.after))
+        }
+    }
+
     /// Puts it behind something, or at the beginning.
     @Sendable func assemble(
         _ builder: WorkflowBuilder, _ place: WorkflowPlace
@@ -97,10 +104,9 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     public func then<J: CodableJob>(
         independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
-        let step = StepOptions(options: options, name: name, weight: weight)
-        return Workflow<J.Output> { (builder, place) throws(EnqueueError) in
-            try builder.add(job, step, WorkflowPlace(after: place.after))
-        }.behind(self)
+        Workflow<J.Output>(
+            independent: job, StepOptions(options: options, name: name, weight: weight)
+        ).behind(self)
     }
 
     /// Then another workflow, whose first step may read the result: ``JobContext/input(as:)``.
@@ -268,10 +274,9 @@ public struct Group<Member: Codable & Sendable>: Sendable {
     public func then<J: CodableJob>(
         independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
-        let step = StepOptions(options: options, name: name, weight: weight)
-        return Workflow<J.Output> { (builder, place) throws(EnqueueError) in
-            try builder.add(job, step, WorkflowPlace(after: place.after))
-        }.behind(self)
+        Workflow<J.Output>(
+            independent: job, StepOptions(options: options, name: name, weight: weight)
+        ).behind(self)
     }
 
     /// Then another workflow, whose first step may read the results: ``JobContext/results(of:)``.

@@ -32,6 +32,8 @@ final class WorkflowBuilder {
     private var groups: [(node: UInt32, blocks: GroupBlocks)] = []
     /// Nodes whose jobs keep no results.
     private var withoutResults: Set<UInt32> = []
+    /// Bytes of single steps.
+    private var stepBytes = 0
 
     init(
         _ store: JobStore, name: String, _ options: EnqueueOptions, by parent: JobContext? = nil
@@ -100,6 +102,14 @@ final class WorkflowBuilder {
             of: member)
         let block = try request.block { (writer) throws(CodecError) in
             try J.codec.encode(job, into: &writer)
+        }
+        stepBytes += block.size
+        guard stepBytes <= WorkflowLimits.stepBytes else {
+            throw .invalidWorkflow(
+                """
+                its single steps have more than \(WorkflowLimits.stepBytes >> 20) MiB together
+                put large payloads into files and their paths into the steps, or make groups of equal jobs
+                """)
         }
         singles.append((index, EnqueueSubmission(request, block)))
         return WorkflowEnd(result: index, done: index)
@@ -317,14 +327,7 @@ final class GroupBlocks {
         while !isDone, size < bytes {
             var block = JobBlockBuilder(jobs: 1_024, bytes: StoreFormat.blockLimit)
             isDone = try fill(&block)
-            // A payload that is too large for the block that it came into lies alone.
-            var alone = JobBlockBuilder(jobs: 1)
-            if block.count > 1, block.size > StoreFormat.blockLimit { block.moveLast(to: &alone) }
-            for part in [EnqueueSubmission(request, block), EnqueueSubmission(request, alone)]
-            where part.block.count > 0 {
-                size += part.block.size
-                if let head { head.more.append(part) } else { head = part }
-            }
+            size += EnqueueSubmission.add(block, request, to: &head)
         }
         return head
     }

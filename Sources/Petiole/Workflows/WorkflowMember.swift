@@ -16,6 +16,9 @@ struct WorkflowMember: Equatable, Sendable {
 
     static let size = 13
 
+    /// Of a job that cannot be read: it is looked for in all workflows. No token is 0.
+    static let unknown = WorkflowMember(token: 0, node: 0, isAlone: true)
+
     init(token: UInt64, node: UInt32, isAlone: Bool) {
         self.token = token
         self.node = node
@@ -45,7 +48,7 @@ struct EndedMembers: Equatable, Sendable {
 
     /// Whether a job belongs behind them.
     func continues(_ other: WorkflowMember, _ id: UInt64) -> Bool {
-        member == other && id == first + count
+        member == other && id == first + count && other != .unknown
     }
 }
 

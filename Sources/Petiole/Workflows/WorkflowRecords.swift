@@ -239,6 +239,39 @@ extension WorkflowRows {
         return bytes.littleEndian(at: 0)
     }
 
+    /// The workflow whose part a job is that cannot be read, found by its id. O(nodes of all workflows).
+    static func findMember(
+        _ id: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> WorkflowMember? {
+        let cursor = try transaction.cursor(tables.groups)
+        var entry = try cursor.first()
+        while let (key, value) = entry {
+            if key.count == 8 {
+                let token: UInt64 = key.bigEndian(at: 0)
+                let workflow = try formatted { () throws(FormatError) in
+                    try WorkflowRecord(value)
+                }
+                if let plan = try readPlan(token, transaction, tables) {
+                    for index in 0..<plan.nodeCount {
+                        let node = try formatted { () throws(FormatError) in try plan.node(index) }
+                        let record =
+                            try read(token, node: index, transaction, tables)
+                            ?? NodeRecord(of: node)
+                        let isPart = node.ids(of: workflow, record).contains {
+                            $0.first <= id && id < $0.end
+                        }
+                        if isPart {
+                            return WorkflowMember(
+                                token: token, node: index, isAlone: node.jobs == 1)
+                        }
+                    }
+                }
+            }
+            entry = try cursor.next()
+        }
+        return nil
+    }
+
     static func put(
         _ record: WorkflowRecord, _ token: UInt64, _ transaction: inout WriteTransaction,
         _ tables: StoreTables

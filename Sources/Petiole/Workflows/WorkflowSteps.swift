@@ -61,8 +61,14 @@ struct WorkflowSteps {
         _ member: WorkflowMember, count: UInt64, failed: UInt64, cause: UInt64,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
-        guard var steps = try WorkflowSteps(member.token, transaction, state) else { return }
-        try steps.count(member.node, count, failed: failed, cause: cause, &transaction, &state)
+        do throws(StorageError) {
+            guard var steps = try WorkflowSteps(member.token, transaction, state) else { return }
+            try steps.count(
+                member.node, count, failed: failed, cause: cause, &transaction, &state)
+        } catch {
+            // A workflow whose rows cannot be read goes on no more; the outcomes that are recorded with this one are.
+            guard case .damaged = error else { throw error }
+        }
     }
 
     private mutating func count(

@@ -212,7 +212,7 @@ extension SampleStore {
 
 /// The whole of a file.
 func contents(of path: String) throws -> [UInt8] {
-    let file = open(path, O_RDONLY)
+    let file = open(path, O_RDONLY | O_CLOEXEC)
     try #require(file >= 0)
     defer { close(file) }
     let size = Int(lseek(file, 0, SEEK_END))
@@ -224,7 +224,7 @@ func contents(of path: String) throws -> [UInt8] {
 
 /// Makes a file of exactly these bytes, 0600.
 func write(_ bytes: [UInt8], to path: String) throws {
-    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
+    let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
     try #require(file >= 0)
     defer { close(file) }
     let put = bytes.withUnsafeBytes { pwrite(file, $0.baseAddress, $0.count, 0) }

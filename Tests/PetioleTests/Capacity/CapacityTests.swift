@@ -24,7 +24,7 @@ extension JobStore {
     }
 }
 
-@Suite("Capacity", .timeLimit(.minutes(2))) struct CapacityTests {
+@Suite("Capacity", .timeLimit(.minutes(10))) struct CapacityTests {
     private let echo = JobClosure("echo") { (number: Int, _) in number }
 
     @Test("a full queue refuses, and takes jobs again when some have ended")

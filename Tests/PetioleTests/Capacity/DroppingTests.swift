@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Dropping", .timeLimit(.minutes(2))) struct DroppingTests {
+@Suite("Dropping", .timeLimit(.minutes(10))) struct DroppingTests {
     private let ran = Trace<Int>()
     private let begun = Gate()
     private let gate = Gate()

@@ -11,7 +11,7 @@ import Testing
 #endif
 
 /// What takes more than one transaction to drop, for who does not stand by and ask again.
-@Suite("Large drops", .timeLimit(.minutes(4))) struct LargeDropTests {
+@Suite("Large drops", .timeLimit(.minutes(10))) struct LargeDropTests {
     private let echo = JobClosure("echo") { (number: Int, _) in number }
 
     private func fill(_ store: JobStore, _ count: Int, priority: Int = 4) async throws {

@@ -3,11 +3,11 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Waiting for room", .timeLimit(.minutes(2))) struct RoomTests {
+@Suite("Waiting for room", .timeLimit(.minutes(10))) struct RoomTests {
     private let echo = JobClosure("echo") { (number: Int, _) in number }
 
-    private func untilWaiting(_ count: Int, _ store: JobStore) async {
-        while store.open.room.waitingCount != count { await Task.yield() }
+    private func untilWaiting(_ count: Int, _ store: JobStore) async throws {
+        while store.open.room.waitingCount != count { try await turn() }
     }
 
     /// Enqueues in a task of its own, and gives the id.
@@ -28,15 +28,15 @@ import Testing
             var tasks: [Task<JobID, any Error>] = []
             for number in 3...6 {
                 tasks.append(enqueue(number, store))
-                await untilWaiting(tasks.count, store)
+                try await untilWaiting(tasks.count, store)
             }
             let waiting = tasks
             try await store.cancel(first[0].id)
             try await expectEqual(waiting[0].value.rawValue, 3)
-            await untilWaiting(3, store)
+            try await untilWaiting(3, store)
             // One that comes now goes behind them, though there is room for a moment.
             let late = enqueue(7, store)
-            await untilWaiting(4, store)
+            try await untilWaiting(4, store)
             try await store.cancel(first[1].id)
             try await expectEqual(waiting[1].value.rawValue, 4)
             try await makeRunner(store, [echo]).run {
@@ -58,9 +58,9 @@ import Testing
                     payload.append(contentsOf: [1])
                 }.count
             }
-            await untilWaiting(1, store)
+            try await untilWaiting(1, store)
             let small = enqueue(4, store)
-            await untilWaiting(2, store)
+            try await untilWaiting(2, store)
             for job in first.dropLast() { try await store.cancel(job.id) }
             #expect(store.open.room.waitingCount == 2)
             try await store.cancel(first[2].id)
@@ -85,7 +85,7 @@ import Testing
         #expect(store.open.room.waitingCount == 0)
         // Its task, while it waits and before it begins to.
         let cancelled = enqueue(3, store)
-        await untilWaiting(1, store)
+        try await untilWaiting(1, store)
         cancelled.cancel()
         let expected = EnqueueError.refused(job: "echo", queue: "default", .waitCancelled)
         await #expect(throws: expected) { try await cancelled.value }
@@ -103,7 +103,7 @@ import Testing
                 try store.enqueueBlocking(name: "echo", payload: 5, output: Int.self).id.rawValue
             }
         }
-        await untilWaiting(1, store)
+        try await untilWaiting(1, store)
         try await store.setCapacity(Capacity(jobs: 2, whenFull: .wait()), queue: "default")
         try await expectEqual(thread.value, 2)
         // Its own word goes before the capacity's.
@@ -111,7 +111,7 @@ import Testing
             try await store.numbers("echo", [6], options: EnqueueOptions(whenFull: .refuse))
         }
         let last = enqueue(7, store)
-        await untilWaiting(1, store)
+        try await untilWaiting(1, store)
         expectSound(store)
         store.close()
         await #expect(throws: EnqueueError.self) { try await last.value }
@@ -157,7 +157,7 @@ import Testing
                 try await store.enqueue(
                     Cargo.self, payload: large, options: EnqueueOptions(whenFull: .wait()))
             }
-            await untilWaiting(1, store)
+            try await untilWaiting(1, store)
             try await expectEqual(store.purge(JobFilter()).deleted, 1)
             try await expectEqual(next.value.id.rawValue, 2)
         }
@@ -200,7 +200,7 @@ import Testing
             let next = Task {
                 try await store.enqueue(Cargo.self, payload: large, options: waits)
             }
-            await untilWaiting(1, store)
+            try await untilWaiting(1, store)
             let tooLarge = [UInt8](repeating: 1, count: 60 << 20)
             await #expect(throws: EnqueueError.self) {
                 try await store.enqueue(Cargo.self, payload: tooLarge, options: waits)

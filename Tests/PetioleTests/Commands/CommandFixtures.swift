@@ -60,7 +60,7 @@ final class ScratchDirectory {
     }
 
     func bytes(_ name: String) throws -> [UInt8] {
-        let file = try #require(fopen("\(path)/\(name)", "r"))
+        let file = try #require(fopen("\(path)/\(name)", "re"))
         defer { fclose(file) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
@@ -81,7 +81,7 @@ final class ScratchDirectory {
 /// A FIFO is a rendezvous: opening it for reading waits for the child that opens it for writing.
 /// Returns what it wrote until it, and all who share the end, closed it.
 func readFIFO(_ path: String) throws -> String {
-    let file = try #require(fopen(path, "r"))
+    let file = try #require(fopen(path, "re"))
     defer { fclose(file) }
     var text = ""
     while true {

@@ -76,7 +76,7 @@ import Testing
         var pid: pid_t = 0
         // Descriptor 0 as the error output would be overwritten by the input, were it not moved
         // first.
-        let saved = dup(0)
+        let saved = fcntl(0, F_DUPFD_CLOEXEC, 3)
         dup2(pipe.1, 0)
         let code = arguments.withPointers { arguments, environment in
             var request = petiole_spawn_request(
@@ -116,7 +116,7 @@ import Testing
         let scratch = try ScratchDirectory()
         func make(_ name: String, _ text: String, mode: mode_t) throws -> String {
             let path = "\(scratch.path)/\(name)"
-            let file = try #require(fopen(path, "w"))
+            let file = try #require(fopen(path, "we"))
             fputs(text, file)
             fclose(file)
             chmod(path, mode)
@@ -164,7 +164,7 @@ import Testing
         let scratch = try ScratchDirectory()
         let end = try run(Command("pwd", workingDirectory: scratch.path))
         #expect(text(end.output) == "\(scratch.path)\n")
-        let file = try #require(fopen("\(scratch.path)/in", "w"))
+        let file = try #require(fopen("\(scratch.path)/in", "we"))
         fputs("#!/bin/sh\ncat", file)
         fclose(file)
         chmod("\(scratch.path)/in", 0o700)

@@ -16,7 +16,7 @@ import Testing
             try #expect(OperationExamples.listing(store, store.now) == job.id)
             #expect(try OperationExamples.lineage(store, job) == 1)
             let following = Task { try await OperationExamples.following(store) }
-            while store.open.signals.followed == 0 { await Task.yield() }
+            while store.open.signals.followed == 0 { try await turn() }
             let other = try await store.enqueue(SendReport(month: "2026-11"))
             try await store.cancel(other.id)
             try await following.value

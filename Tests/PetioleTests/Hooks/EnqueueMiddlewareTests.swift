@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Enqueue middleware", .timeLimit(.minutes(2))) struct EnqueueMiddlewareTests {
+@Suite("Enqueue middleware", .timeLimit(.minutes(10))) struct EnqueueMiddlewareTests {
     private struct Oops: Error {}
 
     /// Notes what it is called with, and does what a closure says.

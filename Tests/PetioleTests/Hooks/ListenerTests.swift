@@ -4,7 +4,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Listeners", .timeLimit(.minutes(2))) struct ListenerTests {
+@Suite("Listeners", .timeLimit(.minutes(10))) struct ListenerTests {
     private struct Oops: Error {}
 
     private static func word(_ kind: JobStep.Kind) -> String {

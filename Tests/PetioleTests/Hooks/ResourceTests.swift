@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Shared resources", .timeLimit(.minutes(2))) struct ResourceTests {
+@Suite("Shared resources", .timeLimit(.minutes(10))) struct ResourceTests {
     private struct Oops: Error {}
 
     /// Not `Sendable`: one attempt at a time has it.

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Routing", .timeLimit(.minutes(2))) struct RoutingTests {
+@Suite("Routing", .timeLimit(.minutes(10))) struct RoutingTests {
     private struct Resize: Job {
         static let jobName = "images.resize"
         static let queue = "own"

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Run middleware", .timeLimit(.minutes(2))) struct RunMiddlewareTests {
+@Suite("Run middleware", .timeLimit(.minutes(10))) struct RunMiddlewareTests {
     private struct Oops: Error {}
 
     private struct Around: RunMiddleware {

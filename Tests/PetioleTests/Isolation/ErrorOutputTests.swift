@@ -1,3 +1,4 @@
+import CPetiole
 import Synchronization
 import Testing
 
@@ -9,7 +10,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Standard error of child processes", .timeLimit(.minutes(1))) struct ErrorOutputTests {
+@Suite("Standard error of child processes", .timeLimit(.minutes(10))) struct ErrorOutputTests {
     /// A child that has said that it serves, and has been let go.
     private func withChild<Value: Sendable>(
         that lines: String, _ body: @Sendable @escaping (ServingChild, SlowSink) -> Value
@@ -73,7 +74,7 @@ private final class SlowSink: Sendable {
 
     init() throws {
         var ends: [Int32] = [-1, -1]
-        try #require(pipe(&ends) == 0)
+        try #require(petiole_pipe(&ends, 0) == 0)
         number = ends[1]
         let end = ends[0]
         OSThread.start(named: "test-sink") { [self] in

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Effects of jobs in child processes", .timeLimit(.minutes(5))) struct IsolatedEffectsTests {
+@Suite("Effects of jobs in child processes", .timeLimit(.minutes(10))) struct IsolatedEffectsTests {
     private static func receipt(_ trace: Trace<Int>) -> JobClosure {
         JobClosure("receipt", queue: "receipts") { (number: Int, context) in
             trace.add(number)

@@ -8,7 +8,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Stopping jobs in child processes", .timeLimit(.minutes(5))) struct IsolatedStopTests {
+@Suite("Stopping jobs in child processes", .timeLimit(.minutes(10))) struct IsolatedStopTests {
     @Test("a job that heeds a cancel is cancelled, and its child goes on with the next")
     func heeded() async throws {
         try await withStore { store in
@@ -116,7 +116,7 @@ import Testing
                 let lent = core.places.takeSlots(upTo: 1)
                 let limit = TimeLimit(soft: .microseconds(1), hard: .microseconds(2))
                 core.deadlines.begin(7, try #require(lent.first), limit, core.stoppables)
-                while core.deadlines.hardPassed(7) == nil { await Task.yield() }
+                while core.deadlines.hardPassed(7) == nil { try await turn() }
                 #expect(core.deadlines.endsLater(7))
                 _ = core.deadlines.end(7)
                 core.places.giveSlots(lent)
@@ -204,7 +204,7 @@ import Testing
                 // Those that were refused wait for about a second.
                 while try store.counts().unfinished > 0 {
                     clock.advance(.seconds(2), store)
-                    await Task.yield()
+                    try await turn()
                 }
             }
             for id in waiting {
@@ -229,10 +229,10 @@ import Testing
                 let after = try await store.enqueue(ScriptedKind("plain"))
                 try await makeRunner(store, jobs: [ScriptedKind.self]).run {
                     let slots = store.open.slots
-                    while slots.slot(of: job.id.rawValue) == nil { await Task.yield() }
+                    while slots.slot(of: job.id.rawValue) == nil { try await turn() }
                     if !isLimit { try await expectEqual(store.cancel(job.id), .stopping) }
                     while slots.slot(of: job.id.rawValue)?.stopping != job.id.rawValue {
-                        await Task.yield()
+                        try await turn()
                     }
                     try await onThread("test-go") { try program.letGo() }
                     _ = try await after.result

@@ -9,7 +9,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Jobs in child processes", .timeLimit(.minutes(5))) struct IsolationTests {
+@Suite("Jobs in child processes", .timeLimit(.minutes(10))) struct IsolationTests {
     private static let retries = EnqueueOptions(maxAttempts: 3)
 
     // MARK: Children
@@ -102,7 +102,7 @@ import Testing
                 kill(second, SIGSTOP)
                 let last = try await store.enqueue(Isolated("plain"), options: Self.retries)
                 while store.open.slots.slot(of: last.id.rawValue)?.child?.pid != second {
-                    await Task.yield()
+                    try await turn()
                 }
                 kill(second, SIGKILL)
                 try await #expect(last.result != Int(second))
@@ -127,7 +127,7 @@ import Testing
                 // Its end may be told a moment later.
                 while !children.idleProcesses.isEmpty {
                     children.lookAfter()
-                    await Task.yield()
+                    try await turn()
                 }
                 // Reaped, too.
                 #expect(kill(pid, 0) != 0)
@@ -306,7 +306,7 @@ import Testing
             let before = store.open.clock.now
             let runner = try makeRunner(store, jobs: [Isolated.self])
             try await runner.run {
-                while try store.counts().accepted < 2 { await Task.yield() }
+                while try store.counts().accepted < 2 { try await turn() }
                 let id = JobID(rawValue: 2)
                 guard case .waiting(let due, _) = try store.state(of: id) else {
                     Issue.record("\(try store.state(of: id))")

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Inheritance", .timeLimit(.minutes(2))) struct InheritanceTests {
+@Suite("Inheritance", .timeLimit(.minutes(10))) struct InheritanceTests {
     private struct Child: Job {
         func run(_ context: JobContext) -> Int { context.priority }
     }

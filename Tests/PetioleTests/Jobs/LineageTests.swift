@@ -20,7 +20,7 @@ private struct Spawner: Job {
     }
 }
 
-@Suite("Lineage", .timeLimit(.minutes(2))) struct LineageTests {
+@Suite("Lineage", .timeLimit(.minutes(10))) struct LineageTests {
     @Test(
         "the children of a job are found by its id, page by page, and its family from any of them")
     func family() async throws {

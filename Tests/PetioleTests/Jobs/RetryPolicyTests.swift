@@ -144,7 +144,7 @@ import Testing
                 try await expectEqual(jobs[0].result, 2)
                 while snoozed.items.count < 3 {
                     clock.advance(.seconds(5), store)
-                    await Task.yield()
+                    try await turn()
                 }
                 clock.advance(.seconds(5), store)
                 // Nothing was counted.

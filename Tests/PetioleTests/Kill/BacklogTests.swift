@@ -11,7 +11,7 @@
         ) throws {}
     }
 
-    @Suite("Backlog", .timeLimit(.minutes(2))) struct BacklogTests {
+    @Suite("Backlog", .timeLimit(.minutes(10))) struct BacklogTests {
         /// Memory of a runner's own, in KiB, while its two workers are busy and `count` jobs wait behind theirs.
         private func memory(waiting count: Int) async throws -> Int {
             let directory = try TestDirectory()

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Batches of processes that die", .serialized, .timeLimit(.minutes(5)))
+@Suite("Batches of processes that die", .serialized, .timeLimit(.minutes(10)))
 struct BatchKillTests {
     private func prepare(_ kinds: [String]) async throws -> TestDirectory {
         let directory = try TestDirectory()

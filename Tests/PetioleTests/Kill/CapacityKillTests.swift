@@ -42,9 +42,8 @@ struct CapacityKillTests {
                 try Child(["flood", directory.store, "100000", "drop"]),
                 try Child(["serve", directory.store, directory.path + "/effects", "2"]),
             ]
-            for child in children.shuffled(using: &random) {
-                try await Task.sleep(for: .milliseconds(Int.random(in: 1...60, using: &random)))
-                child.kill()
+            try await Child.kill(children.shuffled(using: &random)) {
+                .milliseconds(Int.random(in: 1...60, using: &random))
             }
             for child in children {
                 accepted += try await child.acceptedIDs()
@@ -90,9 +89,8 @@ struct CapacityKillTests {
                 try Child(["flood", directory.store, "100000", "wait"]),
                 try Child(["serve", directory.store, effects, "2"]),
             ]
-            for child in killed.shuffled(using: &random) {
-                try await Task.sleep(for: .milliseconds(Int.random(in: 1...60, using: &random)))
-                child.kill()
+            try await Child.kill(killed.shuffled(using: &random)) {
+                .milliseconds(Int.random(in: 1...60, using: &random))
             }
             for child in killed { try await child.end() }
             _ = try check(directory, atMost: 5)

@@ -34,6 +34,21 @@ final class Child: @unchecked Sendable {
 
     func kill() { process.kill() }
 
+    /// Kills it once so much time has passed, by a thread of its own: on a busy machine a task would be late by seconds, in
+    /// which the child goes on.
+    func kill(after pause: Duration) async throws { try await Self.kill([self]) { pause } }
+
+    /// Kills one after another, with a pause before each.
+    static func kill(_ children: [Child], pause: () -> Duration) async throws {
+        let pauses = children.map { _ in pause() }
+        try await onThread("test-kill") {
+            for (child, pause) in zip(children, pauses) {
+                usleep(UInt32(pause / .microseconds(1)))
+                child.kill()
+            }
+        }
+    }
+
     /// The next line that it says; nil when it has ended.
     func line() async throws -> String? {
         try await onThread("test-line") { [self] in

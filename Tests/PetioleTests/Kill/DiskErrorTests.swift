@@ -4,7 +4,7 @@
 
     @testable import Petiole
 
-    @Suite("Errors of the disk", .timeLimit(.minutes(2))) struct DiskErrorTests {
+    @Suite("Errors of the disk", .timeLimit(.minutes(10))) struct DiskErrorTests {
         /// A sync, a write of pages, or a write of the root fails: the first, and later ones; once, and from then on.
         private static func faults(_ numbers: [Int]) -> [String] {
             ["sync", "write", "root"].flatMap { call in

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Kills of runners with children", .timeLimit(.minutes(5))) struct IsolationKillTests {
+@Suite("Kills of runners with children", .timeLimit(.minutes(10))) struct IsolationKillTests {
     /// What jobs of the kind `work` have left in their log.
     private struct Log {
         let lines: [[Substring]]
@@ -121,8 +121,7 @@ import Testing
         for _ in 0..<10 {
             let child = try Child(["isolated", directory.store, "2", "drain"])
             // Some 50 ms pass before the first job runs; a kill comes before, while children start, or while two jobs run.
-            try await Task.sleep(for: .milliseconds(Int.random(in: 10...180, using: &random)))
-            child.kill()
+            try await child.kill(after: .milliseconds(Int.random(in: 10...180, using: &random)))
             try await child.end()
         }
         #expect(try await Child(["isolated", directory.store, "2", "drain"]).end() == .exit(0))

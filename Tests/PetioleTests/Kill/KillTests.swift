@@ -56,17 +56,16 @@ import Testing
         var accepted: [ClosedRange<UInt64>] = []
         for _ in 0..<rounds {
             let children = [
-                try Child(["produce", directory.store, "100000", "1"]),
+                try Child(["produce", directory.store, "20000", "1"]),
                 try Child([
-                    "produce", directory.store, "100000",
+                    "produce", directory.store, "20000",
                     "\(Int.random(in: 2...600, using: &random))",
                 ]),
                 try Child(["serve", directory.store, directory.path + "/effects", "2"]),
             ]
             // The process takes some 20 ms to start; a kill may come before, at, or after its first commit.
-            for child in children.shuffled(using: &random) {
-                try await Task.sleep(for: .milliseconds(Int.random(in: 1...90, using: &random)))
-                child.kill()
+            try await Child.kill(children.shuffled(using: &random)) {
+                .milliseconds(Int.random(in: 1...90, using: &random))
             }
             for child in children {
                 accepted += try await child.acceptedIDs()
@@ -94,8 +93,7 @@ import Testing
         for _ in 0..<8 {
             let child = try Child(["serve", directory.store, effects, "2"])
             #expect(try await child.line() == "serving")
-            try await Task.sleep(for: .microseconds(Int.random(in: 100...15_000, using: &random)))
-            child.kill()
+            try await child.kill(after: .microseconds(Int.random(in: 100...15_000, using: &random)))
             #expect(try await child.end() == .signal(SIGKILL))
         }
         #expect(try await Child(["run", directory.store, effects, "2"]).end() == .exit(0))
@@ -127,8 +125,8 @@ import Testing
             let producer = try Child(["unique", directory.store, "2000"])
             let runner = try Child(["serve", directory.store, directory.path + "/effects", "2"])
             #expect(try await runner.line() == "serving")
-            try await Task.sleep(for: .microseconds(Int.random(in: 100...20_000, using: &random)))
-            runner.kill()
+            try await runner.kill(
+                after: .microseconds(Int.random(in: 100...20_000, using: &random)))
             producer.kill()
             _ = try await (producer.end(), runner.end())
         }
@@ -368,7 +366,7 @@ import Testing
             try await makeRunner(store, [here]).run {
                 let child = try Child(["crossed", directory.store])
                 #expect(try await child.line() == "runs b")
-                while try waiters(directory) < 1 { await Task.yield() }
+                while try waiters(directory) < 1 { try await turn() }
                 // To the kernel, which looks at processes, this wait closes a circle.
                 let standing = Task {
                     do {
@@ -379,7 +377,7 @@ import Testing
                         }
                     } catch { failures.add("\(error)") }
                 }
-                while try waiters(directory) < 2, failures.items.isEmpty { await Task.yield() }
+                while try waiters(directory) < 2, failures.items.isEmpty { try await turn() }
                 child.kill()
                 #expect(try await child.end() == .signal(SIGKILL))
                 await standing.value
@@ -413,7 +411,7 @@ import Testing
 
             let first = try Child(["commands", directory.store, "1", "serve"])
             #expect(try await first.line() == "serving")
-            while fcntl(lease, 1025) == Int32(F_WRLCK) { await Task.yield() }
+            while fcntl(lease, 1025) == Int32(F_WRLCK) { try await turn() }
             let held = try #require(
                 ProcessIdentity.allPIDs().first {
                     ProcessIdentity.info(of: $0)?.parent == first.pid

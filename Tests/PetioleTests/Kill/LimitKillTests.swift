@@ -22,8 +22,7 @@ extension KillTests {
         for _ in 0..<10 {
             let child = try Child(["serve", directory.store, effects, "4"])
             #expect(try await child.line() == "serving")
-            try await Task.sleep(for: .microseconds(Int.random(in: 100...8_000, using: &random)))
-            child.kill()
+            try await child.kill(after: .microseconds(Int.random(in: 100...8_000, using: &random)))
             #expect(try await child.end() == .signal(SIGKILL))
             try check(directory, [1...120])
             let after = try directory.open()
@@ -62,8 +61,7 @@ extension KillTests {
         for _ in 0..<10 {
             let child = try Child(["serve", directory.store, effects, "2"])
             #expect(try await child.line() == "serving")
-            try await Task.sleep(for: .microseconds(Int.random(in: 100...6_000, using: &random)))
-            child.kill()
+            try await child.kill(after: .microseconds(Int.random(in: 100...6_000, using: &random)))
             #expect(try await child.end() == .signal(SIGKILL))
         }
         #expect(try await Child(["run", directory.store, effects, "2"]).end() == .exit(0))

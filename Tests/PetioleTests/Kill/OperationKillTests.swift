@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Kills of who operates", .serialized, .timeLimit(.minutes(5))) struct OperationKillTests {
+@Suite("Kills of who operates", .serialized, .timeLimit(.minutes(10))) struct OperationKillTests {
     fileprivate func note(_ ran: Trace<Int>) -> JobClosure {
         JobClosure("note") { (number: Int, _) -> Int in
             ran.add(number)
@@ -51,10 +51,10 @@ import Testing
         let runner = try makeRunner(store, [note(ran)])
         if isOwned {
             try await runner.run {
-                while try store.counts().parked < 5 { await Task.yield() }
+                while try store.counts().parked < 5 { try await turn() }
                 let child = try Child(["resume", directory.store, "note"], crashAt: point)
                 try await expectEqual(child.end(), .exit(9))
-                while try store.counts().succeeded < 5 { await Task.yield() }
+                while try store.counts().succeeded < 5 { try await turn() }
             }
         } else {
             try await runner.run {}

@@ -5,7 +5,7 @@
 
     @testable import Petiole
 
-    @Suite("Power cuts", .timeLimit(.minutes(3))) struct PowerCutTests {
+    @Suite("Power cuts", .timeLimit(.minutes(10))) struct PowerCutTests {
         private func record(_ directory: TestDirectory, rounds: Int) async throws -> [DiskEvent] {
             let shim = try DiskShim(directory)
             let child = try Child(

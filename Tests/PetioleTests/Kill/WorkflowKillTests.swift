@@ -30,8 +30,7 @@ struct WorkflowKillTests {
         for _ in 0..<30 {
             let child = try Child(["steps", directory.store, effects, "serve"])
             _ = try await child.line()
-            try await Task.sleep(for: .microseconds(Int.random(in: 100...20_000, using: &random)))
-            child.kill()
+            try await child.kill(after: .microseconds(Int.random(in: 100...20_000, using: &random)))
             #expect(try await child.end() == .signal(SIGKILL))
             let store = try directory.open()
             expectSound(store)

@@ -46,7 +46,7 @@
     }
 
     @Suite(
-        "LogWriter on a full disk", .timeLimit(.minutes(2)),
+        "LogWriter on a full disk", .timeLimit(.minutes(10)),
         .enabled(if: SmallDisk.isAllowed, "mounting a small file system takes root"))
     struct FullDiskTests {
         @Test(

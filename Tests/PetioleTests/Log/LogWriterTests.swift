@@ -9,7 +9,7 @@ private enum Bytes: RawJob {
     static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {}
 }
 
-@Suite("LogWriter", .timeLimit(.minutes(2))) struct LogWriterTests {
+@Suite("LogWriter", .timeLimit(.minutes(10))) struct LogWriterTests {
     @Test(
         "a submission that comes as the writer falls asleep is committed: nobody waits for another")
     func noLostWakeUp() async throws {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Failures by kind", .timeLimit(.minutes(2))) struct FailureTableTests {
+@Suite("Failures by kind", .timeLimit(.minutes(10))) struct FailureTableTests {
     private struct Broken: Error, CustomStringConvertible { var description: String }
     private static let text = String(repeating: "the pipe is broken; ", count: 100)
 

@@ -26,7 +26,7 @@ private struct Large: BatchJob {
     }
 }
 
-@Suite("Outcomes that reach over a block of jobs", .timeLimit(.minutes(1)))
+@Suite("Outcomes that reach over a block of jobs", .timeLimit(.minutes(10)))
 struct StraddlingOutcomesTests {
     @Test("a dead letter whose block was pruned alone runs once more, and its end is recorded")
     func requeued() async throws {
@@ -38,7 +38,7 @@ struct StraddlingOutcomesTests {
             async let running: Void = first.run()
             while try first.core.batches.count < 2 || store.outcome(of: ids[9]) == nil
                 || store.outcome(of: ids[7]) == nil
-            { await Task.yield() }
+            { try await turn() }
             first.stop()
             try await running
             // One block of outcomes over two of jobs.
@@ -62,7 +62,7 @@ struct StraddlingOutcomesTests {
             Large.mended.set()
             let second = try makeRunner(store, jobs: [Large.self])
             try await second.run {
-                while second.core.batches.count < 3 { await Task.yield() }
+                while second.core.batches.count < 3 { try await turn() }
                 clock.advance(.seconds(3_601), store)
                 try await expectEqual(jobs[7].result, 8)
             }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Batches", .timeLimit(.minutes(2))) struct BatchTests {
+@Suite("Batches", .timeLimit(.minutes(10))) struct BatchTests {
     private struct Oops: Error {}
 
     /// Where batches leave a trace: the ids of each, in their order.
@@ -62,11 +62,13 @@ import Testing
     }
 
     /// Waits until so many jobs are held and no worker is at one of them.
-    private static func untilHeld(_ count: Int, _ runner: JobRunner, _ ids: [JobID]) async {
+    private static func untilHeld(
+        _ count: Int, _ runner: JobRunner, _ ids: [JobID]
+    ) async throws {
         while runner.core.batches.count < count
             || ids.contains(where: { runner.core.store.slots.slot(of: $0.rawValue) != nil })
         {
-            await Task.yield()
+            try await turn()
         }
     }
 
@@ -94,7 +96,7 @@ import Testing
                 for value in 0..<3 {
                     jobs.append(try await store.enqueue(Insert(test: "gathered", value: value)))
                     if value < 2 {
-                        await Self.untilHeld(value + 1, runner, jobs.map(\.id))
+                        try await Self.untilHeld(value + 1, runner, jobs.map(\.id))
                         #expect(try jobs[value].state == .ready)
                     }
                 }
@@ -113,7 +115,7 @@ import Testing
                 contentsOf: (0..<2).map { Insert(test: "waitOver", value: $0) })
             let runner = try Self.runner(store)
             try await runner.run {
-                await Self.untilHeld(2, runner, jobs.map(\.id))
+                try await Self.untilHeld(2, runner, jobs.map(\.id))
                 clock.advance(.seconds(3_599), store)
                 #expect(Self.batches("waitOver") == [])
                 clock.advance(.seconds(1), store)
@@ -135,8 +137,8 @@ import Testing
             let runner = try Self.runner(store)
             try await runner.run {
                 try await expectEqual(good.result, 11)
-                while try store.outcome(of: discarded.id) == nil { await Task.yield() }
-                await Self.untilHeld(1, runner, [flaky.id])
+                while try store.outcome(of: discarded.id) == nil { try await turn() }
+                try await Self.untilHeld(1, runner, [flaky.id])
                 clock.advance(.seconds(3_600), store)
                 try await expectEqual(flaky.result, 22)
             }
@@ -201,7 +203,7 @@ import Testing
                 }
                 try await expectEqual(store.cancel(jobs[1].id), .stopping)
                 let slot = try #require(store.open.slots.slot(of: jobs[1].id.rawValue))
-                while slot.stopping != jobs[1].id.rawValue { await Task.yield() }
+                while slot.stopping != jobs[1].id.rawValue { try await turn() }
                 gate.goOn.open()
                 try await expectEqual(jobs[0].result, 1)
                 try await expectEqual(jobs[2].result, 21)
@@ -224,7 +226,7 @@ import Testing
             let runner = try Self.runner(store)
             try await runner.run {
                 let first = try await store.enqueue(Insert(test: "cancelled", value: 0))
-                await Self.untilHeld(1, runner, [first.id])
+                try await Self.untilHeld(1, runner, [first.id])
                 try await expectEqual(store.cancel(first.id), .cancelled)
                 let rest = try await store.enqueue(
                     contentsOf: (1...2).map { Insert(test: "cancelled", value: $0) })
@@ -244,7 +246,7 @@ import Testing
                 let first = try await store.enqueue(
                     Insert(test: "expired", value: 0),
                     options: EnqueueOptions(expiry: .after(.seconds(60))))
-                await Self.untilHeld(1, runner, [first.id])
+                try await Self.untilHeld(1, runner, [first.id])
                 time.advance(.seconds(61), store)
                 await #expect(throws: JobError.expired(first.id)) { try await first.result }
                 let rest = try await store.enqueue(
@@ -262,13 +264,13 @@ import Testing
             let runner = try Self.runner(store)
             try await runner.run {
                 let job = try await store.enqueue(Insert(test: "paused", value: 1))
-                await Self.untilHeld(1, runner, [job.id])
+                try await Self.untilHeld(1, runner, [job.id])
                 try await store.pause(queue: "default")
                 clock.advance(.seconds(3_600), store)
-                while runner.core.batches.count > 0 { await Task.yield() }
+                while runner.core.batches.count > 0 { try await turn() }
                 #expect(Self.batches("paused") == [])
                 try await store.resume(queue: "default")
-                await Self.untilHeld(1, runner, [job.id])
+                try await Self.untilHeld(1, runner, [job.id])
                 clock.advance(.seconds(3_600), store)
                 try await expectEqual(job.result, 11)
             }
@@ -283,7 +285,7 @@ import Testing
                 contentsOf: (0..<2).map { Insert(test: "stopped", value: $0) })
             let first = try Self.runner(store)
             async let ended: Void = first.run()
-            await Self.untilHeld(2, first, jobs.map(\.id))
+            try await Self.untilHeld(2, first, jobs.map(\.id))
             first.stop()
             try await ended
             #expect(try jobs[0].state == .ready && jobs[1].state == .ready)
@@ -348,7 +350,7 @@ import Testing
             try await Self.runner(store) { $0.middleware = [Picky(trace: trace)] }.run {
                 try await expectEqual(jobs[0].result, 1)
                 try await expectEqual(jobs[2].result, 21)
-                while try store.outcome(of: jobs[1].id) == nil { await Task.yield() }
+                while try store.outcome(of: jobs[1].id) == nil { try await turn() }
             }
             #expect(try store.outcome(of: jobs[1].id)?.kind == .discarded)
             #expect(Self.batches("middleware") == [[1, 3]])

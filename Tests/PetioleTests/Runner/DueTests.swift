@@ -192,7 +192,7 @@ import Testing
                 while try store.open.read({ (reader) throws(StorageError) in
                     try Lookup.active(job.id.rawValue, reader, store.open.tables)?.isExpired
                         != true
-                }) { await Task.yield() }
+                }) { try await turn() }
                 gate.open()
                 _ = await #expect(throws: JobError.expired(job.id)) { try await job.result }
             }

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Edit", .timeLimit(.minutes(4))) struct EditTests {
+@Suite("Edit", .timeLimit(.minutes(10))) struct EditTests {
     private let ran = Trace<Int>()
     private let begun = Gate()
     private let gate = Gate()

@@ -11,7 +11,7 @@ import Testing
 #endif
 
 /// Who changes a job against who runs it, and against others who change it: see `PendingChanges`.
-@Suite("Marks of changes", .timeLimit(.minutes(2))) struct MarkTests {
+@Suite("Marks of changes", .timeLimit(.minutes(10))) struct MarkTests {
     private let ran = Trace<Int>()
     private let begun = Gate()
     private let gate = Gate()

@@ -51,7 +51,7 @@ private struct Model {
     func count(_ state: State) -> Int { jobs.values.count { $0.state == state } }
 }
 
-@Suite("Model", .timeLimit(.minutes(4))) struct ModelTests {
+@Suite("Model", .timeLimit(.minutes(10))) struct ModelTests {
     private static let policy = RetryPolicy(
         maxAttempts: 3, backoff: .exponential(.seconds(3_600)), maxDelay: .seconds(3_600))
 

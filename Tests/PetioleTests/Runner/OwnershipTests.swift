@@ -4,7 +4,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Ownership", .timeLimit(.minutes(2))) struct OwnershipTests {
+@Suite("Ownership", .timeLimit(.minutes(10))) struct OwnershipTests {
     private let echo = JobClosure("echo") { (number: Int, _) in number }
 
     @Test("a queue that is run already is refused, with the process and the job types named")

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Pause of a job type", .timeLimit(.minutes(4))) struct PauseJobTypeTests {
+@Suite("Pause of a job type", .timeLimit(.minutes(10))) struct PauseJobTypeTests {
     private let ran = Trace<Int>()
     private let begun = Gate()
     private let gate = Gate()
@@ -101,7 +101,7 @@ import Testing
                 store.open.writer.submit(late)
                 try await store.open.perform { (_, _) throws(StorageError) in }
                 // Its own row, in which the runner finds a name that it does not know.
-                while try job.state != .parked(name: "note") { await Task.yield() }
+                while try job.state != .parked(name: "note") { try await turn() }
             }
             try await makeRunner(store, [note()]).run {}
             #expect(ran.items == [1])
@@ -143,7 +143,7 @@ import Testing
             try await store.pause(jobType: "note")
             try await runner.run {
                 let more = try await store.numbers("note", [4, 5])
-                while try store.counts().parked < 2 { await Task.yield() }
+                while try store.counts().parked < 2 { try await turn() }
                 try await goOn(true)
                 try await expectEqual(more[1].result, 5)
             }
@@ -199,7 +199,7 @@ import Testing
                 // The other worker may have the last of them in its hands.
                 while try store.counts().parked < count {
                     try Task.checkCancellation()
-                    await Task.yield()
+                    try await turn()
                 }
                 try await store.resume(jobType: "bulk")
             }

@@ -23,7 +23,7 @@ private struct Renewal: Job {
     }
 }
 
-@Suite("Races", .timeLimit(.minutes(2))) struct RaceTests {
+@Suite("Races", .timeLimit(.minutes(10))) struct RaceTests {
     private let ran = Trace<Int>()
     private let begun = Gate()
     private let gate = Gate()

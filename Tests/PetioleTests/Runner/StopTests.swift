@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Stopping and draining", .timeLimit(.minutes(2))) struct StopTests {
+@Suite("Stopping and draining", .timeLimit(.minutes(10))) struct StopTests {
     @Test("a drain waits for retries that are to come")
     func drainsRetries() async throws {
         try await withStore { store in

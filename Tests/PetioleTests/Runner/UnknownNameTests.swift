@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Unknown names", .timeLimit(.minutes(2))) struct UnknownNameTests {
+@Suite("Unknown names", .timeLimit(.minutes(10))) struct UnknownNameTests {
     private let known = JobClosure("known") { (number: Int, _) in number }
     private let unknown = JobClosure("unknown") { (number: Int, _) in number * 10 }
 

@@ -70,7 +70,7 @@ extension JobStore {
     }
 }
 
-@Suite("Jobs that wait for jobs", .timeLimit(.minutes(2))) struct WaitingJobsTests {
+@Suite("Jobs that wait for jobs", .timeLimit(.minutes(10))) struct WaitingJobsTests {
     @Test("a job that waits on its thread for another gives its place up", arguments: [1, 2])
     func synchronous(workers: Int) async throws {
         try await withStore { store in

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Watchdog and health", .timeLimit(.minutes(2))) struct WatchdogTests {
+@Suite("Watchdog and health", .timeLimit(.minutes(10))) struct WatchdogTests {
     private static let second: Int64 = 1_000_000_000
 
     @Test(

@@ -4,7 +4,7 @@ import Testing
 @testable import Petiole
 
 /// What holds with any cipher; it is compiled and run without the trait as well.
-@Suite("Sealed payloads", .timeLimit(.minutes(2))) struct SealedPayloadTests {
+@Suite("Sealed payloads", .timeLimit(.minutes(10))) struct SealedPayloadTests {
     /// No cipher at all: it turns bytes around and checks what they belong to.
     static func toy(_ key: String, knows: Set<String>) -> PayloadCipher {
         PayloadCipher { bytes, codec, purpose in
@@ -223,7 +223,7 @@ import Testing
 }
 
 #if Encryption
-    @Suite("Encryption", .timeLimit(.minutes(2))) struct EncryptionTests {
+    @Suite("Encryption", .timeLimit(.minutes(10))) struct EncryptionTests {
         private static func key(_ byte: UInt8) -> [UInt8] { [UInt8](repeating: byte, count: 32) }
         private static func keys(
             _ id: String, _ all: [String: [UInt8]]

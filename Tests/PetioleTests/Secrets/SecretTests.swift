@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Secrets", .timeLimit(.minutes(2))) struct SecretTests {
+@Suite("Secrets", .timeLimit(.minutes(10))) struct SecretTests {
     private struct Login: Job, Equatable {
         static let retryPolicy = RetryPolicy.never
         struct Refused: Error, CustomStringConvertible { let description: String }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Backup and compaction", .timeLimit(.minutes(4))) struct BackupTests {
+@Suite("Backup and compaction", .timeLimit(.minutes(10))) struct BackupTests {
     private static let echo = JobClosure("echo") { (number: Int, _) in number }
 
     private struct Long: Job {

@@ -44,12 +44,20 @@ private enum Twice: RawJob {
 
     /// Makes a store with jobs in one block, and changes its closed file.
     private func damaged(
-        count: Int, length: Int, _ change: (inout Data, _ payload: Int, _ block: Int) throws -> Void
+        count: Int, length: Int, isGroup: Bool = false,
+        _ change: (inout Data, _ payload: Int, _ block: Int) throws -> Void
     ) async throws -> TestDirectory {
         let directory = try TestDirectory()
         let store = try directory.open()
-        try await store.enqueue(
-            Seen.self, payloads: (1...count).map { Self.payload($0, length) })
+        if isGroup {
+            let group = Group(Seen.self, count: count) {
+                $1.append(contentsOf: Self.payload($0 + 1, length))
+            }
+            try await store.enqueue(group)
+        } else {
+            try await store.enqueue(
+                Seen.self, payloads: (1...count).map { Self.payload($0, length) })
+        }
         store.close()
         let file = URL(fileURLWithPath: directory.store + "/data.mdb")
         var bytes = try Data(contentsOf: file)
@@ -64,6 +72,25 @@ private enum Twice: RawJob {
         try handle.write(contentsOf: bytes)
         try handle.close()
         return directory
+    }
+
+    @Test("a group whose member cannot be read ends all the same, and says which it was")
+    func member() async throws {
+        Seen.payloads.withLock { $0 = [] }
+        let directory = try await damaged(count: 3, length: 24, isGroup: true) {
+            bytes, payload, _ in
+            bytes[payload] ^= 0x10
+        }
+        defer { directory.remove() }
+        let store = try directory.open()
+        defer { store.close() }
+        try await makeRunner(store, jobs: [Seen.self]).run {}
+        // The group's own job is the first.
+        let outcome = try #require(try store.outcome(of: JobID(rawValue: 1)))
+        #expect(outcome.kind == .deadLetter)
+        #expect(outcome.failure?.message.contains("job 3 of the workflow") == true)
+        #expect(try store.workflow(JobID(rawValue: 1)).ended == 3)
+        #expect(try store.counts().unfinished == 0)
     }
 
     @Test(

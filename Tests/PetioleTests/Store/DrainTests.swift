@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Drained", .timeLimit(.minutes(2))) struct DrainTests {
+@Suite("Drained", .timeLimit(.minutes(10))) struct DrainTests {
     @Test("who waits is told when the last job has ended, also one that is enqueued or tried again")
     func drained() async throws {
         try await withStore { store in

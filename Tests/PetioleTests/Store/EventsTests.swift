@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Events", .timeLimit(.minutes(2))) struct EventsTests {
+@Suite("Events", .timeLimit(.minutes(10))) struct EventsTests {
     private let echo = JobClosure("echo") { (number: Int, _) in number }
 
     @Test(

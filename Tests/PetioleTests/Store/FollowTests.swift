@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Events", .timeLimit(.minutes(2))) struct FollowTests {
+@Suite("Events", .timeLimit(.minutes(10))) struct FollowTests {
     private static let job = JobClosure(
         "job", retryPolicy: RetryPolicy(maxAttempts: 2, backoff: .constant(.seconds(60)))
     ) {
@@ -118,7 +118,7 @@ import Testing
                 #expect(accepted.kind == .accepted && accepted.ids == jobs.idRanges[0])
             }
             // The iterator is gone, and with it the last follower.
-            while store.open.signals.followed != 0 { await Task.yield() }
+            while store.open.signals.followed != 0 { try await turn() }
             let before = try rows()
             try await makeRunner(store, [Self.job], jobs: [Bulk.self]).run {}
             expectEqual(try rows(), before)
@@ -139,7 +139,7 @@ import Testing
                 try await store.numbers("job", [1])
                 position = try #require(await events.next()).position
             }
-            while store.open.signals.followed != 0 { await Task.yield() }
+            while store.open.signals.followed != 0 { try await turn() }
             try await store.numbers("job", [2])
             try await store.keepEvents(true)
             do {
@@ -161,7 +161,7 @@ import Testing
             }
             try await expectEqual(store.keepEvents(false), true)
             try await expectEqual(store.keepEvents(false), false)
-            while store.open.signals.followed != 0 { await Task.yield() }
+            while store.open.signals.followed != 0 { try await turn() }
             try await store.purge(JobFilter())
         }
     }

@@ -9,7 +9,7 @@ private enum Large: RawJob {
     static func run(_ payload: RawSpan, result: inout ResultBytes, context: JobContext) throws {}
 }
 
-@Suite("Growth", .timeLimit(.minutes(2))) struct GrowthTests {
+@Suite("Growth", .timeLimit(.minutes(10))) struct GrowthTests {
     /// Accepts, runs and prunes 800 KB, over and over.
     private func churn(_ store: JobStore, _ clock: TestClock, rounds: Int) async throws {
         let bytes = [UInt8](repeating: 7, count: 20_000)

@@ -2,7 +2,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Listing", .timeLimit(.minutes(2))) struct ListingTests {
+@Suite("Listing", .timeLimit(.minutes(10))) struct ListingTests {
     private struct Broken: Error, CustomStringConvertible {
         var description: String
     }

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Pruning", .timeLimit(.minutes(2))) struct PruningTests {
+@Suite("Pruning", .timeLimit(.minutes(10))) struct PruningTests {
     private let echo = JobClosure("echo") { (number: Int, _) in number }
     private static let day = Duration.seconds(86_400)
 

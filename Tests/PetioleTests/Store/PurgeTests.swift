@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Purge", .timeLimit(.minutes(4))) struct PurgeTests {
+@Suite("Purge", .timeLimit(.minutes(10))) struct PurgeTests {
     private let ran = Trace<Int>()
     private let begun = Gate()
     private let gate = Gate()
@@ -249,7 +249,7 @@ import Testing
     }
 }
 
-@Suite("Pruning against others", .timeLimit(.minutes(2))) struct PruningRaceTests {
+@Suite("Pruning against others", .timeLimit(.minutes(10))) struct PruningRaceTests {
     private let begun = Gate()
     private let gate = Gate()
 

@@ -188,3 +188,9 @@ extension JobStore {
         return count
     }
 }
+
+/// Lets the other tasks have a turn, while a test waits for what it can only look at. Throws when the test's time is up.
+func turn() async throws {
+    try Task.checkCancellation()
+    await Task.yield()
+}

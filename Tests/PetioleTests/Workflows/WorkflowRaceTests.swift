@@ -4,28 +4,66 @@ import Testing
 
 @testable import Petiole
 
-/// Runs until it is let go.
+/// Runs until it is let go, or asked to stop.
 struct Holding: AsyncJob {
     static let retryPolicy = RetryPolicy.never
-    static let letGo = Mutex<Set<Int>>([])
-    static let fails = Mutex<Set<Int>>([])
-    static let begun = Mutex<Set<Int>>([])
     var number: Int
+
+    private struct State {
+        var letGo: Set<Int> = []
+        var fails: Set<Int> = []
+        var begun: Set<Int> = []
+        /// Resumed by each change, to look again.
+        var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
+        var next = 0
+    }
+    private static let state = Mutex(State())
+
     func run(_ context: JobContext) async throws -> Int {
-        Self.begun.withLock { _ = $0.insert(number) }
-        while !Self.letGo.withLock({ $0.contains(number) }) {
-            try context.checkCancellation()
-            try await Task.sleep(for: .milliseconds(1))
-        }
-        if Self.fails.withLock({ $0.contains(number) }) { throw Refusal() }
+        Self.change { $0.begun.insert(number) }
+        try await Self.wait { $0.letGo.contains(number) }
+        if Self.state.withLock({ $0.fails.contains(number) }) { throw Refusal() }
         return number
     }
 
-    static func letGo(_ numbers: Range<Int>) { letGo.withLock { $0.formUnion(numbers) } }
-    static func fail(_ number: Int) { fails.withLock { _ = $0.insert(number) } }
+    static func letGo(_ numbers: Range<Int>) { change { $0.letGo.formUnion(numbers) } }
+    static func fail(_ number: Int) { change { $0.fails.insert(number) } }
+    static func mend(_ number: Int) { change { $0.fails.remove(number) } }
     static func haveBegun(_ numbers: Range<Int>) async throws {
-        while !begun.withLock({ $0.isSuperset(of: numbers) }) {
-            try await Task.sleep(for: .milliseconds(1))
+        try await wait { $0.begun.isSuperset(of: numbers) }
+    }
+
+    private static func change<Value>(_ body: (inout State) -> Value) {
+        let waiting = state.withLock { state in
+            _ = body(&state)
+            defer { state.waiting = [:] }
+            return state.waiting.values.map { $0 }
+        }
+        for continuation in waiting { continuation.resume() }
+    }
+
+    private static func wait(_ isOver: @Sendable (borrowing State) -> Bool) async throws {
+        while true {
+            try Task.checkCancellation()
+            let token = state.withLock { state in
+                state.next += 1
+                return state.next
+            }
+            var isDone = false
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let goesOn = state.withLock { state in
+                        isDone = isOver(state)
+                        // Cancelled before it could be found: see below.
+                        if !isDone, !Task.isCancelled { state.waiting[token] = continuation }
+                        return isDone || Task.isCancelled
+                    }
+                    if goesOn { continuation.resume() }
+                }
+            } onCancel: {
+                state.withLock { $0.waiting.removeValue(forKey: token) }?.resume()
+            }
+            if isDone { return }
         }
     }
 }
@@ -44,7 +82,7 @@ private let types: [any JobType.Type] = [
     GivesWay.self,
 ]
 
-@Suite("Races of workflows", .timeLimit(.minutes(2))) struct WorkflowRaceTests {
+@Suite("Races of workflows", .timeLimit(.minutes(10))) struct WorkflowRaceTests {
     private func running(
         _ store: JobStore, workers: Int = 2, _ body: @escaping @Sendable () async throws -> Void
     ) async throws {
@@ -212,7 +250,7 @@ private let types: [any JobType.Type] = [
                 Holding.letGo(2_900..<2_901)
                 let outer = JobID(rawValue: try group.summary.steps[0].ids[0].lowerBound)
                 try await expectEqual(store.waitForEnd(of: outer).kind, .failed)
-                Holding.fails.withLock { _ = $0.remove(2_900) }
+                Holding.mend(2_900)
                 try await expectEqual(store.requeue(outer), .requeued)
                 try await expectEqual(store.waitForEnd(of: outer).kind, .succeeded)
                 expectEqual(try group.summary.steps[2].state, .waiting)

@@ -156,7 +156,7 @@ private struct Held: Sendable {
                 #expect(held.begun.items.count <= 1)
                 try await store.setLimits(JobLimits(concurrency: 3), ofJob: "held")
                 #expect(try store.limits(inQueue: "default").map { $0.job } == ["held"])
-                while held.begun.items.count < 3 { await Task.yield() }
+                while held.begun.items.count < 3 { try await turn() }
                 held.gate.open()
                 for job in jobs { _ = try await job.result }
                 try await store.setLimits(nil, ofJob: "held")
@@ -173,7 +173,7 @@ private struct Held: Sendable {
                 store, [held.closure("held", limits: JobLimits(concurrency: 3)), plain], workers: 4)
             try await runner.run {
                 let first = try await store.numbers("held", [1, 2])
-                while held.begun.items.count < 2 { await Task.yield() }
+                while held.begun.items.count < 2 { try await turn() }
                 try await store.setLimits(JobLimits(concurrency: 1), ofJob: "held")
                 let late = try await store.numbers("held", [3, 4])
                 try await expectEqual(store.numbers("plain", [99])[0].result, 99)
