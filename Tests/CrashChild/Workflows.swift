@@ -1,4 +1,5 @@
 import Petiole
+import Synchronization
 
 #if canImport(Darwin)
     import Darwin
@@ -8,8 +9,8 @@ import Petiole
 
 //     CrashChild graph STORE STEPS SEED          enqueues a graph, and prints the id of the job that stands for it
 //     CrashChild chord STORE MEMBERS             enqueues a group and what follows it, staged when it is large
-//     CrashChild steps STORE EFFECTS HOW         runs steps: until it is killed, or if HOW is `drain` until none is left; says
-//                                                `serving` when it owns the queue
+//     CrashChild steps STORE EFFECTS COUNT TIME  runs steps; dies of an alarm so many microseconds after it has begun so many
+//     CrashChild steps STORE EFFECTS drain       runs steps until none is left
 //     CrashChild carry-on STORE ID               requeues a workflow
 
 /// Adds what the steps before it gave to its own number; some need more than one attempt.
@@ -21,12 +22,31 @@ struct Mix: Job {
     var before: [Int]
 
     func run(_ context: JobContext) throws -> Int {
+        SuddenEnd.step()
         say("start \(number) \(context.attempt)", to: effects)
         if number % 9 == 0, context.attempt < 3 { throw Work.Flaky() }
         var sum = number
         for step in before { sum += try context.input(from: "s\(step)", as: Int.self) }
         say("end \(number) \(context.attempt)", to: effects)
         return sum % 1_000_003
+    }
+}
+
+/// The end of this process by an alarm that a step sets: from outside a kill would come late on a busy machine.
+enum SuddenEnd {
+    private static let plan = Mutex<(stepsLeft: Int, microseconds: UInt32)>((0, 0))
+
+    static func plan(afterSteps count: Int, microseconds: UInt32) {
+        plan.withLock { $0 = (count, microseconds) }
+    }
+
+    static func step() {
+        let alarm: UInt32? = plan.withLock { plan in
+            plan.stepsLeft -= 1
+            return plan.stepsLeft == 0 ? plan.microseconds : nil
+        }
+        // Nobody handles it, which ends the process as SIGKILL does.
+        if let alarm { ualarm(alarm, 0) }
     }
 }
 
@@ -88,8 +108,8 @@ func followSteps(_ arguments: [String], _ store: JobStore) async throws -> Bool 
         let runner = try JobRunner(
             store, jobs: [Mix.self, Part.self, Total.self], options: running)
         try await runner.run {
-            say("serving")
             if arguments[4] == "drain" { return }
+            SuddenEnd.plan(afterSteps: Int(arguments[4])!, microseconds: UInt32(arguments[5])!)
             await withUnsafeContinuation { (_: UnsafeContinuation<Void, Never>) in }
         }
     case "carry-on":
