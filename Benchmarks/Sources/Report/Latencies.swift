@@ -15,6 +15,8 @@ struct Latencies {
     func percentile(_ percent: Double) -> Figure {
         Figure(Double(histogram.valueAtPercentile(percent)) / 1000, .microseconds)
     }
+
+    var mean: Figure { Figure(histogram.mean / 1000, .microseconds) }
 }
 
 extension [Latencies] {

@@ -82,8 +82,8 @@ extension Family {
             name: "a chain of \(steps.formatted()) steps, from one to the next, mean",
             figure: Figure(ours.min()! / 1_000, .microseconds),
             yardstick: Yardstick(
-                "one LMDB commit with fsync, p50",
-                Figure(commits.least(50).value, .microseconds)),
+                "one LMDB commit with fsync, mean",
+                commits.map { $0.mean }.min { $0.value < $1.value }!),
             target: .timesYardstickAtMost(2))
     }
 }

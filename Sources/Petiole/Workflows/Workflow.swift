@@ -22,21 +22,16 @@ public enum FailureRule: Sendable, Hashable {
     }
 }
 
-/// Puts a piece of a workflow where it is told.
-typealias WorkflowPart =
-    @Sendable (WorkflowBuilder, WorkflowPlace) throws(EnqueueError) -> WorkflowEnd
-
 /// Jobs that follow from each other, and end in one result: a value, put together of jobs and other workflows, and enqueued as a
 /// whole by ``JobStore/enqueue(_:name:options:)``.
 ///
 /// Nothing is looked up or encoded before it is enqueued.
 public struct Workflow<Output: Codable & Sendable>: Sendable {
-    /// One behind the other: a list, so that a chain of any length is gone through without recursion.
-    private let parts: [WorkflowPart]
+    fileprivate let parts: WorkflowParts
 
-    init(part: @escaping WorkflowPart) { parts = [part] }
+    init(part: @escaping WorkflowPart) { parts = WorkflowParts(part) }
 
-    private init(parts: [WorkflowPart]) { self.parts = parts }
+    private init(parts: WorkflowParts) { self.parts = parts }
 
     /// A workflow of one step.
     /// - Parameters:
@@ -63,20 +58,16 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     @Sendable func assemble(
         _ builder: WorkflowBuilder, _ place: WorkflowPlace
     ) throws(EnqueueError) -> WorkflowEnd {
-        var end = try parts[0](builder, place)
-        for part in parts.dropFirst() {
-            end = try part(builder, WorkflowPlace(after: [end.done], inputs: [end.result]))
-        }
-        return end
+        try parts.assemble(builder, place)
     }
 
     /// The same behind another.
     func behind<Other>(_ first: Workflow<Other>) -> Workflow {
-        Workflow(parts: first.parts + parts)
+        Workflow(parts: parts.behind(first.parts))
     }
 
     func behind<Member>(_ first: Group<Member>) -> Workflow {
-        Workflow(parts: [first.assemble] + parts)
+        Workflow(parts: parts.behind(first.parts))
     }
 
     // MARK: What follows
@@ -169,33 +160,40 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
 public struct Group<Member: Codable & Sendable>: Sendable {
     /// What becomes of the others when a member does not succeed.
     let rule: FailureRule
-    private let members:
+    /// What it lies behind.
+    private let before: WorkflowParts?
+    private let members: Members
+    private typealias Members =
         @Sendable (WorkflowBuilder, WorkflowPlace, ScopeRule) throws(EnqueueError) -> WorkflowEnd
 
     private init(
-        rule: FailureRule = .cancelRest,
-        members:
-            @escaping @Sendable (WorkflowBuilder, WorkflowPlace, ScopeRule) throws(EnqueueError) ->
-            WorkflowEnd
+        rule: FailureRule = .cancelRest, behind before: WorkflowParts? = nil,
+        members: @escaping Members
     ) {
         self.rule = rule
+        self.before = before
         self.members = members
+    }
+
+    fileprivate var parts: WorkflowParts {
+        let (rule, members) = (rule, members)
+        return WorkflowParts(
+            { (builder, place) throws(EnqueueError) in
+                try members(builder, place, try rule.scope())
+            }, behind: before)
     }
 
     @Sendable func assemble(
         _ builder: WorkflowBuilder, _ place: WorkflowPlace
     ) throws(EnqueueError) -> WorkflowEnd {
-        try members(builder, place, try rule.scope())
+        try parts.assemble(builder, place)
     }
 
     /// The same behind something else.
     func behind<Output>(_ first: Workflow<Output>) -> Group {
-        let members = members
-        return Group(rule: rule) { (builder, place, rule) throws(EnqueueError) in
-            let end = try first.assemble(builder, place)
-            return try members(
-                builder, WorkflowPlace(after: [end.done], inputs: [end.result]), rule)
-        }
+        Group(
+            rule: rule, behind: before.map { $0.behind(first.parts) } ?? first.parts,
+            members: members)
     }
 
     /// Workflows side by side, each of several steps or of one. Of none: it has ended when it begins.
@@ -284,7 +282,7 @@ public struct Group<Member: Codable & Sendable>: Sendable {
 
     /// The same with a rule for what is in it; ``FailureRule/cancelRest`` unless told.
     public func onFailure(_ rule: FailureRule) -> Group {
-        Group(rule: rule, members: members)
+        Group(rule: rule, behind: before, members: members)
     }
 }
 

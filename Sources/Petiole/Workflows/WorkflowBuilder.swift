@@ -28,6 +28,8 @@ final class WorkflowBuilder {
     private(set) var scopes: [(rule: ScopeRule, parent: UInt32?, exit: UInt32)] = []
     /// The scope that nodes are added to now.
     private var scope: UInt32?
+    /// In how many scopes that is.
+    private var depth = 0
     private var singles: [(node: UInt32, jobs: EnqueueSubmission)] = []
     private var groups: [(node: UInt32, blocks: GroupBlocks)] = []
     /// Nodes whose jobs keep no results.
@@ -50,6 +52,15 @@ final class WorkflowBuilder {
     func inScope(
         _ rule: ScopeRule, _ body: () throws(EnqueueError) -> WorkflowEnd
     ) throws(EnqueueError) -> WorkflowEnd {
+        guard depth < WorkflowLimits.depth else {
+            throw .invalidWorkflow(
+                """
+                groups, rules and callbacks are put one into the other more than \(WorkflowLimits.depth) deep
+                put them one behind the other, or let a step give way to a workflow
+                """)
+        }
+        depth += 1
+        defer { depth -= 1 }
         let outer = scope
         let index = UInt32(scopes.count)
         scopes.append((rule, outer, 0))

@@ -116,9 +116,7 @@ import Testing
         let scratch = try ScratchDirectory()
         func make(_ name: String, _ text: String, mode: mode_t) throws -> String {
             let path = "\(scratch.path)/\(name)"
-            let file = try #require(fopen(path, "we"))
-            fputs(text, file)
-            fclose(file)
+            try writeProgram(text, to: path)
             chmod(path, mode)
             return path
         }
@@ -164,10 +162,7 @@ import Testing
         let scratch = try ScratchDirectory()
         let end = try run(Command("pwd", workingDirectory: scratch.path))
         #expect(text(end.output) == "\(scratch.path)\n")
-        let file = try #require(fopen("\(scratch.path)/in", "we"))
-        fputs("#!/bin/sh\ncat", file)
-        fclose(file)
-        chmod("\(scratch.path)/in", 0o700)
+        try writeProgram("#!/bin/sh\ncat", to: "\(scratch.path)/in")
         let input = Command.Input.file(path: Array("in".utf8))
         let both = try run(
             Command("./in", workingDirectory: scratch.path, standardInput: input))

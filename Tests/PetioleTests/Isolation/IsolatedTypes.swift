@@ -92,8 +92,7 @@ struct ScriptedProgram {
 
     init(_ lines: String) throws {
         directory = try TestDirectory()
-        try "#!/bin/sh\n\(lines)\n".write(toFile: path, atomically: false, encoding: .utf8)
-        try #require(chmod(path, 0o700) == 0)
+        try writeProgram("#!/bin/sh\n\(lines)\n", to: path)
     }
 
     func remove() { directory.remove() }

@@ -392,9 +392,7 @@ import Testing
             defer { directory.remove() }
             let program = directory.path + "/program"
             let effects = directory.path + "/effects"
-            try "#!/bin/sh\necho ran >> \(effects)\n".write(
-                toFile: program, atomically: true, encoding: .utf8)
-            chmod(program, 0o700)
+            try writeProgram("#!/bin/sh\necho ran >> \(effects)\n", to: program)
             do {
                 let store = try directory.open()
                 let command = try Command(arguments: [Array(program.utf8)])

@@ -1,6 +1,7 @@
 import CPetiole
 import Foundation
 import Synchronization
+import Testing
 
 @testable import Petiole
 
@@ -67,4 +68,13 @@ final class SpawnedProcess: Sendable {
         var code: Int32
         var description: String { "\(program) could not be started: error \(code)" }
     }
+}
+
+/// Writes a program, by another process: while a file is open for writing here, every child that is started meanwhile holds it
+/// open until it executes its own program, and the system starts no file that is open for writing.
+func writeProgram(_ text: String, to path: String) throws {
+    let line = #"printf '%s' "$1" > "$0" && chmod 700 "$0""#
+    let writer = try SpawnedProcess(
+        ["/bin/sh", "-c", line, path, text], environment: [:], output: -1)
+    try #require(writer.waitForEnd() == .exit(0))
 }

@@ -26,6 +26,22 @@ private let types: [any JobType.Type] = [
         }
     }
 
+    @Test("from one step to the next there is one commit")
+    func commits() async throws {
+        try await withStore { store in
+            let chain = (0..<99).reduce(Workflow(Give(number: 0))) { chain, _ in
+                chain.then(Plus(number: 1))
+            }
+            let handle = try await store.enqueue(chain)
+            try await makeRunner(store, jobs: types).run {
+                let before = store.open.environment.usage.lastCommit
+                try await expectEqual(handle.result, 99)
+                // Some that had begun before the first look, and the beginnings and ends of what owns the queue.
+                #expect(store.open.environment.usage.lastCommit - before <= 102)
+            }
+        }
+    }
+
     @Test(
         "a chord's end is given the results of all members in their order", arguments: [0, 1, 500])
     func chord(count: Int) async throws {

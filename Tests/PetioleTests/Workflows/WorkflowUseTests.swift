@@ -30,6 +30,55 @@ import Testing
         }
     }
 
+    @Test("a workflow of too many steps, or too deep, is refused, and nothing of it is there")
+    func bounds() async throws {
+        try await withStore { store in
+            let long = (0..<WorkflowLimits.nodes).reduce(Workflow(Give(number: 0))) { chain, _ in
+                chain.then(Plus(number: 1))
+            }
+            await expectInvalid("it has more than 100000 steps, groups and scopes") {
+                try await store.enqueue(long)
+            }
+            func nested(_ depth: Int) -> Workflow<Int> {
+                (0..<depth).reduce(Workflow(Give(number: 1))) { inner, _ in
+                    Group([inner]).then(SumUp())
+                }
+            }
+            await expectInvalid("more than 200 deep") { try await store.enqueue(nested(200)) }
+            expectEqual(try store.counts().accepted, 0)
+            let handle = try await store.enqueue(nested(199))
+            try await makeRunner(store, jobs: [Give.self, SumUp.self]).run {
+                try await expectEqual(handle.result, 1)
+            }
+        }
+    }
+
+    @Test("groups and jobs in turns may follow each other as often as one likes")
+    func alternating() async throws {
+        try await withStore { store in
+            let turns = (0..<1_000).reduce(Workflow(Give(number: 1))) { chain, _ in
+                chain.then(Group(count: 2) { Give(number: $0) }).then(SumUp())
+            }
+            let handle = try await store.enqueue(turns)
+            try await makeRunner(store, jobs: [Give.self, SumUp.self]).run {
+                try await expectEqual(handle.result, 1)
+            }
+        }
+    }
+
+    private func expectInvalid<Value>(
+        _ text: String, _ body: () async throws -> Value
+    ) async {
+        do {
+            _ = try await body()
+            Issue.record("accepted")
+        } catch EnqueueError.invalidWorkflow(let reason) {
+            #expect(reason.contains(text))
+        } catch {
+            Issue.record(error)
+        }
+    }
+
     @Test("a workflow with a due time does not start before")
     func due() async throws {
         try await withStore { store in
