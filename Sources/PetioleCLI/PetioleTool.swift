@@ -33,7 +33,8 @@ struct PetioleTool: ParsableCommand {
             Run.self, Add.self, Worker.self, Cancel.self, Requeue.self, Edit.self,
             Pause.self, Resume.self, Limit.self, CapacityCommand.self, Status.self, Tail.self,
             Health.self,
-            Jobs.self, Show.self, WorkflowCommand.self, Failures.self,
+            Jobs.self, Show.self, WorkflowCommand.self, ScheduleCommand.self,
+            Failures.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
         ])
