@@ -13,6 +13,8 @@ struct CommitState {
     /// How many jobs of workflows that do not go on may still be recorded one by one; the rest is left to whoever runs their
     /// queue. 50,000 outcomes: some 20 ms.
     var cancelBudget: UInt64 = 50_000
+    /// There once a job that cannot be read has ended in this commit.
+    var memberRanges: MemberRanges?
     var sequences: Sequences
     private let sequencesAsRead: Sequences
     private var counters: [(queue: UInt32, value: QueueCounters, read: QueueCounters)] = []

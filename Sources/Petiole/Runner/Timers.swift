@@ -226,7 +226,7 @@ enum OutcomeRecording {
         guard let block = try Lookup.block(id, transaction, tables) else { return nil }
         // What cannot be read holds no key: see `UniqueKeys`.
         guard let entry = try? block.entry(id), let options = try? entry.options() else {
-            return try WorkflowRows.findMember(id, transaction, tables)
+            return try state.unreadableMember(id, transaction)
         }
         if let hold = options.unique {
             try UniqueRelease(id: id, name: entry.meta.name, hold)

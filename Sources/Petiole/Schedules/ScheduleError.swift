@@ -12,7 +12,9 @@ package enum ScheduleError: Error, Equatable, CustomStringConvertible {
             // Byte by byte, so that the mark stands where it is to; what cannot be printed is shown as a question mark.
             let shown = rule.utf8.map { (32...126).contains($0) ? $0 : UInt8(ascii: "?") }
             let mark = String(repeating: " ", count: position) + "^ "
-            return String(decoding: shown, as: UTF8.self) + "\n" + mark + expected
+            return "the rule cannot be read:\n" + String(decoding: shown, as: UTF8.self) + "\n"
+                + mark
+                + expected
         case .neverFires(let rule, let reason): return "\(rule) never comes true: \(reason)"
         case .unknownZone(let zone, let reason): return "time zone \(visible(zone)): \(reason)"
         }

@@ -201,10 +201,10 @@ extension JobContext {
         }
         var depth = 0
         if nested {
-            depth = try store.workflowDepth(of: id, member) + 1
-            guard depth <= WorkflowLimits.nesting else {
+            depth = try store.workflowDepth(of: id, member)
+            guard depth < WorkflowLimits.nesting else {
                 throw EnqueueError.invalidWorkflow(
-                    "job \(id) lies in \(depth - 1) workflows, one in the other; \(WorkflowLimits.nesting) are allowed"
+                    "job \(id) lies in \(depth) workflows, one in the other; \(WorkflowLimits.nesting) are allowed"
                 )
             }
         }

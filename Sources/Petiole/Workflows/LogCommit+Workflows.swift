@@ -288,7 +288,7 @@ extension LogCommit {
             if count == 0 { continue }
             var member = members.member
             if member == .unknown {
-                guard let found = try WorkflowRows.findMember(members.first, transaction, tables)
+                guard let found = try state.unreadableMember(members.first, transaction)
                 else { continue }
                 member = found
             }

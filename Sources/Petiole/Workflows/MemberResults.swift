@@ -30,7 +30,6 @@ public struct MemberResults<Member: Codable & Sendable>: Sequence, Sendable {
         public mutating func next() -> Result<Member, JobError>? {
             guard let item = batch.next() else { return nil }
             let id = JobID(rawValue: item.id)
-            if let failure = batch.failure { return .failure(failure) }
             // What is not simply a result in its block is read as any job's.
             guard let form = item.form else {
                 return JobHandle<Member>(store: store, id: id, codec: .compact).ended()
@@ -69,8 +68,6 @@ private final class ResultBatch {
     private var places: [Place] = []
     private var first: UInt64 = 0
     private var given = 0
-    /// Why those of this batch could not be read.
-    private(set) var failure: JobError?
 
     /// So many in one view, or as many as have so many bytes.
     private static let limit = 4_096
@@ -96,7 +93,6 @@ private final class ResultBatch {
         bytes.removeAll()
         places.removeAll(keepingCapacity: true)
         given = 0
-        failure = nil
         guard let range = ranges.first else { return }
         first = range.first
         let wanted = min(range.count, UInt64(Self.limit))
@@ -105,7 +101,7 @@ private final class ResultBatch {
                 try read(IDRange(first: range.first, count: wanted), reader)
             }
         } catch {
-            failure = .store(error)
+            // Each is read by itself then, and tells its own.
             places = Array(repeating: Place(form: nil, start: 0, count: 0), count: Int(wanted))
         }
         let count = UInt64(places.count)

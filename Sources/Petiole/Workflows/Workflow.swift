@@ -240,7 +240,8 @@ public struct Group<Member: Codable & Sendable>: Sendable {
         let size = max(1, size)
         let count = inputs.count
         self.init(
-            count: (count + size - 1) / size, options: options, name: name, weight: weight
+            count: count == 0 ? 0 : (count - 1) / size + 1, options: options, name: name,
+            weight: weight
         ) { index in
             let start = inputs.index(inputs.startIndex, offsetBy: index * size)
             let end = inputs.index(start, offsetBy: min(size, count - index * size))

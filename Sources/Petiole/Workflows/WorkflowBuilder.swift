@@ -52,7 +52,7 @@ final class WorkflowBuilder {
     func inScope(
         _ rule: ScopeRule, _ body: () throws(EnqueueError) -> WorkflowEnd
     ) throws(EnqueueError) -> WorkflowEnd {
-        guard depth < WorkflowLimits.depth else {
+        guard depth <= WorkflowLimits.depth else {
             throw .invalidWorkflow(
                 """
                 groups, rules and callbacks are put one into the other more than \(WorkflowLimits.depth) deep

@@ -5,7 +5,7 @@ public enum WorkflowLimits {
     /// 64 MiB: payloads of single steps together, which are accepted in one transaction. Groups of equal jobs do not count: they
     /// are staged.
     public static let stepBytes = 64 << 20
-    /// Workflows, groups and callbacks put one into the other. What follows one another is not: a chain may be of any length.
+    /// Workflows, groups and callbacks put one into the other. What follows one another is not: a chain is bound by ``nodes`` alone.
     public static let depth = 200
     /// Workflows that come of workflows: a job of a workflow may give way to another, whose job may do so again.
     public static let nesting = 16

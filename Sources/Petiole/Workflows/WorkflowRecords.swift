@@ -162,7 +162,8 @@ struct NodeRecord: Equatable, Sendable {
 struct IDRange: Equatable, Sendable {
     var first: UInt64
     var count: UInt64
-    var end: UInt64 { first + count }
+    /// Also of a row that was changed: less than `first` then, and nothing lies in it.
+    var end: UInt64 { first &+ count }
 }
 
 extension PlanNode {
@@ -170,7 +171,7 @@ extension PlanNode {
     func ids(of workflow: WorkflowRecord, _ record: NodeRecord) -> [IDRange] {
         switch kind {
         case .join: []
-        case .jobs: [IDRange(first: workflow.first + firstJob, count: jobs)]
+        case .jobs: [IDRange(first: workflow.first &+ firstJob, count: jobs)]
         case .ranges: record.ranges
         }
     }
@@ -237,39 +238,6 @@ extension WorkflowRows {
         guard let bytes = try transaction.value(tables.groups, token(of: id)), bytes.count == 8
         else { return nil }
         return bytes.littleEndian(at: 0)
-    }
-
-    /// The workflow whose part a job is that cannot be read, found by its id. O(nodes of all workflows).
-    static func findMember(
-        _ id: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
-    ) throws(StorageError) -> WorkflowMember? {
-        let cursor = try transaction.cursor(tables.groups)
-        var entry = try cursor.first()
-        while let (key, value) = entry {
-            if key.count == 8 {
-                let token: UInt64 = key.bigEndian(at: 0)
-                let workflow = try formatted { () throws(FormatError) in
-                    try WorkflowRecord(value)
-                }
-                if let plan = try readPlan(token, transaction, tables) {
-                    for index in 0..<plan.nodeCount {
-                        let node = try formatted { () throws(FormatError) in try plan.node(index) }
-                        let record =
-                            try read(token, node: index, transaction, tables)
-                            ?? NodeRecord(of: node)
-                        let isPart = node.ids(of: workflow, record).contains {
-                            $0.first <= id && id < $0.end
-                        }
-                        if isPart {
-                            return WorkflowMember(
-                                token: token, node: index, isAlone: node.jobs == 1)
-                        }
-                    }
-                }
-            }
-            entry = try cursor.next()
-        }
-        return nil
     }
 
     static func put(

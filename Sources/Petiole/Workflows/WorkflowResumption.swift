@@ -131,6 +131,8 @@ enum WorkflowResumption {
         var node: UInt32 = 0
         /// Jobs of the node that were looked at.
         var passed: UInt64 = 0
+        /// Whether there are others within it.
+        var hasInner = false
     }
 
     struct Step: Sendable {
@@ -139,8 +141,9 @@ enum WorkflowResumption {
         var next: Place?
         /// It cannot go on: a job of it that is to run is gone.
         var gone: UInt64?
-        /// Workflows within it that are to be resumed behind it.
+        /// Workflows within it that are to be resumed, and then it is to be finished.
         var inner: [UInt64] = []
+        var hasInner = false
     }
 
     /// Sets back what is to be set back, or requeues the next jobs.
@@ -156,7 +159,7 @@ enum WorkflowResumption {
             if step.gone != nil { return step }
             try begin(token, plan, isInner: false, &transaction, &state)
         }
-        guard var workflow = try WorkflowRows.read(token, transaction, tables),
+        guard let workflow = try WorkflowRows.read(token, transaction, tables),
             workflow.isResuming, workflow.resumptions == place.number ?? workflow.resumptions
         else { return step }
         var place = place
@@ -178,6 +181,7 @@ enum WorkflowResumption {
                         looks += 1
                         if step.requeued >= Requeue.limit || looks > lookLimit {
                             place.passed = start + (id - range.first)
+                            place.hasInner = place.hasInner || !step.inner.isEmpty
                             step.next = place
                             return step
                         }
@@ -190,11 +194,23 @@ enum WorkflowResumption {
             place.node += 1
             place.passed = 0
         }
-        workflow = try WorkflowRows.read(token, transaction, tables) ?? workflow
-        workflow.isResuming = false
-        try WorkflowRows.put(workflow, token, &transaction, tables)
-        try WorkflowSteps.startWhatWaitsForNothing(token, &transaction, &state)
+        // Those within it are found by its mark, should this be cut short before they have been gone through.
+        step.hasInner = place.hasInner || !step.inner.isEmpty
+        if step.hasInner { return step }
+        try finish(token, &transaction, &state)
         return step
+    }
+
+    /// Everything of a workflow has been set back and requeued.
+    static func finish(
+        _ token: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard var workflow = try WorkflowRows.read(token, transaction, state.tables),
+            workflow.isResuming
+        else { return }
+        workflow.isResuming = false
+        try WorkflowRows.put(workflow, token, &transaction, state.tables)
+        try WorkflowSteps.startWhatWaitsForNothing(token, &transaction, &state)
     }
 
     /// 20,000 look-ups in a transaction.
@@ -232,14 +248,27 @@ enum WorkflowResumption {
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> UInt64 {
         let tables = state.tables
-        guard try Lookup.active(id, transaction, tables) == nil,
-            let block = try Lookup.outcomes(id, transaction, tables)
-        else { return id + 1 }
+        if let active = try Lookup.active(id, transaction, tables) {
+            // One that a resumption which was cut short has set back, and has not come to.
+            if active.parking == .workflow, active.state == .parked,
+                try WorkflowRows.read(UInt64(active.position), transaction, tables)?.isResuming
+                    == true
+            {
+                step.inner.append(UInt64(active.position))
+            }
+            return id + 1
+        }
+        guard let block = try Lookup.outcomes(id, transaction, tables) else { return id + 1 }
         let last = min(block.end, end, id + UInt64(Requeue.limit - step.requeued))
         let listed = (id..<last).filter { block.stateHint($0) != .succeeded }
             .map { Requeue.Listed(id: $0) }
         if listed.isEmpty { return last }
         let (outcomes, _) = try Requeue.takeOut(listed, of: block, tables, &transaction)
+        // Their failures are off the counts already: without them the workflow would wait for ever.
+        guard outcomes.count == listed.count else {
+            throw .damaged(
+                "outcomes beside that of job \(id) cannot be read, so it is not requeued")
+        }
         for outcome in outcomes {
             step.requeued += 1
             if isWaiting {
@@ -284,10 +313,12 @@ enum WorkflowResumption {
         if try Lookup.active(workflow.id, transaction, tables) == nil {
             if let block = try Lookup.outcomes(workflow.id, transaction, tables) {
                 let one = Requeue.Listed(id: workflow.id)
-                for ended in try Requeue.takeOut([one], of: block, tables, &transaction).outcomes {
-                    try uncount(ended.id, ended.entry.state, &transaction, &state)
-                    try awaitOthers(ended, &transaction, &state)
+                let taken = try Requeue.takeOut([one], of: block, tables, &transaction).outcomes
+                guard let ended = taken.first else {
+                    throw .damaged("the outcome of job \(workflow.id) cannot be read")
                 }
+                try uncount(ended.id, ended.entry.state, &transaction, &state)
+                try awaitOthers(ended, &transaction, &state)
             }
             guard let block = try Lookup.block(workflow.id, transaction, tables) else {
                 throw .damaged("job \(workflow.id) has ended, but the log does not hold it")
@@ -311,8 +342,11 @@ enum WorkflowResumption {
             var record =
                 try WorkflowRows.read(token, node: index, transaction, tables)
                 ?? NodeRecord(of: node)
+            // A join that has handed failures on waits again for what is made good.
+            let isJoined = node.kind != .join || waitsFor[Int(index)] == 0
             let isDone =
-                record.state == .succeeded || node.condition.isCallback && record.state == .failed
+                record.state == .succeeded && isJoined
+                || node.condition.isCallback && record.state == .failed
                 // Nothing of what it is a callback of was set back.
                 || node.condition.isCallback && waitsFor[Int(index)] == 0
             if !isDone {
@@ -351,6 +385,7 @@ extension JobStore {
     func resume(_ tokens: [UInt64]) async throws(StoreError) -> Int {
         var count = 0
         var rest = tokens
+        var unfinished: [UInt64] = []
         while let token = rest.popLast() {
             var place: WorkflowResumption.Place? = WorkflowResumption.Place(token: token)
             while let next = place {
@@ -366,7 +401,14 @@ extension JobStore {
                 count += step.requeued
                 rest += step.inner
                 place = step.next
+                if place == nil, step.hasInner { unfinished.append(token) }
                 CrashPoint.pass(.workflowResumed)
+            }
+        }
+        // The outer ones came first.
+        for token in unfinished.reversed() {
+            try await open.perform { (transaction, state) throws(StorageError) in
+                try WorkflowResumption.finish(token, &transaction, &state)
             }
         }
         return count

@@ -39,14 +39,15 @@ struct WorkflowRetention {
         of id: UInt64, _ block: JobBlockView, before horizon: Int64,
         _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> Fate {
-        guard hasWorkflows,
-            // What cannot be read is a part of none.
-            let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0,
-            let member = try? entry.options().workflow
-        else { return .goes }
+        guard hasWorkflows, let member = Self.member(id, block) else { return .goes }
         if let last, last.token == member.token { return last.1 }
         var fate = Fate.goes
-        if let workflow = try WorkflowRows.read(member.token, transaction, tables) {
+        var next: WorkflowMember? = member
+        // From the innermost outwards: what one of them gave way to is needed as long as that one is.
+        for _ in 0...WorkflowLimits.nesting {
+            guard fate == .goes, let member = next,
+                let workflow = try WorkflowRows.read(member.token, transaction, tables)
+            else { break }
             if !workflow.hasEnded || workflow.endedAt >= horizon {
                 fate = .stays
             } else if try Lookup.outcomes(workflow.id, transaction, tables)?
@@ -54,8 +55,19 @@ struct WorkflowRetention {
             {
                 fate = .isKeptApart
             }
+            next = try Lookup.block(workflow.id, transaction, tables)
+                .flatMap { Self.member(workflow.id, $0) }
         }
         last = (member.token, fate)
         return fate
+    }
+
+    private static func member(_ id: UInt64, _ block: JobBlockView) -> WorkflowMember? {
+        // What cannot be read is a part of none.
+        guard let entry = try? block.entry(id), entry.meta.flags & JobBlock.hasOptions != 0 else {
+            return nil
+        }
+        // As above.
+        return try? entry.options().workflow
     }
 }

@@ -67,8 +67,31 @@ struct WorkflowSteps {
                 member.node, count, failed: failed, cause: cause, &transaction, &state)
         } catch {
             // A workflow whose rows cannot be read goes on no more; the outcomes that are recorded with this one are.
-            guard case .damaged = error else { throw error }
+            guard case .damaged(let what) = error else { throw error }
+            try giveUp(member.token, what, &transaction, &state)
         }
+    }
+
+    /// It goes on no more, and whoever awaits it is told.
+    private static func giveUp(
+        _ token: UInt64, _ what: String, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let tables = state.tables
+        // Without its row nothing tells which job stands for it.
+        guard var workflow = try? WorkflowRows.read(token, transaction, tables),
+            let active = try Lookup.active(workflow.id, transaction, tables),
+            active.state == .parked, active.parking == .workflow, active.position == token
+        else { return }
+        workflow.hasEnded = true
+        workflow.isResuming = false
+        workflow.endedAt = state.now
+        workflow.cause = 0
+        try WorkflowRows.put(workflow, token, &transaction, tables)
+        let failure = FailureRecord(type: "Damaged", message: "the workflow cannot go on: \(what)")
+        try OutcomeRecording.record(
+            workflow.id, .deadLetter, failure, active, concludes: true, tables, &transaction,
+            &state)
     }
 
     private mutating func count(
@@ -334,8 +357,10 @@ struct WorkflowSteps {
         var kind = OutcomeBlock.State.failed
         var failure: FailureRecord?
         let cause = workflow.cause
-        if cause != 0, let block = try Lookup.outcomes(cause, transaction, tables) {
-            let entry = try formatted { () throws(FormatError) in try block.entry(cause) }
+        // What cannot be read is told as a failure of which no more is known: its workflow is to end all the same.
+        if cause != 0, let block = try? Lookup.outcomes(cause, transaction, tables),
+            let entry = try? block.entry(cause)
+        {
             kind = entry.state == .succeeded ? .failed : entry.state
             if kind.holdsFailure { failure = try FailureTable.failure(entry, transaction, tables) }
         }

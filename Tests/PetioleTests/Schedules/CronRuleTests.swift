@@ -77,7 +77,7 @@ import Testing
     @Test("an error is shown below the rule, and steers no terminal")
     func shown() {
         let error = ScheduleError.unreadableRule("0 3 * * \u{1B}ü", at: 8, expected: "a day")
-        #expect(error.description == "0 3 * * ???\n        ^ a day")
+        #expect(error.description == "the rule cannot be read:\n0 3 * * ???\n        ^ a day")
     }
 
     @Test(

@@ -76,7 +76,7 @@ import Testing
 }
 
 /// Gives way to a chain whose second step fails until it is mended.
-private struct GivesWayToMendable: Job {
+struct GivesWayToMendable: Job {
     var number: Int
     func run(_ context: JobContext) throws -> Int {
         try context.giveWay(

@@ -44,9 +44,9 @@ import Testing
                     Group([inner]).then(SumUp())
                 }
             }
-            await expectInvalid("more than 200 deep") { try await store.enqueue(nested(200)) }
+            await expectInvalid("more than 200 deep") { try await store.enqueue(nested(201)) }
             expectEqual(try store.counts().accepted, 0)
-            let handle = try await store.enqueue(nested(199))
+            let handle = try await store.enqueue(nested(200))
             try await makeRunner(store, jobs: [Give.self, SumUp.self]).run {
                 try await expectEqual(handle.result, 1)
             }
