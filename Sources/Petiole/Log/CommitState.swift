@@ -246,17 +246,30 @@ struct CommitState {
         return number
     }
 
-    /// A queue's row, made if there is none.
-    mutating func queue(
-        named name: String, _ transaction: inout WriteTransaction
-    ) throws(StorageError) -> QueueRecord {
+    /// The queue that a target names, without making it; nil: there is none yet.
+    func knownQueue(
+        of target: JobTarget, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> UInt32? {
+        if let resolved = target.resolved { return resolved.queue }
+        return try knownQueue(named: target.queueName, transaction)?.id
+    }
+
+    private func knownQueue(
+        named name: String, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> QueueRecord? {
         if let record = newQueues[name] { return record }
         let found = try withBytes(RecordKey.bytes(name)) { (key) throws(StorageError) in
             try transaction.value(tables.queues, key)
         }
-        if let found {
-            return try formatted { () throws(FormatError) in try QueueRecord(found) }
-        }
+        guard let found else { return nil }
+        return try formatted { () throws(FormatError) in try QueueRecord(found) }
+    }
+
+    /// A queue's row, made if there is none.
+    mutating func queue(
+        named name: String, _ transaction: inout WriteTransaction
+    ) throws(StorageError) -> QueueRecord {
+        if let record = try knownQueue(named: name, transaction) { return record }
         let record = QueueRecord(id: sequences.nextQueue)
         sequences.nextQueue += 1
         try put(record, named: name, &transaction)

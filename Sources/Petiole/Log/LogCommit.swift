@@ -116,15 +116,15 @@ struct LogCommit {
     ) throws(StorageError) -> EnqueueError? {
         var added: [UInt32: JobLoad] = [:]
         for enqueue in effects.spawned {
-            // A queue that is new has no capacity, and one that is full is known.
-            guard let target = enqueue.target.resolved, enqueue.options.unique == nil else {
-                continue
-            }
-            added[target.queue, default: JobLoad()] += enqueue.load
-            var load = added[target.queue]!
-            if target.queue == queue { load.jobs -= 1 }
+            // A queue that is new has no capacity.
+            guard enqueue.options.unique == nil,
+                let target = try state.knownQueue(of: enqueue.target, transaction)
+            else { continue }
+            added[target, default: JobLoad()] += enqueue.load
+            var load = added[target]!
+            if target == queue { load.jobs -= 1 }
             let admission = try state.admission(
-                of: load, in: target.queue, whenFull: enqueue.whenFull, transaction)
+                of: load, in: target, whenFull: enqueue.whenFull, transaction)
             switch admission {
             case .refuse(let reached), .wait(_, let reached):
                 return enqueue.noRoom(reached)

@@ -22,7 +22,12 @@ extension JobStore {
         let number = id.rawValue
         let tables = open.tables
         // Marked: the job's queue, and the attempts that it had then.
-        enum Request { case marked(queue: UInt32, attempts: Int), done(CancelResult) }
+        enum Request {
+            case marked(queue: UInt32, attempts: Int)
+            case done(CancelResult)
+            /// Jobs of a workflow still run.
+            case closing(token: UInt64)
+        }
         let found = try await open.perform {
             (transaction, state) throws(StorageError) -> Request? in
             if try Lookup.active(number, transaction, tables) == nil,
@@ -40,7 +45,9 @@ extension JobStore {
                 try OutcomeRecording.cancel(number, active, tables, &transaction, &state)
                 // A workflow ends when nothing of it runs any more.
                 let hasEnded = try Lookup.outcomes(number, transaction, tables) != nil
-                return .done(hasEnded ? .cancelled : .stopping)
+                if hasEnded { return .done(.cancelled) }
+                return active.parking == .workflow
+                    ? .closing(token: UInt64(active.position)) : .done(.stopping)
             }
             active.isCancelRequested = true
             try active.put(&transaction, tables.active, number)
@@ -51,6 +58,13 @@ extension JobStore {
         switch found {
         case nil: throw .noSuchJob(id)
         case .done(let result): return result
+        case .closing(let token):
+            // Control has moved, behind the commit: as below.
+            petiole_fence()
+            try await open.perform { (transaction, state) throws(StorageError) in
+                try WorkflowSteps.askThoseThatBegan(token, &transaction, &state)
+            }
+            return .stopping
         case .marked(let ofQueue, let had): (queue, attempts) = (ofQueue, had)
         }
         CrashPoint.pass(.cancelRequested)

@@ -60,8 +60,10 @@ extension LogCommit {
     ) throws(StorageError) -> CapacityRecord.Reached? {
         var loads: [UInt32: JobLoad] = [:]
         for (target, load) in workflow.loads {
-            // A queue that is new has no capacity, and one that is full is known.
-            if let queue = target.resolved?.queue { loads[queue, default: JobLoad()] += load }
+            // A queue that is new has no capacity.
+            if let queue = try state.knownQueue(of: target, transaction) {
+                loads[queue, default: JobLoad()] += load
+            }
         }
         for staged in workflow.staged {
             guard let bytes = try transaction.value(tables.stages, Key(UInt64(staged.stage))) else {

@@ -126,6 +126,7 @@ extension WorkflowSteps {
         guard var steps = try WorkflowSteps(token, transaction, state), !steps.workflow.hasEnded
         else { return }
         if steps.workflow.closing == nil { steps.workflow.closing = kind }
+        if steps.workflow.isResuming { try steps.countWhatIsNotRequeued(&transaction) }
         // Before anything else reads them.
         try WorkflowRows.put(steps.workflow, token, &transaction, steps.tables)
         try steps.askToStop(&transaction, &state)
@@ -142,6 +143,66 @@ extension WorkflowSteps {
         for (id, active) in try inner(of: token, transaction, state) {
             try OutcomeRecording.record(id, kind, nil, active, state.tables, &transaction, &state)
         }
+    }
+
+    /// A resumption takes failures off the counts first, and their outcomes when it comes to them: of one that was cut short,
+    /// what still has its outcome has ended with that.
+    private mutating func countWhatIsNotRequeued(
+        _ transaction: inout WriteTransaction
+    ) throws(StorageError) {
+        workflow.isResuming = false
+        for index in 0..<plan.nodeCount {
+            let node = try node(index)
+            var record = try record(index, node, transaction)
+            guard node.kind != .join, record.state == .started else { continue }
+            let (ended, failed) = try outcomes(node, record, transaction)
+            let more = ended - min(ended, record.ended)
+            workflow.ended += more
+            workflow.failed += failed - min(failed, record.failed)
+            workflow.endedWeight += more * UInt64(node.weight)
+            if !node.condition.isCallback {
+                workflow.unfinished -= min(more, workflow.unfinished)
+            }
+            record.ended = ended
+            record.failed = failed
+            if ended >= node.jobs {
+                record.state = failed > 0 ? .failed : .succeeded
+                todo.append(.ended(index))
+            }
+            try put(record, index, &transaction)
+        }
+    }
+
+    /// How many of a node's jobs have an outcome, and how many of these did not succeed.
+    private func outcomes(
+        _ node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction
+    ) throws(StorageError) -> (ended: UInt64, failed: UInt64) {
+        var (ended, failed): (UInt64, UInt64) = (0, 0)
+        for range in node.ids(of: workflow, record) {
+            var id = range.first
+            while id < range.end {
+                guard let block = try Lookup.outcomes(id, transaction, tables) else {
+                    id += 1
+                    continue
+                }
+                while id < min(block.end, range.end) {
+                    ended += 1
+                    if block.stateHint(id) != .succeeded { failed += 1 }
+                    id += 1
+                }
+            }
+        }
+        return (ended, failed)
+    }
+
+    /// Those of its jobs that began while it was being closed: behind the commit that moved control they are in their slots, and
+    /// whoever comes later sees that they are stopped.
+    static func askThoseThatBegan(
+        _ token: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        guard let steps = try WorkflowSteps(token, transaction, state), !steps.workflow.hasEnded
+        else { return }
+        try steps.askToStop(&transaction, &state)
     }
 
     /// Its jobs that run are asked to stop, as by a cancel of each.

@@ -14,7 +14,8 @@ private struct MendablePlus: FollowingJob {
     }
 }
 
-@Suite("Resumption of workflows") struct WorkflowResumptionTests {
+@Suite("Resumption of workflows", .timeLimit(.minutes(10)))
+struct WorkflowResumptionTests {
     private static let types: [any JobType.Type] = [
         Give.self, Mendable.self, MendablePlus.self, Plus.self, SumUp.self, GivesWay.self,
         GivesWayToMendable.self,
@@ -65,32 +66,51 @@ private struct MendablePlus: FollowingJob {
         }
     }
 
+    /// A workflow within another, of both of which the outer one has been set back: somebody who requeued died then.
+    private func cutShort(_ number: Int, _ store: JobStore) async throws -> WorkflowHandle<Int> {
+        breaking(number)
+        let outer = try await store.enqueue(
+            Workflow(GivesWayToMendable(number: number)).then(Plus(number: 1)))
+        try await makeRunner(store, jobs: Self.types).run {
+            try await expectEqual(store.waitForEnd(of: outer.id).kind, .deadLetter)
+        }
+        mend(number)
+        let token = try #require(
+            try store.open.read { (reader) throws(StorageError) in
+                try WorkflowRows.readToken(of: outer.id.rawValue, reader, store.open.tables)
+            })
+        var place: WorkflowResumption.Place? = WorkflowResumption.Place(token: token)
+        while let next = place {
+            place = try await store.open.perform { (transaction, state) throws(StorageError) in
+                try WorkflowResumption.step(next, &transaction, &state).next
+            }
+        }
+        #expect(try outer.summary.isResuming)
+        return outer
+    }
+
     @Test("a resumption that is cut short before the workflow within is found by the next one")
     func cutShort() async throws {
         try await withStore { store in
-            breaking(8_221)
-            let outer = try await store.enqueue(
-                Workflow(GivesWayToMendable(number: 8_221)).then(Plus(number: 1)))
-            try await makeRunner(store, jobs: Self.types).run {
-                try await expectEqual(store.waitForEnd(of: outer.id).kind, .deadLetter)
-            }
-            mend(8_221)
-            let token = try #require(
-                try store.open.read { (reader) throws(StorageError) in
-                    try WorkflowRows.readToken(of: outer.id.rawValue, reader, store.open.tables)
-                })
-            // All of the outer one's transactions, and none of the other's.
-            var place: WorkflowResumption.Place? = WorkflowResumption.Place(token: token)
-            while let next = place {
-                place = try await store.open.perform { (transaction, state) throws(StorageError) in
-                    try WorkflowResumption.step(next, &transaction, &state).next
-                }
-            }
-            #expect(try outer.summary.isResuming)
+            let outer = try await cutShort(8_221, store)
             try await store.requeue(outer.id)
             expectSound(store)
             try await makeRunner(store, jobs: Self.types).run {
                 try await expectEqual(outer.result, 8_222)
+            }
+        }
+    }
+
+    @Test("a workflow whose resumption was cut short is cancelled as any other")
+    func cancelsCutShort() async throws {
+        try await withStore { store in
+            let outer = try await cutShort(8_241, store)
+            try await expectEqual(store.cancel(outer.id), .cancelled)
+            expectSound(store)
+            expectEqual(try store.counts().unfinished, 0)
+            try await store.requeue(outer.id)
+            try await makeRunner(store, jobs: Self.types).run {
+                try await expectEqual(outer.result, 8_242)
             }
         }
     }
