@@ -37,7 +37,7 @@ extension WorkflowSteps {
                 state.controlMoved = true
                 try cancelUnclaimed(index, node, &record, &transaction, &state)
                 for range in node.ids(of: workflow, record) {
-                    try gatherAtRest(range, transaction)
+                    try gatherAtRest(range, transaction, &state)
                 }
                 try put(record, index, &transaction)
             case .waiting: try cancel(index, node, record, &transaction, &state)
@@ -104,7 +104,7 @@ extension WorkflowSteps {
     }
 
     private mutating func gatherAtRest(
-        _ range: IDRange, _ transaction: borrowing WriteTransaction
+        _ range: IDRange, _ transaction: borrowing WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let cursor = try transaction.cursor(tables.active)
         var entry = try cursor.ceiling(Key(range.first))
@@ -112,7 +112,12 @@ extension WorkflowSteps {
             let active = try formatted { () throws(FormatError) in try ActiveRecord(value) }
             // One that stands for a workflow ends with that.
             let isWorkflow = active.state == .parked && active.parking == .workflow
-            if active.state != .ready, !isWorkflow { atRest.append(try Lookup.id(key)) }
+            if active.state != .ready, !isWorkflow {
+                // Whoever meets one when its time has come sees that it is stopped.
+                guard state.cancelBudget > 0 else { return }
+                state.cancelBudget -= 1
+                atRest.append(try Lookup.id(key))
+            }
             entry = try cursor.next()
         }
     }

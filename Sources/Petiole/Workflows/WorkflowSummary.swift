@@ -134,18 +134,29 @@ extension JobStore {
         var steps: [WorkflowStep] = []
         /// For each node, the steps that whoever waits for it waits for: those before a place where several come together.
         var standsFor = [[Int]](repeating: [], count: Int(plan.nodeCount))
+        // In order, once each; many that wait for the same share one list.
         var after = [[Int]](repeating: [], count: Int(plan.nodeCount))
+        var isMixed = [Bool](repeating: false, count: Int(plan.nodeCount))
         for index in 0..<plan.nodeCount {
             let node = try view.node(index)
             let place = Int(index)
+            if isMixed[place] { after[place] = Set(after[place]).sorted() }
             if node.kind == .join {
                 standsFor[place] = after[place]
             } else {
                 standsFor[place] = [steps.count]
                 steps.append(
-                    try step(node, index, after: Set(after[place]).sorted(), view, reader, tables))
+                    try step(node, index, after: after[place], view, reader, tables))
             }
-            for edge in node.edges { after[Int(plan.edge(edge))] += standsFor[place] }
+            for edge in node.edges {
+                let next = Int(plan.edge(edge))
+                if after[next].isEmpty {
+                    after[next] = standsFor[place]
+                } else {
+                    after[next] += standsFor[place]
+                    isMixed[next] = true
+                }
+            }
         }
         return steps
     }
