@@ -4,7 +4,7 @@ public enum FailureRule: Sendable, Hashable {
     case cancelRest
     /// The others go on, and what depends on the one is given its failure.
     case goOn
-    /// As ``goOn`` until so many have not succeeded, 1 or more; then as ``cancelRest``.
+    /// As ``goOn`` until so many have not succeeded, 1 to 4,294,967,295; then as ``cancelRest``.
     case stop(after: Int)
 
     func scope() throws(EnqueueError) -> ScopeRule {
@@ -73,6 +73,10 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     // MARK: What follows
 
     /// Then a job that is given the result.
+    /// - Parameters:
+    ///   - options: what this step is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown and found, 1 to 256 bytes; nil: its job type's.
+    ///   - weight: how much of the workflow's work it is, 1 to 1,000,000.
     public func then<J: InputJob>(
         _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> where J.Input == Output {
@@ -80,7 +84,11 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     }
 
     /// Then a job that is given what a registered closure makes of the result.
-    /// - Parameter mapping: to be registered with the runner, see ``JobRunner/Options/inputMappings``.
+    /// - Parameters:
+    ///   - mapping: to be registered with the runner, see ``JobRunner/Options/inputMappings``.
+    ///   - options: what this step is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown and found, 1 to 256 bytes; nil: its job type's.
+    ///   - weight: how much of the workflow's work it is, 1 to 1,000,000.
     public func then<J: InputJob>(
         _ job: J, mapping: InputMapping<Output, J.Input>, options: EnqueueOptions? = nil,
         name: String? = nil, weight: Int = 1
@@ -92,6 +100,10 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     }
 
     /// Then a job that is given nothing.
+    /// - Parameters:
+    ///   - options: what this step is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown and found, 1 to 256 bytes; nil: its job type's.
+    ///   - weight: how much of the workflow's work it is, 1 to 1,000,000.
     public func then<J: CodableJob>(
         independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
@@ -119,6 +131,9 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     }
 
     /// The same, and a job that runs when all of it has succeeded. What follows does not wait for that job.
+    /// - Parameters:
+    ///   - options: what that job is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown, 1 to 256 bytes; nil: its job type's.
     public func onSuccess<J: CodableJob>(
         run job: J, options: EnqueueOptions? = nil, name: String? = nil
     ) -> Workflow {
@@ -127,6 +142,9 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
 
     /// The same, and a job that runs when it has not succeeded: ``JobContext/failedStep`` tells it what failed. It does not when
     /// the workflow was cancelled by somebody.
+    /// - Parameters:
+    ///   - options: what that job is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown, 1 to 256 bytes; nil: its job type's.
     public func onFailure<J: CodableJob>(
         run job: J, options: EnqueueOptions? = nil, name: String? = nil
     ) -> Workflow {
@@ -134,6 +152,9 @@ public struct Workflow<Output: Codable & Sendable>: Sendable {
     }
 
     /// The same, and a job that runs when it has ended, however it did.
+    /// - Parameters:
+    ///   - options: what that job is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown, 1 to 256 bytes; nil: its job type's.
     public func onEnd<J: CodableJob>(
         run job: J, options: EnqueueOptions? = nil, name: String? = nil
     ) -> Workflow {
@@ -209,9 +230,10 @@ public struct Group<Member: Codable & Sendable>: Sendable {
 
     /// Jobs of one type, made one by one when the group is enqueued: millions take no memory.
     /// - Parameters:
-    ///   - count: how many, 0 or more.
+    ///   - count: how many, 0 or more; a negative one is refused by the enqueue, ``EnqueueError/invalidWorkflow(_:)``.
+    ///   - options: what they are told otherwise than the workflow; nil: what the workflow hands down.
     ///   - name: of the group, by which it is shown and found; nil: the job type's.
-    ///   - weight: of each job.
+    ///   - weight: of each job, 1 to 1,000,000.
     ///   - job: the job at an index; called in order, once each.
     public init<J: CodableJob>(
         count: Int, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1,
@@ -263,6 +285,10 @@ public struct Group<Member: Codable & Sendable>: Sendable {
     // MARK: What follows
 
     /// Then a job that is given all results: a chord.
+    /// - Parameters:
+    ///   - options: what this step is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown and found, 1 to 256 bytes; nil: its job type's.
+    ///   - weight: how much of the workflow's work it is, 1 to 1,000,000.
     public func then<J: ResultsJob>(
         _ job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> where J.Member == Member {
@@ -270,6 +296,10 @@ public struct Group<Member: Codable & Sendable>: Sendable {
     }
 
     /// Then a job that is given nothing.
+    /// - Parameters:
+    ///   - options: what this step is told otherwise than the workflow; nil: what the workflow hands down.
+    ///   - name: by which it is shown and found, 1 to 256 bytes; nil: its job type's.
+    ///   - weight: how much of the workflow's work it is, 1 to 1,000,000.
     public func then<J: CodableJob>(
         independent job: J, options: EnqueueOptions? = nil, name: String? = nil, weight: Int = 1
     ) -> Workflow<J.Output> {
