@@ -77,19 +77,22 @@ public struct GroupResults<Member: Codable & Sendable>: AsyncSequence, Sendable 
         public mutating func next() async throws -> Result<Member, JobError>? {
             if ranges == nil { ranges = try store.jobs(of: id, node: node).reversed() }
             guard let range = ranges!.last else { return nil }
+            let handle = JobHandle<Member>(
+                store: store, id: JobID(rawValue: range.first), codec: .compact)
+            let result: Result<Member, JobError>
+            do {
+                result = .success(try await handle.result)
+            } catch let error as JobError {
+                result = .failure(error)
+            }
+            // Not before: who was cancelled and asks again is given the same.
             if range.count > 1 {
                 ranges![ranges!.count - 1] = IDRange(
                     first: range.first + 1, count: range.count - 1)
             } else {
                 ranges!.removeLast()
             }
-            let handle = JobHandle<Member>(
-                store: store, id: JobID(rawValue: range.first), codec: .compact)
-            do {
-                return .success(try await handle.result)
-            } catch let error as JobError {
-                return .failure(error)
-            }
+            return result
         }
     }
 }

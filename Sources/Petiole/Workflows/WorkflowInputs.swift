@@ -157,9 +157,14 @@ extension JobStore {
             }
         } catch { throw InputError.store(error) }
         guard let found else { return nil }
-        guard case .ended(let outcome) = try state(of: JobID(rawValue: found.id)) else {
+        let state: JobState
+        do throws(StoreError) {
+            state = try self.state(of: JobID(rawValue: found.id))
+        } catch .noSuchJob {
+            // Purged since.
             return nil
-        }
+        } catch { throw InputError.store(error) }
+        guard case .ended(let outcome) = state else { return nil }
         return FailedStep(id: JobID(rawValue: found.id), name: found.name, outcome: outcome)
     }
 }
