@@ -183,19 +183,10 @@ extension WorkflowSteps {
         _ node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction
     ) throws(StorageError) -> (ended: UInt64, failed: UInt64) {
         var (ended, failed): (UInt64, UInt64) = (0, 0)
-        for range in node.ids(of: workflow, record) {
-            var id = range.first
-            while id < range.end {
-                guard let block = try Lookup.outcomes(id, transaction, tables) else {
-                    id += 1
-                    continue
-                }
-                while id < min(block.end, range.end) {
-                    ended += 1
-                    if block.stateHint(id) != .succeeded { failed += 1 }
-                    id += 1
-                }
-            }
+        try forEachOutcome(node, record, transaction) { _, hasSucceeded in
+            ended += 1
+            if !hasSucceeded { failed += 1 }
+            return true
         }
         return (ended, failed)
     }

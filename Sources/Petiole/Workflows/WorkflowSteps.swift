@@ -319,6 +319,19 @@ struct WorkflowSteps {
     private func firstFailed(
         _ node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction
     ) throws(StorageError) -> UInt64 {
+        var first: UInt64 = 0
+        try forEachOutcome(node, record, transaction) { id, hasSucceeded in
+            if !hasSucceeded { first = id }
+            return hasSucceeded
+        }
+        return first
+    }
+
+    /// Looks at the outcomes of a node's jobs, in their order, until `visit` returns false.
+    func forEachOutcome(
+        _ node: PlanNode, _ record: NodeRecord, _ transaction: borrowing WriteTransaction,
+        _ visit: (_ id: UInt64, _ hasSucceeded: Bool) -> Bool
+    ) throws(StorageError) {
         for range in node.ids(of: workflow, record) {
             var id = range.first
             while id < range.end {
@@ -327,12 +340,11 @@ struct WorkflowSteps {
                     continue
                 }
                 while id < min(block.end, range.end) {
-                    if block.stateHint(id) != .succeeded { return id }
+                    guard visit(id, block.stateHint(id) == .succeeded) else { return }
                     id += 1
                 }
             }
         }
-        return 0
     }
 
     // MARK: The end
