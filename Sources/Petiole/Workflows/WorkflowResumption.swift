@@ -143,7 +143,8 @@ enum WorkflowResumption {
         var gone: UInt64?
         /// Workflows within it that are to be resumed, and then it is to be finished.
         var inner: [UInt64] = []
-        var hasInner = false
+        /// Which resumption is to be finished when those within it are; nil: there are none.
+        var unfinished: UInt32?
     }
 
     /// Sets back what is to be set back, or requeues the next jobs.
@@ -195,18 +196,21 @@ enum WorkflowResumption {
             place.passed = 0
         }
         // Those within it are found by its mark, should this be cut short before they have been gone through.
-        step.hasInner = place.hasInner || !step.inner.isEmpty
-        if step.hasInner { return step }
-        try finish(token, &transaction, &state)
+        if place.hasInner || !step.inner.isEmpty {
+            step.unfinished = workflow.resumptions
+        } else {
+            try finish(token, workflow.resumptions, &transaction, &state)
+        }
         return step
     }
 
-    /// Everything of a workflow has been set back and requeued.
+    /// Everything of a workflow has been set back and requeued, unless somebody has begun anew since.
     static func finish(
-        _ token: UInt64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+        _ token: UInt64, _ number: UInt32, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
     ) throws(StorageError) {
         guard var workflow = try WorkflowRows.read(token, transaction, state.tables),
-            workflow.isResuming
+            workflow.isResuming, workflow.resumptions == number
         else { return }
         workflow.isResuming = false
         try WorkflowRows.put(workflow, token, &transaction, state.tables)
@@ -385,7 +389,7 @@ extension JobStore {
     func resume(_ tokens: [UInt64]) async throws(StoreError) -> Int {
         var count = 0
         var rest = tokens
-        var unfinished: [UInt64] = []
+        var unfinished: [(token: UInt64, number: UInt32)] = []
         while let token = rest.popLast() {
             var place: WorkflowResumption.Place? = WorkflowResumption.Place(token: token)
             while let next = place {
@@ -401,14 +405,14 @@ extension JobStore {
                 count += step.requeued
                 rest += step.inner
                 place = step.next
-                if place == nil, step.hasInner { unfinished.append(token) }
+                if let number = step.unfinished { unfinished.append((token, number)) }
                 CrashPoint.pass(.workflowResumed)
             }
         }
         // The outer ones came first.
-        for token in unfinished.reversed() {
+        for (token, number) in unfinished.reversed() {
             try await open.perform { (transaction, state) throws(StorageError) in
-                try WorkflowResumption.finish(token, &transaction, &state)
+                try WorkflowResumption.finish(token, number, &transaction, &state)
             }
         }
         return count

@@ -68,6 +68,13 @@ struct WorkflowResumptionTests {
 
     /// A workflow within another, of both of which the outer one has been set back: somebody who requeued died then.
     private func cutShort(_ number: Int, _ store: JobStore) async throws -> WorkflowHandle<Int> {
+        try await setBack(number, store).outer
+    }
+
+    /// Likewise, and which resumption that was.
+    private func setBack(
+        _ number: Int, _ store: JobStore
+    ) async throws -> (outer: WorkflowHandle<Int>, token: UInt64, resumption: UInt32) {
         breaking(number)
         let outer = try await store.enqueue(
             Workflow(GivesWayToMendable(number: number)).then(Plus(number: 1)))
@@ -80,13 +87,36 @@ struct WorkflowResumptionTests {
                 try WorkflowRows.readToken(of: outer.id.rawValue, reader, store.open.tables)
             })
         var place: WorkflowResumption.Place? = WorkflowResumption.Place(token: token)
+        var resumption: UInt32?
         while let next = place {
-            place = try await store.open.perform { (transaction, state) throws(StorageError) in
-                try WorkflowResumption.step(next, &transaction, &state).next
+            let step = try await store.open.perform {
+                (transaction, state) throws(StorageError) in
+                try WorkflowResumption.step(next, &transaction, &state)
             }
+            place = step.next
+            resumption = step.unfinished
         }
         #expect(try outer.summary.isResuming)
-        return outer
+        return (outer, token, try #require(resumption))
+    }
+
+    @Test("who has begun a resumption does not finish the one that another has begun anew")
+    func twoResume() async throws {
+        try await withStore { store in
+            let (outer, token, first) = try await setBack(8_251, store)
+            let begun = try await store.open.perform { (transaction, state) throws(StorageError) in
+                let step = try WorkflowResumption.step(
+                    WorkflowResumption.Place(token: token), &transaction, &state)
+                try WorkflowResumption.finish(token, first, &transaction, &state)
+                return step
+            }
+            #expect(begun.unfinished == first + 1)
+            #expect(try outer.summary.isResuming)
+            try await store.requeue(outer.id)
+            try await makeRunner(store, jobs: Self.types).run {
+                try await expectEqual(outer.result, 8_252)
+            }
+        }
     }
 
     @Test("a resumption that is cut short before the workflow within is found by the next one")
