@@ -173,11 +173,12 @@ extension JobContext {
 
 extension JobStore {
     /// How far a job that runs says that it is; nil when it does not run, or has said nothing. Cost: a look at the attempts in
-    /// flight.
+    /// flight, and O(log *n*) in the jobs kept.
     public func progress(of id: JobID) -> JobProgress? {
-        guard let slot = open.slots.slot(of: id.rawValue), let file = open.progressFile() else {
-            return nil
-        }
-        return file.told(open.slots.index(of: slot), job: id.rawValue)
+        guard let slot = open.slots.slot(of: id.rawValue), let file = open.progressFile(),
+            let told = file.told(open.slots.index(of: slot), job: id.rawValue)
+        else { return nil }
+        // A worker leaves its slot after it has handed over what the attempt came to.
+        return open.hasEnded(id.rawValue) ? nil : told
     }
 }

@@ -214,7 +214,7 @@ package final class Stepper: WorkSource, @unchecked Sendable {
         if before.isUnderWay { return finishClaim(nil) }
         if let ticket = core.claim(for: worker) {
             // One that is passed over is no step.
-            return finishClaim(ticket, asStep: !hasEnded(ticket.first))
+            return finishClaim(ticket, asStep: !core.store.hasEnded(ticket.first))
         }
         // As above, also when it has ended meanwhile.
         if core.claims.writing != before { return finishClaim(nil) }
@@ -249,17 +249,7 @@ package final class Stepper: WorkSource, @unchecked Sendable {
     private func hasEnded(oneOf awaited: [UInt64]) -> Bool {
         // When the store has failed the claim will find that too.
         try? core.store.performBlocking { (_, _) throws(StorageError) in }
-        return awaited.contains { hasEnded($0) }
-    }
-
-    private func hasEnded(_ id: UInt64) -> Bool {
-        let store = core.store
-        // When it cannot be read, the attempt finds that out.
-        let hasEnded = try? store.read { (reader) throws(StorageError) in
-            guard try Lookup.active(id, reader, store.tables) == nil else { return false }
-            return try Lookup.outcomes(id, reader, store.tables) != nil
-        }
-        return hasEnded ?? false
+        return awaited.contains { core.store.hasEnded($0) }
     }
 
     package func run(on worker: Worker) {

@@ -42,6 +42,14 @@ enum Lookup {
         return block.contains(id) ? block : nil
     }
 
+    /// Whether a job's end is recorded, and it was not requeued since.
+    static func hasEnded(
+        _ id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> Bool {
+        guard try active(id, transaction, tables) == nil else { return false }
+        return try outcomes(id, transaction, tables) != nil
+    }
+
     /// The job whose result is that of a job: itself mostly, another when it stands for a workflow.
     static func source(
         of id: UInt64, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
@@ -68,6 +76,15 @@ enum Lookup {
 }
 
 extension OpenStore {
+    /// Whether a job's end is recorded, and it was not requeued since.
+    func hasEnded(_ id: UInt64) -> Bool {
+        // When it cannot be read, whoever runs it finds that out.
+        let hasEnded = try? read { (reader) throws(StorageError) in
+            try Lookup.hasEnded(id, reader, tables)
+        }
+        return hasEnded ?? false
+    }
+
     /// The instant of the system's clock at which a time is, as that clock stands now.
     func shown(_ time: StoreTime) -> WallTime {
         WallTime(microseconds: time.instant(clock.reading))
