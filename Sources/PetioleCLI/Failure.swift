@@ -38,6 +38,7 @@ struct Failure: Error {
     init(_ error: RunnerError) {
         switch error {
         case .store(let error): self.init(error)
+        case .schedule(let error): self.init(error)
         case .queueOwned(let queue, let pid, _):
             self.init(
                 """
@@ -47,6 +48,18 @@ struct Failure: Error {
         case .noSeat, .tooManyWaiting, .fenced: self.init(error.description, status: 75)
         case .invalidName, .invalidOption, .invalidQueueOption, .invalidRunnerOption,
             .registeredTwice, .notAJob, .startedTwice, .insideChild:
+            self.init(error.description, status: 64)
+        }
+    }
+
+    init(_ error: ScheduleError) {
+        switch error {
+        case .store(let error): self.init(error)
+        case .job(let error): self.init(error)
+        case .noSuchSchedule: self.init(error.description, status: 66)
+        case .exists, .declared, .unfinished, .unknownRule:
+            self.init(error.description, status: 75)
+        case .invalidName, .unreadableRule, .neverFires, .unknownZone, .invalidOption:
             self.init(error.description, status: 64)
         }
     }
@@ -90,6 +103,7 @@ struct Failure: Error {
         case let failure as Failure: self = failure
         case let error as StoreError: self.init(error)
         case let error as RunnerError: self.init(error)
+        case let error as ScheduleError: self.init(error)
         case let error as EnqueueError: self.init(error)
         default: return nil
         }

@@ -70,6 +70,26 @@ package struct Command: Sendable, Equatable {
             environment: environment, standardInput: standardInput)
     }
 
+    /// The same with more variables, none of which holds a zero byte.
+    func with(_ variables: [Variable]) -> Command {
+        let names = variables.map { $0.name }
+        func without(_ own: [Variable]) -> [Variable] { own.filter { !names.contains($0.name) } }
+        let environment: Environment =
+            switch environment {
+            case .inherited: .inheritedWith(variables)
+            case .inheritedWith(let own): .inheritedWith(without(own) + variables)
+            case .exactly(let own): .exactly(without(own) + variables)
+            }
+        return Command(self, environment)
+    }
+
+    private init(_ command: Command, _ environment: Environment) {
+        arguments = command.arguments
+        workingDirectory = command.workingDirectory
+        standardInput = command.standardInput
+        self.environment = environment
+    }
+
     private static func check(
         _ arguments: [[UInt8]], _ workingDirectory: [UInt8]?, _ environment: Environment,
         _ standardInput: Input

@@ -134,18 +134,26 @@ struct JobBlockBuilder: ~Copyable {
 
     /// Adds one job of another builder.
     mutating func append(_ index: Int, of other: borrowing JobBlockBuilder) {
+        let (range, meta) = other.entry(index)
+        other.bytes.withBytes { append(UnsafeRawBufferPointer(rebasing: $0[range]), meta: meta) }
+    }
+
+    /// Extras and payload of one job, and what its entry says.
+    borrowing func content(_ index: Int) -> (JobBlock.Meta, [UInt8]) {
+        let (range, meta) = entry(index)
+        return (meta, bytes.withBytes { Array($0[range]) })
+    }
+
+    private borrowing func entry(_ index: Int) -> (bytes: Range<Int>, JobBlock.Meta) {
         let at = index * JobBlock.entrySize
-        let (start, length, meta) = other.entries.withBytes { entries in
+        return entries.withBytes { entries in
             let extras: UInt16 = entries.littleEndian(at: at + 18)
             let meta = JobBlock.Meta(
                 name: entries.littleEndian(at: at + 12), codec: entries[at + 16],
                 flags: entries[at + 17], extrasLength: extras, maxAttempts: entries[at + 20])
             let payload = Int(entries.littleEndian(at: at, as: UInt32.self))
             let length = Int(entries.littleEndian(at: at + 4, as: UInt32.self))
-            return (payload - Int(extras), length + Int(extras), meta)
-        }
-        other.bytes.withBytes {
-            append(UnsafeRawBufferPointer(rebasing: $0[start..<start + length]), meta: meta)
+            return (payload - Int(extras)..<payload + length, meta)
         }
     }
 

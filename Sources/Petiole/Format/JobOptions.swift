@@ -31,6 +31,8 @@ struct JobOptions: Equatable, Sendable {
     var resultLimit: Int?
     /// The workflow that it is a part of.
     var workflow: WorkflowMember?
+    /// The planned time of a schedule that it was enqueued for.
+    var planned: PlannedRun?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -45,6 +47,7 @@ struct JobOptions: Equatable, Sendable {
         static let resultRetention: UInt8 = 30
         static let resultLimit: UInt8 = 31
         static let workflow: UInt8 = 40
+        static let planned: UInt8 = 50
     }
 
     init() {}
@@ -83,6 +86,7 @@ struct JobOptions: Equatable, Sendable {
             case Tag.resultLimit where length == 8:
                 resultLimit = Int(clamping: value.littleEndian(at: 0, as: UInt64.self))
             case Tag.workflow: workflow = WorkflowMember(value)
+            case Tag.planned: planned = PlannedRun(value)
             case Tag.limitKey: limitKey = String(decoding: value, as: UTF8.self)
             case Tag.tag:
                 metadata = metadata ?? JobMetadata()
@@ -142,6 +146,12 @@ struct JobOptions: Equatable, Sendable {
             fields.append(littleEndian: Tag.workflow)
             fields.append(littleEndian: UInt16(WorkflowMember.size))
             workflow.write(to: &fields)
+        }
+        if let planned {
+            let bytes = planned.bytes
+            fields.append(littleEndian: Tag.planned)
+            fields.append(littleEndian: UInt16(bytes.count))
+            bytes.withUnsafeBytes { fields.append(contentsOf: $0) }
         }
         if let unique {
             let bytes = unique.bytes

@@ -50,6 +50,7 @@ struct StoreTables: Sendable {
     let failures: Table
     /// Workflows.
     let groups: Table
+    let schedules: Table
 
     init(_ environment: Environment) {
         func table(_ name: String) -> Table { environment.tables[name]! }
@@ -71,6 +72,7 @@ struct StoreTables: Sendable {
         events = table("events")
         failures = table("failures")
         groups = table("groups")
+        schedules = table("schedules")
     }
 }
 

@@ -116,11 +116,16 @@ struct UniqueRelease: Sendable {
     let id: UInt64
     let row: [UInt8]
     let after: Int64
+    /// The schedule that is to be told of the end.
+    private let schedule: String?
 
-    init(id: UInt64, name: UInt32, _ hold: UniqueHold) {
+    /// Nil: the job holds no key.
+    init?(id: UInt64, name: UInt32, _ options: JobOptions) {
+        guard let hold = options.unique else { return nil }
         self.id = id
         row = UniqueRecord.row(name: name, key: hold.key)
         after = hold.kind == .afterFinish ? hold.after : 0
+        schedule = options.planned.flatMap { $0.tellsEnd ? $0.schedule : nil }
     }
 
     /// In the transaction that records the end. Does nothing when another job holds the key by now.
@@ -128,6 +133,9 @@ struct UniqueRelease: Sendable {
         queue: UInt32, _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         let tables = state.tables
+        if let schedule {
+            try ScheduleFiring.jobEnded(id, of: schedule, &transaction, &state)
+        }
         let found = try withBytes(row) { (row) throws(StorageError) in
             try transaction.value(tables.unique, row)
         }

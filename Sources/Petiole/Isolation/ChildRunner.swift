@@ -88,7 +88,7 @@ final class ChildRunner: @unchecked Sendable {
         place.effects.begin(job: request.job)
         var context = JobContext(
             id: JobID(rawValue: request.job), attempt: Int(request.attempt), root: options.root,
-            metadata: options.metadata,
+            metadata: options.metadata, planned: options.planned,
             priority: try Lookup.active(request.job, reader, store.tables)?.priority
                 ?? block.priority, place: place)
         context.member = options.workflow

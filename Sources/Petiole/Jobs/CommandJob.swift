@@ -42,7 +42,8 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         endView()
         let command: Command
         do throws(CompactFault) {
-            command = try Command.decode(bytes)
+            let stored = try Command.decode(bytes)
+            command = context.told?.planned.map { stored.with($0.variables) } ?? stored
         } catch {
             throw UndecodablePayload("\(error)")
         }
@@ -82,6 +83,16 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
             // Asked to stop before it could be found.
             if context.isCancelled { child.stop() }
         }
+    }
+}
+
+extension PlannedRun {
+    /// What a command finds in its environment.
+    fileprivate var variables: [Command.Variable] {
+        [
+            Command.Variable("PETIOLE_SCHEDULE", schedule),
+            Command.Variable("PETIOLE_PLANNED", WallTime(microseconds: time).description),
+        ]
     }
 }
 
@@ -167,6 +178,27 @@ extension JobStore {
 
     /// The file that holds an output that was spilled.
     package func spillPath(_ name: String) -> String { open.path + "/outputs/" + name }
+}
+
+extension Schedule {
+    /// A schedule of a command.
+    package init(
+        command: Command, name: String, _ rule: Rule, in zone: String, options: EnqueueOptions
+    ) {
+        self.init(name: name, rule: rule, zone: zone) { (store) throws(EnqueueError) in
+            try ScheduledJob(
+                job: CommandJob.name, options,
+                request: { (options) throws(EnqueueError) in
+                    try store.request(
+                        name: CommandJob.name, options, codec: .raw, codecID: CommandJob.codec)
+                },
+                { (writer) throws(CodecError) in
+                    var bytes: [UInt8] = []
+                    command.encode(into: &bytes)
+                    bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
+                })
+        }
+    }
 }
 
 extension JobRunner {

@@ -8,8 +8,13 @@ public struct JobContext: Sendable {
     public internal(set) var attempt: Int
     private let place: AttemptPlace
     /// The job's tags and headers, nil when it has none.
-    public var metadata: JobMetadata? { metadataBox?.value }
-    var metadataBox: MetadataBox?
+    public var metadata: JobMetadata? { told?.metadata }
+    /// The planned time for which a schedule has enqueued this job, however late it runs: of the day's export the day. Nil for any
+    /// other job.
+    public var plannedTime: WallTime? { told?.planned.map { WallTime(microseconds: $0.time) } }
+    /// The name of that schedule.
+    public var schedule: String? { told?.planned?.schedule }
+    var told: ToldBox?
     /// The workflow that the job is a part of.
     var member: WorkflowMember?
     /// The job at the beginning of its lineage; 0: itself.
@@ -25,13 +30,13 @@ public struct JobContext: Sendable {
 
     init(
         id: JobID, attempt: Int, root: UInt64 = 0, metadata: JobMetadata? = nil,
-        priority: UInt8 = 4, place: AttemptPlace
+        planned: PlannedRun? = nil, priority: UInt8 = 4, place: AttemptPlace
     ) {
         lanePriority = priority
         self.id = id
         self.attempt = attempt
         self.root = root
-        metadataBox = metadata.map { MetadataBox($0) }
+        told = ToldBox(metadata, planned)
         self.place = place
     }
 
@@ -75,10 +80,17 @@ public struct JobContext: Sendable {
     }
 }
 
-/// One word in a context, so that those of jobs without metadata are cheap to hand on.
-final class MetadataBox: Sendable {
-    let value: JobMetadata
-    init(_ value: JobMetadata) { self.value = value }
+/// One word in a context, so that those of jobs that were told nothing of it are cheap to hand on.
+final class ToldBox: Sendable {
+    let metadata: JobMetadata?
+    let planned: PlannedRun?
+
+    /// Nil when there is nothing in it.
+    init?(_ metadata: JobMetadata?, _ planned: PlannedRun?) {
+        if metadata == nil, planned == nil { return nil }
+        self.metadata = metadata
+        self.planned = planned
+    }
 }
 
 /// Where attempts are made: on a worker's thread, or in a place for asynchronous ones. Contexts refer to it rather than to

@@ -36,8 +36,8 @@ struct CommitState {
     private(set) var resolved: [(JobTarget, queue: UInt32, name: UInt32)] = []
     /// What followers are told; nil: nobody follows.
     private(set) var events: EventLog?
-    /// Whether a timer was set, so that whoever sleeps until a later one is woken.
-    private(set) var hasSetTimer = false
+    /// Whether a timer was set, or a schedule's time, so that whoever sleeps until a later one is woken.
+    var hasSetTimer = false
     /// What listeners are to hear; nil when nobody listens.
     var notes: [EventNote]?
 

@@ -22,6 +22,8 @@ struct LogCommit {
                 // What came before an operation is there when it looks.
                 try accept(&lanes, &transaction, &state)
                 try operation.apply(&transaction, &state)
+            } else if let firing = submission as? FiringSubmission {
+                try firing.apply(self, &lanes, &transaction, &state)
             }
         }
         try accept(&lanes, &transaction, &state)

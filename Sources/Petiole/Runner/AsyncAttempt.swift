@@ -20,7 +20,7 @@ struct AsyncAttempt: Sendable {
     let acceptedAt: Int64
     /// The job at the beginning of its lineage; 0: itself.
     let root: UInt64
-    let metadata: JobMetadata?
+    let told: ToldBox?
     /// The workflow that it is a part of.
     let member: WorkflowMember?
     /// What frees its unique key.
@@ -41,8 +41,8 @@ struct AsyncAttempt: Sendable {
         let attemptPlace = AttemptPlace(place, core)
         attemptPlace.effects.begin(job: id)
         var made = JobContext(
-            id: JobID(rawValue: id), attempt: attempt, root: root, metadata: metadata,
-            priority: priority, place: attemptPlace)
+            id: JobID(rawValue: id), attempt: attempt, root: root, metadata: told?.metadata,
+            planned: told?.planned, priority: priority, place: attemptPlace)
         made.member = member
         let context = made
         let startedAt = petiole_steady_time()

@@ -127,7 +127,7 @@ extension AttemptLoop {
             place: place, core: core, history: earlier.history,
             isSuspect: earlier.isSuspect, meta: job.meta, contentBytes: UInt64(job.content.count),
             acceptedAt: acceptedAt,
-            root: context.root, metadata: context.metadata, member: context.member, unique: unique,
+            root: context.root, told: context.told, member: context.member, unique: unique,
             retention: retention, resultLimit: ownResultLimit ?? entry.resultLimit,
             limit: ownLimit ?? entry.timeLimit, hold: hold
         ).start(job.payload)

@@ -389,7 +389,7 @@ final class AttemptLoop: @unchecked Sendable {
     private func forgetOptions() {
         hadOptions = false
         context.root = 0
-        context.metadataBox = nil
+        context.told = nil
         context.member = nil
         unique = nil
         retention = 0
@@ -410,10 +410,10 @@ final class AttemptLoop: @unchecked Sendable {
         }
         hadOptions = true
         context.root = options.root
-        context.metadataBox = options.metadata.map { MetadataBox($0) }
+        context.told = ToldBox(options.metadata, options.planned)
         ownLimit = options.timeLimit
         ownKey = options.limitKey.map { ($0, job.meta.name) }
-        unique = options.unique.map { UniqueRelease(id: id, name: job.meta.name, $0) }
+        unique = UniqueRelease(id: id, name: job.meta.name, options)
         retention = options.resultRetention
         ownResultLimit = options.resultLimit
         context.member = options.workflow

@@ -172,7 +172,7 @@ struct BatchAttempt {
             gatherer.transition(item.id, .pause(name: job.meta.name))
             return nil
         }
-        let unique = options.unique.map { UniqueRelease(id: item.id, name: job.meta.name, $0) }
+        let unique = UniqueRelease(id: item.id, name: job.meta.name, options)
         if let member = options.workflow,
             try WorkflowRows.read(member.token, node: member.node, reader, tables)?.isStopped
                 == true
@@ -204,7 +204,8 @@ struct BatchAttempt {
         place.effects.begin(job: item.id)
         var context = JobContext(
             id: JobID(rawValue: item.id), attempt: attempt, root: options.root,
-            metadata: options.metadata, priority: progress.priority, place: place)
+            metadata: options.metadata, planned: options.planned, priority: progress.priority,
+            place: place)
         context.member = options.workflow
         return Begun(
             item: item, slot: slot, priority: progress.priority, context: context,

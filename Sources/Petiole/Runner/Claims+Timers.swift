@@ -2,21 +2,28 @@ import CPetiole
 import PetioleStorage
 
 extension Claims {
-    /// Microseconds until something of our queues may start by itself: a timer is due, or a token is there. Nil: nothing is
-    /// waited for.
+    /// Microseconds until something of our queues may start by itself: a timer or a schedule is due, or a token is there. Nil:
+    /// nothing is waited for.
     func untilNext(_ clock: StoreClock) -> Int64? {
         let now = clock.reading
-        let timer = state.withLock { state in
-            state.nextTimers.map { $0.left(now) }.min().map { max($0, state.firesFrom.left(now)) }
+        let (timer, schedule) = state.withLock { state in
+            (
+                state.nextTimers.map { $0.left(now) }.min().map {
+                    max($0, state.firesFrom.left(now))
+                },
+                state.nextSchedule.map { max($0.left(now), state.schedulesFireFrom.left(now)) }
+            )
         }
-        guard let token = nextToken else { return timer }
-        return min(timer ?? .max, (max(0, token - clock.ticks) + 999) / 1_000)
+        let token = nextToken.map { (max(0, $0 - clock.ticks) + 999) / 1_000 }
+        return [timer, schedule, token].compactMap { $0 }.min()
     }
 
     /// Whether something that the claims have decided is being written, and how often something was: what is due is made ready,
     /// jobs are moved to gates. Its end makes somebody look again.
     var writing: (isUnderWay: Bool, count: Int) {
-        state.withLock { ($0.isFiring || $0.movesUnderWay > 0, $0.writings) }
+        state.withLock {
+            ($0.isFiring || $0.isFiringSchedules || $0.movesUnderWay > 0, $0.writings)
+        }
     }
 
     /// A tenth of a second: so much later than it is due a job may become ready while there is always something to run.
@@ -32,10 +39,12 @@ extension Claims {
         }
     }
 
-    /// Looks for timers; fires those that are due. Called by a worker that found nothing ready, and by others now and then.
+    /// Looks for timers and schedules; fires those that are due. Called by a worker that found nothing ready, and by others now
+    /// and then.
     func lookAtTimers(
         _ reader: Reader, now: ClockReading, _ core: RunnerCore
     ) throws(StorageError) {
+        try lookAtSchedules(reader, now: now, core)
         let queues = ownedQueues
         var wall: StoreTime?
         var steady: StoreTime?

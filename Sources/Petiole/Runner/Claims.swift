@@ -87,6 +87,10 @@ final class Claims: Sendable {
         var timersSeen: Int64 = 0
         /// After a firing that failed: not before this.
         var firesFrom: StoreTime = 0
+        /// When the first schedule is due; what holds for timers holds for these.
+        var nextSchedule: StoreTime?
+        var isFiringSchedules = false
+        var schedulesFireFrom: StoreTime = 0
         /// The commit of the newest view that was looked at. An older one lacks what was moved since, and shows what has gone.
         var newestView = 0
         /// What this claim may still move to gates.
@@ -109,6 +113,7 @@ final class Claims: Sendable {
         let now = store.clock.ticks
         state.withLock { state in
             state.controlSeen = nil
+            state.nextSchedule = nil
             state.queues = queues.map { owned in
                 Queue(
                     owned: owned, options: options[owned.name] ?? JobRunner.QueueOptions(),

@@ -45,6 +45,14 @@ public final class JobRunner: Sendable {
         /// Who hears of each step of the store's jobs that this process makes, while the runner runs.
         public var listeners: [JobListener] = []
 
+        /// The name of this program, of the form of job names, by which its ``schedules`` are told from those of others; nil: it
+        /// declares none, and leaves those alone that it has declared before.
+        public var program: String?
+        /// The schedules that the program has. When the runner starts, new ones are added to the store, changed ones changed, and those
+        /// that the program has declared before and does not any more are disabled; the log says which. What was added at run time,
+        /// or another program has declared, is not touched.
+        public var schedules: [Schedule] = []
+
         /// Closures that make the input of a step of the result before it: see ``InputMapping``.
         public var inputMappings: [RegisteredMapping] = []
 
@@ -95,6 +103,7 @@ public final class JobRunner: Sendable {
             store, registry, asyncLimit: min(max(options.asyncLimit, 1), 128), logger: logger,
             parkLimit: options.parkLimit, queueOptions: options.queueOptions,
             stepper: stepper)
+        core.declared = try Self.declared(options, store)
         for mapping in options.inputMappings {
             guard NameForm.isValid(mapping.name) else {
                 throw .invalidName(mapping.name, what: "mapping")
@@ -104,6 +113,21 @@ public final class JobRunner: Sendable {
             }
         }
         queueNames = Set(registry.entries.map { $0.queue } + named).sorted()
+    }
+
+    private static func declared(
+        _ options: Options, _ store: JobStore
+    ) throws(RunnerError) -> DeclaredSchedules? {
+        guard let program = options.program else {
+            if options.schedules.isEmpty { return nil }
+            throw .invalidRunnerOption(
+                "it declares schedules, and has no name by which these are told from others'; set program"
+            )
+        }
+        guard NameForm.isValid(program) else { throw .invalidName(program, what: "program") }
+        do throws(ScheduleError) {
+            return try DeclaredSchedules(options.schedules, program: program, in: store)
+        } catch { throw .schedule(error) }
     }
 
     // MARK: Running

@@ -58,6 +58,10 @@ final class Ownership: Sendable {
                 let suspects = try Takeover.suspects(ids, open)
                 core.claims.begin(
                     core.claims.ownedQueues, suspects: suspects, options: core.queueOptions)
+                // Before the first of them is fired.
+                do throws(ScheduleError) {
+                    try await core.declared?.reconcile(open, core.logger)
+                } catch { throw RunnerError.schedule(error) }
                 do throws(ThreadError) { try core.pool.start() } catch {
                     throw RunnerError.store(
                         .failed(path: open.path, reason: "no thread could be started: \(error)"))

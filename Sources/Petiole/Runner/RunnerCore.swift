@@ -21,6 +21,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     let queueOptions: [String: JobRunner.QueueOptions]
     /// By name. Set before the start.
     var inputMappings: [String: RegisteredMapping] = [:]
+    /// The schedules that this program declares. Set before the start.
+    var declared: DeclaredSchedules?
     /// Those that can be asked to stop: tasks and child processes, by job.
     let stoppables = Stoppables()
     let deadlines = AttemptDeadlines()

@@ -12,6 +12,8 @@ public enum RunnerError: Error, Sendable, Equatable {
     case registeredTwice(String)
     /// The type is neither a ``Job`` nor an ``AsyncJob`` nor a ``RawJob``.
     case notAJob(String)
+    /// A schedule that the program declares cannot be: why.
+    case schedule(ScheduleError)
     /// Another runner owns a queue.
     case queueOwned(queue: String, pid: Int, jobs: [String])
     /// More jobs than the limit wait inside jobs for others.
@@ -50,6 +52,7 @@ extension RunnerError: CustomStringConvertible {
             """
         case .notAJob(let type):
             "\(type) is registered as a job, but conforms to none of Job, AsyncJob and RawJob"
+        case .schedule(let error): error.description
         case .queueOwned(let queue, let pid, let jobs):
             """
             the queue "\(queue)" is run by process \(pid) already

@@ -228,10 +228,8 @@ enum OutcomeRecording {
         guard let entry = try? block.entry(id), let options = try? entry.options() else {
             return try state.unreadableMember(id, transaction)
         }
-        if let hold = options.unique {
-            try UniqueRelease(id: id, name: entry.meta.name, hold)
-                .apply(queue: block.queue, &transaction, &state)
-        }
+        try UniqueRelease(id: id, name: entry.meta.name, options)?
+            .apply(queue: block.queue, &transaction, &state)
         return options.workflow
     }
 

@@ -1,12 +1,14 @@
 /// A day of the Gregorian calendar, also before it was made.
-package struct CivilDate: Sendable, Hashable, Comparable {
-    package let year: Int
+public struct CivilDate: Sendable, Hashable, Comparable {
+    /// The year; 1 is the first of our era, 0 the one before.
+    public let year: Int
     /// 1…12.
-    package let month: Int
+    public let month: Int
     /// 1…31.
-    package let day: Int
+    public let day: Int
 
-    package init(year: Int, month: Int, day: Int) {
+    /// Makes a date of its numbers, which are to be those of a day that there is.
+    public init(year: Int, month: Int, day: Int) {
         self.year = year
         self.month = month
         self.day = day
@@ -53,7 +55,8 @@ package struct CivilDate: Sendable, Hashable, Comparable {
         }
     }
 
-    package static func < (left: CivilDate, right: CivilDate) -> Bool {
+    /// Orders dates by time.
+    public static func < (left: CivilDate, right: CivilDate) -> Bool {
         (left.year, left.month, left.day) < (right.year, right.month, right.day)
     }
 }

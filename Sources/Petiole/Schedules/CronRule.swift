@@ -1,18 +1,18 @@
+/// What holds of a day when a rule of cron restricts both the day of the month and the day of the week.
+public enum CronDays: Sendable, Hashable {
+    /// One of both is met: as Vixie's cron has it.
+    case either
+    /// Both are met: as Celery has it.
+    case both
+}
+
 /// Times of the clocks by their fields, as cron has them: `minute hour day month weekday`.
 ///
 /// Read is what Vixie's cron and Celery's `crontab` read: numbers, names of months and weekdays, lists, ranges, also such as go
 /// over the end (`fri-mon`), steps, and `@hourly` and its like; with a sixth field in front for seconds when that is asked for.
 package struct CronRule: Sendable {
-    /// What holds of a day when both the day of the month and the day of the week are restricted.
-    package enum DayRule: Sendable, Hashable {
-        /// One of both is met: as Vixie's cron has it.
-        case either
-        /// Both are met: as Celery has it.
-        case both
-    }
-
     package let text: String
-    package let days: DayRule
+    package let days: CronDays
     let second, minute, hour, day, month, weekday: CronField
 
     private static let macros = [
@@ -23,7 +23,7 @@ package struct CronRule: Sendable {
 
     /// - Parameter hasSeconds: whether there is a sixth field, in front of the others.
     package init(
-        _ text: String, hasSeconds: Bool = false, days: DayRule = .either
+        _ text: String, hasSeconds: Bool = false, days: CronDays = .either
     ) throws(ScheduleError) {
         self.text = text
         self.days = days

@@ -5,6 +5,10 @@ package struct PlannedTimes: Sendable {
         case cron(CronRule)
         /// Each so many microseconds, 1 or more, counted from an instant.
         case every(Int64, from: Int64)
+        /// One instant.
+        case at(Int64)
+        /// A program's own.
+        case own(@Sendable (WallTime) -> WallTime?)
     }
 
     package let rule: Rule
@@ -27,6 +31,11 @@ package struct PlannedTimes: Sendable {
     /// hundreds of steps, whatever the rule.
     package func first(after instant: Int64) -> Int64? {
         switch rule {
+        case .at(let time): return time > instant ? time : nil
+        case .own(let next):
+            // One that is not later is none: it would come again and again.
+            guard let time = next(WallTime(microseconds: instant))?.microseconds else { return nil }
+            return time > instant ? time : nil
         case .every(let interval, let start):
             let (ahead, overflow) = instant.subtractingReportingOverflow(start)
             guard !overflow else { return nil }

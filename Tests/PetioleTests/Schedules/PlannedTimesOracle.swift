@@ -8,7 +8,7 @@ struct DrawnRule {
     /// Which numbers of each field are met.
     var minute, hour, day, month, weekday: [Bool]
     var isDayStar, isWeekdayStar: Bool
-    var days: CronRule.DayRule
+    var days: CronDays
 
     init(_ random: inout SeededRandom) {
         let minute = Self.field(0...59, stars: 0.1, &random)

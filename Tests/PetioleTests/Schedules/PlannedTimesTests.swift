@@ -6,7 +6,7 @@ import Testing
     /// The times of the clocks at which a rule comes, after an instant in UTC.
     private func times(
         _ text: String, _ zone: String, after instant: (Int, Int, Int, Int, Int), count: Int = 3,
-        days: CronRule.DayRule = .either, hasSeconds: Bool = false
+        days: CronDays = .either, hasSeconds: Bool = false
     ) throws -> [String] {
         let zone = try ScheduleZone.named(zone)
         let rule = try CronRule(text, hasSeconds: hasSeconds, days: days)

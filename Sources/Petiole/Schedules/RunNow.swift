@@ -1,0 +1,61 @@
+import PetioleStorage
+
+/// Enqueues the job of one schedule, beside its planned times.
+final class RunNow: FiringSubmission {
+    enum Answer: Sendable {
+        case enqueued(UInt64)
+        /// The last job has not ended, and the schedule does not let two overlap.
+        case unfinished(UInt64)
+        case noRoom(EnqueueError)
+        case missing
+    }
+    private let name: String
+    private var answer = Answer.missing
+    private let completion: (Result<Answer, StorageError>) -> Void
+
+    init(_ name: String, completion: @escaping (Result<Answer, StorageError>) -> Void) {
+        self.name = name
+        self.completion = completion
+    }
+
+    override var byteCount: Int { 65_536 }
+
+    override func finished(_ error: StorageError?) {
+        completion(error.map { .failure($0) } ?? .success(answer))
+    }
+
+    override func apply(
+        _ commit: LogCommit, _ lanes: inout LogCommit.AcceptedLanes,
+        _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        answer = .missing
+        guard let definition = try ScheduleRows.definition(name, transaction, state.tables),
+            let before = try ScheduleRows.state(name, transaction, state.tables)
+        else { return }
+        let unfinished = try ScheduleFiring.unfinished(before, transaction, state.tables)
+        if definition.overlap != .allow, let unfinished {
+            answer = .unfinished(unfinished)
+            return
+        }
+        // Not later than what has come: the plan goes on as if this had not been.
+        let run = PlannedRun(
+            schedule: name, time: state.now, tellsEnd: definition.overlap == .queueOne)
+        let job = definition.job.submission(run, at: state.time)
+        try commit.take(job, &lanes, &transaction, &state)
+        if let refusal = job.refusal {
+            answer = .noRoom(ScheduleFiring.error(refusal, job))
+            return
+        }
+        try commit.accept(&lanes, &transaction, &state)
+        var after = before
+        after.lastJob = job.first
+        if case .existing(let holder)? = job.conflict { after.lastJob = holder }
+        after.lastFired = state.now
+        after.fired += 1
+        answer = .enqueued(after.lastJob)
+        let queue = try state.queue(named: definition.job.queueName, &transaction).id
+        try ScheduleRows.put(
+            after, name, due: before.due == 0 ? nil : before.due, before: before, in: queue,
+            &transaction, &state)
+    }
+}
