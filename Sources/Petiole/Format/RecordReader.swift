@@ -12,7 +12,9 @@ struct RecordReader {
         self.what = what
     }
 
-    mutating func bytes(_ count: some FixedWidthInteger) throws(FormatError) -> UnsafeRawBufferPointer {
+    mutating func bytes(_ count: some FixedWidthInteger) throws(FormatError)
+        -> UnsafeRawBufferPointer
+    {
         guard let count = Int(exactly: count), count <= bytes.count - at else {
             throw FormatError("\(what) is cut short")
         }

@@ -3,17 +3,20 @@ import PetioleStorage
 
 extension Claims {
     /// Looks for schedules of our queues; fires those whose times have come. Those of a paused queue wait until it goes on.
+    ///
+    /// Called with the timers, and by the steward: while all workers are inside long jobs, times come all the same.
     func lookAtSchedules(
         _ reader: Reader, now: ClockReading, _ core: RunnerCore
     ) throws(StorageError) {
-        let queues = state.withLock { state in
-            state.queues.compactMap { $0.isPaused ? nil : $0.owned }
-        }
+        var queues: [OwnedQueue] = []
         var next: Int64?
         if try reader.count(store.tables.schedules) > 0 {
-            for queue in queues {
-                guard let first = try ScheduleRows.firstDue(in: queue.id, reader, store.tables)
+            for queue in ownedQueues {
+                guard let first = try ScheduleRows.firstDue(in: queue.id, reader, store.tables),
+                    // As it is now, whenever a worker has looked.
+                    try !queue.isPaused(reader, store.tables)
                 else { continue }
+                queues.append(queue)
                 next = min(next ?? first, first)
             }
         }
@@ -51,6 +54,28 @@ extension Claims {
                 case let error?: core.fail(.store(core.store.storeError(error)))
                 }
             })
+    }
+
+    /// The same for the steward, who has no view of its own.
+    /// - Returns: microseconds until it is to look again; nil: no schedule is waited for.
+    func lookAtSchedules(_ core: RunnerCore) throws(StoreError) -> Int64? {
+        // One who steps is to find the same each time.
+        if core.stepper != nil { return nil }
+        let now = store.clock.reading
+        try store.read { (reader) throws(StorageError) in
+            try lookAtSchedules(reader, now: now, core)
+        }
+        let isFiring = state.withLock { $0.isFiringSchedules }
+        // A second: its end wakes the workers, who may all be busy.
+        return isFiring ? 1_000_000 : untilNextSchedule(store.clock)
+    }
+
+    /// Microseconds until the first schedule is due, as far as it was looked for; nil: none is waited for, or some are being fired.
+    func untilNextSchedule(_ clock: StoreClock) -> Int64? {
+        let now = clock.reading
+        return state.withLock { state in
+            state.nextSchedule.map { max($0.left(now), state.schedulesFireFrom.left(now)) }
+        }
     }
 
     /// Bytes of the jobs that have come, about: what a full store may refuse.
@@ -105,7 +130,8 @@ extension FiringReport {
                 metadata: with(["planned": time(planned), "job": "\(job)"]))
         case .noRoom(let error):
             logger.warning(
-                "no room for the job of a schedule; tried again", metadata: with(["error": "\(error)"]))
+                "no room for the job of a schedule; tried again",
+                metadata: with(["error": "\(error)"]))
         case .stalled(let error):
             logger.warning(
                 "the times of a schedule cannot be told here; tried again",

@@ -6,16 +6,11 @@ extension Claims {
     /// nothing is waited for.
     func untilNext(_ clock: StoreClock) -> Int64? {
         let now = clock.reading
-        let (timer, schedule) = state.withLock { state in
-            (
-                state.nextTimers.map { $0.left(now) }.min().map {
-                    max($0, state.firesFrom.left(now))
-                },
-                state.nextSchedule.map { max($0.left(now), state.schedulesFireFrom.left(now)) }
-            )
+        let timer = state.withLock { state in
+            state.nextTimers.map { $0.left(now) }.min().map { max($0, state.firesFrom.left(now)) }
         }
         let token = nextToken.map { (max(0, $0 - clock.ticks) + 999) / 1_000 }
-        return [timer, schedule, token].compactMap { $0 }.min()
+        return [timer, untilNextSchedule(clock), token].compactMap { $0 }.min()
     }
 
     /// Whether something that the claims have decided is being written, and how often something was: what is due is made ready,

@@ -4,7 +4,7 @@ import PetioleStorage
 import Synchronization
 
 /// Looks after a runner while its workers run jobs: tells attempts that were cancelled, hands over what slow neighbours
-/// finished, clears dead readers, notices a replaced store, prunes. A thread that sleeps on the control word, with one
+/// finished, fires schedules while all workers are busy, clears dead readers, notices a replaced store, prunes. A thread that sleeps on the control word, with one
 /// tick: a second while there is work, 15 while idle.
 final class Steward: Sendable {
     private let core: RunnerCore
@@ -79,8 +79,9 @@ final class Steward: Sendable {
                 core.store.forgetDeadFollowers()
                 nextPrune = now + (step.hasMore ? Self.busyTick : 60 * Self.busyTick)
             }
+            let untilSchedule = lookAtSchedules()
             if hasLeftOvers { continue }
-            let tick = isBusy ? Self.busyTick : Self.idleTick
+            let tick = min(isBusy ? Self.busyTick : Self.idleTick, untilSchedule ?? .max)
             core.store.signals.control.wait(whileAt: seen, for: tick)
         }
         endedWord.publish(1)
@@ -96,6 +97,20 @@ final class Steward: Sendable {
         } catch {
             // A full disk: looked at again when control moves, and by the next owner.
             return false
+        }
+    }
+
+    /// Fires schedules whose times have come while the workers are inside jobs.
+    /// - Returns: nanoseconds until it is to look again; nil: no schedule is waited for.
+    private func lookAtSchedules() -> Int64? {
+        do throws(StoreError) {
+            return try core.claims.lookAtSchedules(core).map {
+                let (product, overflow) = ($0 + 1).multipliedReportingOverflow(by: 1_000)
+                return overflow ? .max : product
+            }
+        } catch {
+            core.fail(.store(error))
+            return nil
         }
     }
 

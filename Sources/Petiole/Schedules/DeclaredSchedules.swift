@@ -92,6 +92,8 @@ struct DeclaredSchedules: Sendable {
                 after, name, due: nil, before: before, in: queue, &transaction, &state)
             steps.append(.disabled(name))
         }
+        // Stewards of other runners look too.
+        state.controlMoved = state.controlMoved || !steps.isEmpty
         return .success(steps)
     }
 
@@ -122,8 +124,9 @@ struct DeclaredSchedules: Sendable {
         var due: Int64? = before.due == 0 ? nil : before.due
         if before.isDisabled || before.plansAfter != 0 || !found.hasTimes(of: one.definition) {
             if found.rule != one.definition.rule { after.anchor = state.now }
+            let from = before.plansAfter == 0 ? state.now : before.plansAfter
             after.plansAfter = 0
-            due = after.goOn(one.definition, one.name, from: state.now, own: one.own)
+            due = after.goOn(one.definition, one.name, from: from, own: one.own)
         }
         if after.isPaused { due = nil }
         try ScheduleRows.put(

@@ -24,7 +24,7 @@ public struct MissedRuns: Sendable, Hashable {
     /// None is enqueued.
     /// - Parameter bound: how much later than it was to be a job may still be enqueued; zero or more.
     public static func skip(laterThan bound: Duration) -> MissedRuns {
-        MissedRuns(.skip, RetryPolicy.microseconds(bound))
+        MissedRuns(.skip, bound.clampedMicroseconds)
     }
 
     /// Each is enqueued for its planned time, in order, but no more than the newest so many.
@@ -37,7 +37,9 @@ public struct MissedRuns: Sendable, Hashable {
     var problem: String? {
         switch kind {
         case .once: nil
-        case .skip: bound < 0 ? "missed skips what is later than \(bound) µs; zero and more are allowed" : nil
+        case .skip:
+            bound < 0
+                ? "missed skips what is later than \(bound) µs; zero and more are allowed" : nil
         case .all:
             (1...Int64(Self.most)).contains(bound)
                 ? nil : "missed is all, at most \(bound); 1 to \(Self.most) are allowed"

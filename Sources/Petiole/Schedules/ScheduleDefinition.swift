@@ -59,7 +59,7 @@ struct ScheduleDefinition: Equatable, Sendable {
             guard interval >= .milliseconds(1) else {
                 throw problem("its interval is \(interval); a millisecond and more are allowed")
             }
-            rule = .every(RetryPolicy.microseconds(interval), alignedTo: alignment)
+            rule = .every(interval.clampedMicroseconds, alignedTo: alignment)
         case .at(let instant): rule = .at(instant.microseconds)
         case .own:
             if program.isEmpty {
@@ -79,7 +79,7 @@ struct ScheduleDefinition: Equatable, Sendable {
             )
         }
         excluded = schedule.excludedDates.map { Int32(clamping: $0.days) }.sorted()
-        jitter = RetryPolicy.microseconds(schedule.jitter)
+        jitter = schedule.jitter.clampedMicroseconds
         guard schedule.jitter >= .zero, jitter <= Self.longestJitter else {
             throw problem("its jitter is \(schedule.jitter); zero to 366 days are allowed")
         }
@@ -178,7 +178,9 @@ struct ScheduleDefinition: Equatable, Sendable {
                 try reader.text(), seconds: flags & 1 != 0, days: flags & 2 != 0 ? .both : .either)
         case 2:
             let interval: Int64 = try reader.number()
-            guard interval > 0 else { throw FormatError("the interval of a schedule is \(interval)") }
+            guard interval > 0 else {
+                throw FormatError("the interval of a schedule is \(interval)")
+            }
             rule = .every(interval, alignedTo: flags & 1 != 0 ? .clock : .start)
         case 3: rule = .at(try reader.number())
         case 4: rule = .own

@@ -125,7 +125,8 @@ final class ScheduleFiring: FiringSubmission {
                 one.after.lastPlanned = planned
                 one.after.lastJob = id
                 one.after.lastFired = state.now
-                reports.append(FiringReport(schedule: one.name, event: .fired(planned: planned, id)))
+                reports.append(
+                    FiringReport(schedule: one.name, event: .fired(planned: planned, id)))
             }
             try ScheduleRows.put(
                 one.after, one.name, due: one.due, before: one.before, in: one.queue, &transaction,

@@ -99,3 +99,14 @@ struct SchedulePlan: Sendable {
         }
     }
 }
+
+extension Duration {
+    /// Whole microseconds, towards zero; nothing is longer than 146,000 years.
+    var clampedMicroseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let longest = Int64.max >> 1
+        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
+        if overflow { return seconds < 0 ? -longest : longest }
+        return min(max(whole, -longest), longest) + attoseconds / 1_000_000_000_000
+    }
+}

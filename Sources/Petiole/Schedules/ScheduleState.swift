@@ -31,7 +31,9 @@ struct ScheduleState: Equatable, Sendable {
     init(anchor: Int64) { self.anchor = anchor }
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
-        guard bytes.count >= Self.size else { throw FormatError("the state of a schedule is cut short") }
+        guard bytes.count >= Self.size else {
+            throw FormatError("the state of a schedule is cut short")
+        }
         isPaused = bytes[0] & 1 != 0
         isDisabled = bytes[0] & 2 != 0
         next = bytes[0] & 4 != 0 ? bytes.littleEndian(at: 8) : nil

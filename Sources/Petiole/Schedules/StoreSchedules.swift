@@ -62,6 +62,8 @@ extension JobStore {
             try ScheduleRows.put(
                 after, name, due: after.isDisabled ? nil : due, before: before, in: queue,
                 &transaction, &state)
+            // Stewards look too.
+            state.controlMoved = true
             return true
         }
     }
@@ -178,6 +180,8 @@ enum ScheduleChange {
         try ScheduleRows.put(
             after, name, due: after.isPaused ? nil : due, before: nil, in: queue, &transaction,
             &state)
+        // Stewards look too.
+        state.controlMoved = true
         return nil
     }
 }
