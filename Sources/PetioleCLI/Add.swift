@@ -17,43 +17,7 @@ struct Add: AsyncParsableCommand {
               petiole add -- sh -c 'pg_dump shop | gzip > shop.gz'
             """)
 
-    @Option(help: ArgumentHelp("The queue.", valueName: "name"))
-    var queue = CommandQueue.standard
-
-    @Option(
-        parsing: .unconditional, help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
-    var priority = 4
-
-    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
-    var retries = 0
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Asked to stop by SIGTERM after this: 90s, 12h. It has failed then.", valueName: "time")
-    )
-    var timeout: String?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Ended by SIGKILL after this; 10 s after the SIGTERM unless given.", valueName: "time"))
-    var hardTimeout: String?
-
-    @Option(
-        help: ArgumentHelp(
-            "A word by which the job is found; may be given several times.", valueName: "tag"))
-    var tag: [String] = []
-
-    @Option(
-        name: .customLong("env"),
-        help: ArgumentHelp(
-            "NAME keeps a variable, NAME=VALUE sets one; inherit keeps all, none drops all but those.",
-            valueName: "variable"))
-    var variables: [String] = []
+    @OptionGroup var options: CommandOptions
 
     @Flag(help: "Print a JSON object: v, id, queue.")
     var json = false
@@ -66,61 +30,24 @@ struct Add: AsyncParsableCommand {
     var command: [String] = []
 
     func validate() throws {
-        guard (0...9).contains(priority) else { throw ValidationError("--priority takes 0 to 9") }
-        guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             // The parser takes it for a part of the command.
             if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
             throw ValidationError("Unknown option '\(visible(first))'")
         }
-        try CommandQueue.check(queue)
-        for (name, text) in [("--timeout", timeout), ("--hard-timeout", hardTimeout)] {
-            if let text, TimeText.age(text) == nil {
-                throw ValidationError("\(name) takes a number and one of s, m, h, d, w: 90s, 12h")
-            }
-        }
-    }
-
-    private var timeLimit: TimeLimit? {
-        if timeout == nil, hardTimeout == nil { return nil }
-        return TimeLimit(
-            soft: timeout.flatMap { TimeText.age($0) },
-            hard: hardTimeout.flatMap { TimeText.age($0) })
     }
 
     func run() async throws {
-        let words = (command.first == "--" ? Array(command.dropFirst()) : command)
-            .map { Arguments.bytes(of: $0) }
-        guard let program = words.first, !program.isEmpty else {
-            throw Failure.usage(
-                "there is no command to add\nfor example: petiole add -- make -C docs html")
-        }
-        let job: Command
-        do {
-            job = try Command(
-                arguments: words, workingDirectory: try Surroundings.workingDirectory(),
-                environment: .exactly(
-                    KeptEnvironment.choose(
-                        from: Surroundings.environment(), variables.map { Arguments.bytes(of: $0) })
-                ))
-        } catch let error as InvalidCommand {
-            throw Failure.usage(error.description)
-        }
-        if ProgramSearch.find(program) == .missing {
-            say("there is no program \(Command.quoted(program)) here now; added all the same")
-        }
+        let words = command.first == "--" ? Array(command.dropFirst()) : command
+        let job = try options.command(words, example: "petiole add -- make -C docs html")
         let store = try location.openOrMake()
-        var options = EnqueueOptions(queue: queue, priority: priority)
-        options.maxAttempts = retries + 1
-        options.timeLimit = timeLimit
-        if !tag.isEmpty { options.metadata = JobMetadata(tags: tag) }
         let ids = try await store.enqueue(
-            commands: [JobStore.CommandRequest(command: job)], options: options)
+            commands: [JobStore.CommandRequest(command: job)], options: options.enqueueOptions)
         guard let id = ids.first?.lowerBound else { return }
         if json {
             var line = JSONLine()
             line.add("id", Int(clamping: id))
-            line.add("queue", queue)
+            line.add("queue", options.queue)
             Standard.output.line(line.line)
         } else {
             Standard.output.line(String(id))

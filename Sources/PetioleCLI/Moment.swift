@@ -20,14 +20,19 @@ enum Moment: Equatable {
     }
 
     /// Reads a time that is to come: `now`, a while or an instant.
-    static func future(_ text: String) throws -> Moment {
+    /// - Parameter zone: whose clocks an instant without Z is told by; nil: those of the system.
+    static func future(_ text: String, in zone: ScheduleZone?) throws -> Moment {
         if text == "now" { return .after(.zero) }
         if let wait = TimeText.age(text) { return .after(wait) }
-        return .at(try absolute(text))
+        return .at(try absolute(text, in: zone))
     }
 
-    private static func absolute(_ text: String) throws -> WallTime {
-        guard let instant = TimeText.instant(text) else {
+    static func future(_ text: String) throws -> Moment { try future(text, in: nil) }
+
+    private static func absolute(
+        _ text: String, in zone: ScheduleZone? = nil
+    ) throws -> WallTime {
+        guard let instant = TimeText.instant(text, in: zone) else {
             throw ValidationError(
                 "a number and s, m, h, d or w (2h), or 2026-11-23, 2026-11-23T22:06, "
                     + "2026-11-23T22:06:04, with Z for UTC, are allowed")
@@ -58,8 +63,8 @@ enum Moment: Equatable {
 
 extension TimeText {
     /// Reads an instant: `YYYY-MM-DD`, then perhaps `T` or a space and `HH:MM` or `HH:MM:SS`, perhaps with a fraction as `--json`
-    /// prints it, then perhaps `Z`; without that in the local zone. Nil: it is none.
-    static func instant(_ text: String) -> WallTime? {
+    /// prints it, then perhaps `Z`; without that by the clocks of the zone, or of the system. Nil: it is none.
+    static func instant(_ text: String, in zone: ScheduleZone? = nil) -> WallTime? {
         var rest = Array(text.utf8)[...]
         func number(_ digits: Int) -> Int? {
             guard rest.count >= digits else { return nil }
@@ -104,9 +109,16 @@ extension TimeText {
         }
         let isUTC = take("Z")
         guard rest.isEmpty else { return nil }
-        let seconds = isUTC ? timegm(&parts) : mktime(&parts)
+        let seconds: Int64
+        if isUTC {
+            seconds = Int64(timegm(&parts))
+        } else if let zone {
+            seconds = zone.second(showing: Int64(timegm(&parts)))
+        } else {
+            seconds = Int64(mktime(&parts))
+        }
         // A day that the month does not have has become one of the next.
         guard Int(parts.tm_mday) == day, seconds >= 0 else { return nil }
-        return WallTime(microseconds: Int64(seconds) * 1_000_000 + microseconds)
+        return WallTime(microseconds: seconds * 1_000_000 + microseconds)
     }
 }

@@ -15,9 +15,10 @@ struct PetioleTool: ParsableCommand {
             "Runs jobs that survive: what was accepted is on the disk, and goes on after a crash.",
         discussion: """
             The store is a directory: the one given with --store, the one named by PETIOLE_STORE, or the nearest \
-            .petiole from the working directory upward. `run` and `add` make ./.petiole when there is none.
+            .petiole from the working directory upward. `run`, `add` and `schedule add` make ./.petiole when there \
+            is none.
 
-            Exit status: 0 done; 64 wrong usage; 65 the store is damaged or newer; 66 no such store or job; 73 no store can be made there; 74 the disk, the \
+            Exit status: 0 done; 64 wrong usage; 65 the store is damaged or newer; 66 no such store, job or schedule; 73 no store can be made there; 74 the disk, the \
             system or standard output failed; 75 not now, try again later; 77 not permitted. `run` has its own: 0 all succeeded, 1 \
             to 100 so many failed, 101 more did; 102 what followed them failed; 125 petiole itself failed, 127 no such program; 128 + n stopped by \
             signal n.

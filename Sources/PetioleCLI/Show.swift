@@ -12,7 +12,8 @@ struct Show: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show a job: payload, attempts, outcome, and what its command wrote.",
         discussion: """
-            With --json the fields of `petiole jobs --json`, and payload (JSON, where its form can be shown so), \
+            With --json the fields of `petiole jobs --json`, schedule and planned (which schedule enqueued it, and for \
+            when) where one did, and payload (JSON, where its form can be shown so), \
             attempts (those that another followed: attempt, started, microseconds, error), exit or signal, stdout and \
             stderr of a command, or result. With --stdout or --stderr nothing but what the command wrote, as it is.
 
@@ -114,6 +115,10 @@ struct Show: ParsableCommand {
         }
         line("queue", "\(visible(summary.queue)), priority \(summary.priority)")
         line("accepted", TimeText.local(summary.acceptedAt))
+        if let schedule = details.schedule {
+            let planned = details.plannedTime.map { ", planned \(TimeText.local($0))" } ?? ""
+            line("schedule", visible(schedule) + planned)
+        }
         let tags = summary.metadata.tags
         if !tags.isEmpty { line("tags", tags.map { visible($0) }.joined(separator: ", ")) }
         for (name, value) in summary.metadata.headers.sorted(by: { $0.key < $1.key }) {
@@ -196,6 +201,10 @@ struct Show: ParsableCommand {
     ) throws -> String {
         var line = JSONLine()
         JobText.add(details.summary, to: &line)
+        if let schedule = details.schedule {
+            line.add("schedule", schedule)
+            line.add("planned", details.plannedTime.map { TimeText.iso($0) })
+        }
         if let command = JobText.command(name: details.summary.name, payload: details.payload) {
             JobText.add(command, to: &line)
             let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }

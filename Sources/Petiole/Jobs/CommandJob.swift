@@ -201,6 +201,24 @@ extension Schedule {
     }
 }
 
+extension JobStore {
+    /// The command that a schedule enqueues; nil: its job is none, or cannot be read.
+    /// - Throws: ``ScheduleError/noSuchSchedule(_:)``.
+    package func command(ofSchedule name: String) throws(ScheduleError) -> Command? {
+        let open = open
+        let definition: ScheduleDefinition?
+        do throws(StoreError) {
+            definition = try open.read { (reader) throws(StorageError) in
+                try ScheduleRows.definition(name, reader, open.tables)
+            }
+        } catch { throw .store(error) }
+        guard let job = definition?.job else { throw .noSuchSchedule(name) }
+        guard job.jobName == CommandJob.name, job.codec == CommandJob.codec else { return nil }
+        // Shown as a job whose payload cannot be read.
+        return try? Command.decode(Array(job.content.dropFirst(Int(job.extrasLength))))
+    }
+}
+
 extension JobRunner {
     /// A runner of commands of one queue.
     package convenience init(

@@ -1,14 +1,14 @@
 /// What becomes of planned times at which nobody ran the queue of a schedule: the machine was off, the queue was paused, no runner
 /// was there, or the system's clock was put forward over them. Found out by the times alone, when somebody runs it again.
 public struct MissedRuns: Sendable, Hashable {
-    enum Kind: UInt8, Sendable {
+    package enum Kind: UInt8, Sendable {
         case skip = 1
         case once = 2
         case all = 3
     }
-    let kind: Kind
+    package let kind: Kind
     /// Of ``skip(laterThan:)`` microseconds, of ``all(atMost:)`` a number.
-    let bound: Int64
+    package let bound: Int64
 
     init(_ kind: Kind, _ bound: Int64 = 0) {
         self.kind = kind

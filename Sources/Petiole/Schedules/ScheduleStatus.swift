@@ -6,25 +6,42 @@ public struct ScheduleStatus: Sendable, Hashable {
     public let name: String
     /// The program that declares it; nil: it was added at run time.
     public let program: String?
-    /// Its rule as it was given: `0 3 * * 1-5`, `every 15 min`, an instant.
+    /// Its rule as it was given: `0 3 * * 1-5`; `every 15 min`; an instant.
     public let rule: String
     /// Its rule in words: "at 03:00 on Monday to Friday".
     public let description: String
     /// The zone whose clocks count.
     public let zone: String
-    /// The name of its job, and the queue that this goes to.
+    /// No time is before this one; nil: any.
+    public let start: WallTime?
+    /// No time is after this one; nil: any.
+    public let end: WallTime?
+    /// Days of the zone's calendar on which no time is, in their order.
+    public let excludedDates: [CivilDate]
+    /// Each job is enqueued up to so much later than planned.
+    public let jitter: Duration
+    /// What becomes of times at which nobody ran the queue.
+    public let missed: MissedRuns
+    /// What becomes of a time while the job of an earlier one has not ended.
+    public let overlap: Schedule.Overlap
+    /// The name of its jobs.
     public let job: String
     /// The queue that its jobs go to.
     public let queue: String
+    /// How they are enqueued, their queue among it. An expiry is a while after each enqueue.
+    public let options: EnqueueOptions
     /// Somebody paused it.
     public let isPaused: Bool
     /// The program that declared it does not any more: no time of it comes until that does again.
     public let isDisabled: Bool
+    /// There is no time to come any more, and none waits. False for one that is paused or disabled: what is to come is found out
+    /// when it goes on.
+    public let isOver: Bool
     /// The next planned time, as it would be enqueued now; nil: there is none any more, or it does not go on.
     public let next: WallTime?
     /// The planned time that waits for the last job's end.
     public let waiting: WallTime?
-    /// The planned time that was enqueued last, when that was, and its job.
+    /// The planned time that was enqueued last.
     public let lastPlanned: WallTime?
     /// When a job of it was enqueued last, that of a run out of plan counted.
     public let lastFired: WallTime?
@@ -117,13 +134,21 @@ extension ScheduleStatus {
         program = definition.program.isEmpty ? nil : definition.program
         (rule, description) = definition.rule.texts
         zone = definition.zone
+        start = definition.start.map { WallTime(microseconds: $0) }
+        end = definition.end.map { WallTime(microseconds: $0) }
+        excludedDates = definition.excluded.map { CivilDate(days: Int($0)) }
+        jitter = .microseconds(definition.jitter)
+        missed = definition.missed
+        overlap = definition.overlap
         job = definition.job.jobName
         queue = definition.job.queueName
+        options = definition.job.enqueueOptions
         isPaused = state.isPaused
         isDisabled = state.isDisabled
-        next =
-            state.isPaused || state.isDisabled
-            ? nil : state.next.map { WallTime(microseconds: $0) }
+        let goesOn = !state.isPaused && !state.isDisabled
+        // Where the next time is to be found out by another program, there may be one.
+        isOver = goesOn && state.next == nil && state.behind == 0 && state.plansAfter == 0
+        next = goesOn ? state.next.map { WallTime(microseconds: $0) } : nil
         waiting = time(state.behind)
         lastPlanned = time(state.lastPlanned)
         lastFired = time(state.lastFired)
@@ -143,7 +168,7 @@ extension ScheduleDefinition.Rule {
             let rule = try? CronRule(text, hasSeconds: seconds, days: days)
             return (text, rule?.description ?? text)
         case .every(let interval, let alignment):
-            let text = "every \(Duration.microseconds(interval))"
+            let text = "every \(IntervalText.text(interval))"
             return (text, text + (alignment == .clock ? " by the clock" : ""))
         case .at(let instant):
             let text = WallTime(microseconds: instant).description

@@ -107,6 +107,14 @@ package final class ScheduleZone: Sendable {
         }
     }
 
+    /// The first second at which the clocks show a time, in local seconds; for one that they never show, that at which they are
+    /// put forward over it.
+    package func second(showing local: Int64) -> Int64 {
+        switch showing(local) {
+        case .at(let second, _), .skipped(at: let second): second
+        }
+    }
+
     // MARK: Files
 
     /// Where systems keep them.

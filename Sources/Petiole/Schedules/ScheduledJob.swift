@@ -106,6 +106,19 @@ struct ScheduledJob: Equatable, Sendable {
             options: options, onConflict: .giveBack, whenFull: nil, block)
     }
 
+    /// What each of its jobs is told, as the schedule was.
+    var enqueueOptions: EnqueueOptions {
+        EnqueueOptions(
+            queue: queueName, priority: Int(priority),
+            maxAttempts: maxAttempts == 0 ? nil : Int(maxAttempts),
+            keepsResult: flags & JobBlock.discardsResult == 0,
+            expiry: expiresAfter == 0 ? nil : .after(.microseconds(expiresAfter)),
+            metadata: options.metadata, timeLimit: options.timeLimit, limitKey: options.limitKey,
+            resultRetention: options.resultRetention == 0
+                ? nil : .microseconds(options.resultRetention),
+            resultLimit: options.resultLimit)
+    }
+
     // MARK: Bytes
 
     func write(to writer: inout ByteWriter) {

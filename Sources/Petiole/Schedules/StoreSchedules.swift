@@ -145,7 +145,8 @@ enum ScheduleChange {
         let rule =
             switch schedule.rule {
             case .cron(let text, _, _): text
-            case .every(let interval, _): "every \(interval)"
+            case .every(let interval, _):
+                "every \(IntervalText.text(RetryPolicy.microseconds(interval)))"
             case .at(let instant): instant.description
             case .own: "its own rule"
             }

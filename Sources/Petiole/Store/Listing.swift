@@ -88,6 +88,10 @@ public struct JobDetails: Sendable {
     public let parent: JobID?
     /// The job at the beginning of that lineage; nil: this one.
     public let root: JobID?
+    /// The name of the schedule that enqueued it; nil: none did.
+    public let schedule: String?
+    /// The planned time for which that schedule enqueued it.
+    public let plannedTime: WallTime?
     /// The id of the key that the payload is encrypted with; nil: it is not.
     public let encryptionKey: String?
     /// How the payload became bytes: 0 raw, 1 compact, 2 JSON, 3 a command; 4: it is encrypted, and was not opened with this key.
@@ -469,8 +473,9 @@ extension JobStore {
         }
         return JobDetails(
             summary: summary, isDamaged: item.isDamaged, parent: JobID(found: item.options.parent),
-            root: JobID(found: item.options.root), encryptionKey: key, payloadCodec: payload.codec,
-            payload: payload.bytes,
+            root: JobID(found: item.options.root), schedule: item.options.planned?.schedule,
+            plannedTime: item.options.planned.map { WallTime(microseconds: $0.time) },
+            encryptionKey: key, payloadCodec: payload.codec, payload: payload.bytes,
             extras: Array(item.bytes[..<item.extras]),
             failedAttempts: rest.history.map { item in
                 FailedAttempt(

@@ -31,10 +31,9 @@ struct SchedulePreview: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "The times after this one: now, a while from now (2d), or an instant (2027-03-28T01:00Z).",
-            valueName: "time"),
-        transform: Moment.future)
-    var from: Moment = .after(.zero)
+            "The times after this one: now, a while from now (2d), or an instant (2027-03-28T01:00), by the zone's clocks.",
+            valueName: "time"))
+    var from = "now"
 
     @Option(
         parsing: .unconditional,
@@ -58,30 +57,28 @@ struct SchedulePreview: ParsableCommand {
     }
 
     func run() throws {
-        do throws(ScheduleError) {
-            let zone = try ScheduleZone.named(zone ?? ScheduleZone.systemName())
-            let (times, words) = try planned(zone)
-            if !json { Standard.output.line("\(words), \(zone.name)") }
-            show(times, zone)
-        } catch {
-            throw Failure.usage(error.description)
-        }
+        let zone = try ScheduleZone.named(zone ?? ScheduleZone.systemName())
+        let now = WallTime(microseconds: StoreClock().now)
+        let from = try ScheduleText.instant(from, of: "--from", in: zone, now)
+        let (times, words) = try planned(zone)
+        if !json { Standard.output.line("\(words), \(zone.name)") }
+        show(times, after: from, zone)
     }
 
     private func planned(
         _ zone: ScheduleZone
     ) throws(ScheduleError) -> (PlannedTimes, words: String) {
-        if let interval = try Self.interval(rule) {
+        if let interval = try ScheduleText.every(rule) {
             let microseconds = Int64(interval.wholeMicroseconds)
-            let words = "every \(TimeText.duration(interval)) by the clock"
+            let words = "every \(IntervalText.text(microseconds)) by the clock"
             return (.every(microseconds, alignedToClockIn: zone), words)
         }
         let cron = try CronRule(rule, hasSeconds: seconds, days: bothDays ? .both : .either)
         return (PlannedTimes(.cron(cron), in: zone), cron.description)
     }
 
-    private func show(_ times: PlannedTimes, _ zone: ScheduleZone) {
-        var instant = from.instant(WallTime(microseconds: StoreClock().now)).microseconds
+    private func show(_ times: PlannedTimes, after from: WallTime, _ zone: ScheduleZone) {
+        var instant = from.microseconds
         for index in 0..<count {
             guard let next = times.first(after: instant) else {
                 if !json {
@@ -90,63 +87,14 @@ struct SchedulePreview: ParsableCommand {
                 return
             }
             instant = next
-            Standard.output.line(json ? Self.json(next, zone) : Self.text(next, zone))
+            let time = WallTime(microseconds: next)
+            guard json else {
+                Standard.output.line(ZoneTime.text(time, zone))
+                continue
+            }
+            var line = JSONLine()
+            ScheduleText.add(time, zone, to: &line)
+            Standard.output.line(line.line)
         }
-    }
-
-    /// `@every` and a while; nil: it is no such rule.
-    private static func interval(_ rule: String) throws(ScheduleError) -> Duration? {
-        let word = "@every"
-        guard rule.lowercased().hasPrefix(word) else { return nil }
-        let rest = rule.dropFirst(word.count)
-        let text = rest.drop { $0 == " " }
-        guard rest.isEmpty || rest.first == " ", let interval = TimeText.age(String(text)),
-            interval > .zero
-        else {
-            throw .unreadableRule(
-                rule, at: rule.utf8.count - text.utf8.count,
-                expected: "a number of 1 or more and s, m, h, d or w are expected: @every 15m")
-        }
-        return interval
-    }
-
-    private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
-
-    private static func text(_ instant: Int64, _ zone: ScheduleZone) -> String {
-        let (local, offset) = local(instant, zone)
-        return "\(weekdays[local.date.weekday]) \(date(local)) \(clock(local)) \(offset)"
-    }
-
-    private static func json(_ instant: Int64, _ zone: ScheduleZone) -> String {
-        let (local, offset) = local(instant, zone)
-        var line = JSONLine()
-        line.add("planned", TimeText.iso(WallTime(microseconds: instant)))
-        line.add("local", "\(date(local))T\(clock(local))\(offset)")
-        return line.line
-    }
-
-    private static func local(
-        _ instant: Int64, _ zone: ScheduleZone
-    ) -> (CivilTime, offset: String) {
-        let second = instant / 1_000_000 - (instant % 1_000_000 < 0 ? 1 : 0)
-        let offset = Int(zone.offset(at: second))
-        let minutes = abs(offset) / 60
-        let seconds = abs(offset) % 60
-        var text = (offset < 0 ? "-" : "+") + padded(minutes / 60) + ":" + padded(minutes % 60)
-        if seconds != 0 { text += ":" + padded(seconds) }
-        return (CivilTime(seconds: second + Int64(offset)), text)
-    }
-
-    private static func date(_ time: CivilTime) -> String {
-        "\(padded(time.date.year, to: 4))-\(padded(time.date.month))-\(padded(time.date.day))"
-    }
-
-    private static func clock(_ time: CivilTime) -> String {
-        "\(padded(time.hour)):\(padded(time.minute)):\(padded(time.second))"
-    }
-
-    private static func padded(_ number: Int, to width: Int = 2) -> String {
-        let digits = String(number)
-        return String(repeating: "0", count: max(0, width - digits.count)) + digits
     }
 }

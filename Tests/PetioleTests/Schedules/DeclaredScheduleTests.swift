@@ -50,7 +50,7 @@ import Testing
             let added = [
                 "Cleanup etl 0 3 * * * 2026-11-28T02:00:00Z",
                 "by-hand - @daily 2026-11-28T00:00:00Z",
-                "often etl every 90.0 seconds 2026-11-27T12:01:30Z",
+                "often etl every 1 min 30 s 2026-11-27T12:01:30Z",
                 "theirs other @weekly 2026-11-29T00:00:00Z",
             ]
             #expect(try summary() == added)
@@ -70,7 +70,7 @@ import Testing
             #expect(
                 try summary() == [
                     "Cleanup etl 30 4 * * * 2026-11-28T03:30:00Z", added[1],
-                    "often etl every 90.0 seconds - disabled", added[3],
+                    "often etl every 1 min 30 s - disabled", added[3],
                 ])
             clock.advance(.seconds(3_600))
             try await start(store, "etl", [])

@@ -1,0 +1,94 @@
+import ArgumentParser
+import Petiole
+
+/// How a command is enqueued, and what it finds: what `add` and `schedule add` take.
+struct CommandOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The queue.", valueName: "name"))
+    var queue = CommandQueue.standard
+
+    @Option(
+        parsing: .unconditional, help: ArgumentHelp("0 to 9, 0 first.", valueName: "n"))
+    var priority = 4
+
+    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
+    var retries = 0
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Asked to stop by SIGTERM after this: 90s, 12h. It has failed then.", valueName: "time")
+    )
+    var timeout: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Ended by SIGKILL after this; 10 s after the SIGTERM unless given.", valueName: "time"))
+    var hardTimeout: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A word by which the job is found; may be given several times.", valueName: "tag"))
+    var tag: [String] = []
+
+    @Option(
+        name: .customLong("env"),
+        help: ArgumentHelp(
+            "NAME keeps a variable, NAME=VALUE sets one; inherit keeps all, none drops all but those.",
+            valueName: "variable"))
+    var variables: [String] = []
+
+    func validate() throws {
+        guard (0...9).contains(priority) else { throw ValidationError("--priority takes 0 to 9") }
+        guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
+        try CommandQueue.check(queue)
+        for (name, text) in [("--timeout", timeout), ("--hard-timeout", hardTimeout)] {
+            if let text, TimeText.age(text) == nil {
+                throw ValidationError("\(name) takes a number and one of s, m, h, d, w: 90s, 12h")
+            }
+        }
+    }
+
+    var enqueueOptions: EnqueueOptions {
+        var options = EnqueueOptions(queue: queue, priority: priority)
+        options.maxAttempts = retries + 1
+        options.timeLimit = timeLimit
+        if !tag.isEmpty { options.metadata = JobMetadata(tags: tag) }
+        return options
+    }
+
+    private var timeLimit: TimeLimit? {
+        if timeout == nil, hardTimeout == nil { return nil }
+        return TimeLimit(
+            soft: timeout.flatMap { TimeText.age($0) },
+            hard: hardTimeout.flatMap { TimeText.age($0) })
+    }
+
+    /// The command of these words, to be run in this working directory, with what is kept of this environment. Says so when there
+    /// is no such program here.
+    /// - Parameter example: what a person who gave none might have meant.
+    func command(_ words: [String], example: String) throws -> Command {
+        let words = words.map { Arguments.bytes(of: $0) }
+        guard let program = words.first, !program.isEmpty else {
+            throw Failure.usage("there is no command to add\nfor example: \(example)")
+        }
+        let command: Command
+        do {
+            command = try Command(
+                arguments: words, workingDirectory: try Surroundings.workingDirectory(),
+                environment: .exactly(
+                    KeptEnvironment.choose(
+                        from: Surroundings.environment(), variables.map { Arguments.bytes(of: $0) })
+                ))
+        } catch let error as InvalidCommand {
+            throw Failure.usage(error.description)
+        }
+        if ProgramSearch.find(program) == .missing {
+            say("there is no program \(Command.quoted(program)) here now; added all the same")
+        }
+        return command
+    }
+}
