@@ -64,7 +64,7 @@ let package = Package(
         .testTarget(
             name: "PetioleTests",
             dependencies: [
-                "Petiole", "PetioleTesting", "CPetiole", "CrashChild",
+                "Petiole", "PetioleTesting", "CPetiole", "CrashChild", "MinuteSearch",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: common),
@@ -76,6 +76,8 @@ let package = Package(
             swiftSettings: common),
         // Mechanical facts about the tree itself.
         .testTarget(name: "HabitsTests", swiftSettings: common),
+        // What planned times are compared with.
+        .target(name: "MinuteSearch", path: "Tests/MinuteSearch"),
         // Programs that the tests start and kill.
         .executableTarget(
             name: "CrashChild", dependencies: ["Petiole"], path: "Tests/CrashChild",

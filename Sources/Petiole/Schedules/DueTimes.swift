@@ -32,25 +32,25 @@ struct DueTimes: Equatable {
         self.missed = isAll ? come.count - runs.count : Self.countLimit
     }
 
-    /// The newest ones, when there are too many to go through: from behind.
+    /// Adds the newest ones to those that were gone through, when there are too many: from behind.
+    /// - Parameter gone: the last of those.
     private mutating func newest(
-        _ plan: SchedulePlan, _ now: Int64, later than: Int64, wanted: Int, _ come: inout [Int64]
+        _ plan: SchedulePlan, _ now: Int64, later gone: Int64, wanted: Int, _ come: inout [Int64]
     ) {
-        guard var last = plan.last(notAfter: now, laterThan: than) else { return }
+        guard var last = plan.last(notAfter: now, laterThan: gone) else { return }
         var following = plan.first(after: last)
         if plan.firing(of: last, next: following) > now {
             following = last
-            // Those that were gone through have come.
-            last = plan.last(notAfter: last - 1, laterThan: than) ?? than
+            last = plan.last(notAfter: last - 1, laterThan: gone) ?? gone
         }
         next = following
         var newest: [Int64] = []
-        var found: Int64? = last
-        while let time = found, newest.count < wanted {
+        var time = last
+        while time > gone, newest.count < wanted {
             newest.append(time)
-            found = time > than ? plan.last(notAfter: time - 1, laterThan: than) ?? than : nil
+            time = plan.last(notAfter: time - 1, laterThan: gone) ?? gone
         }
-        come = newest.reversed()
+        come += newest.reversed()
     }
 }
 
