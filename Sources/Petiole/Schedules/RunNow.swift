@@ -37,9 +37,11 @@ final class RunNow: FiringSubmission {
             answer = .unfinished(unfinished)
             return
         }
-        // Not later than what has come: the plan goes on as if this had not been.
+        // Of several in one commit, or in one microsecond, each has a time of its own.
+        let isTaken = before.lastFired >= state.now && before.lastFired - state.now < 1_000
+        let time = isTaken ? before.lastFired + 1 : state.now
         let run = PlannedRun(
-            schedule: name, time: state.now, tellsEnd: definition.overlap == .queueOne)
+            schedule: name, time: time, tellsEnd: definition.overlap == .queueOne)
         let job = definition.job.submission(run, at: state.time)
         try commit.take(job, &lanes, &transaction, &state)
         if let refusal = job.refusal {
@@ -50,7 +52,7 @@ final class RunNow: FiringSubmission {
         var after = before
         after.lastJob = job.first
         if case .existing(let holder)? = job.conflict { after.lastJob = holder }
-        after.lastFired = state.now
+        after.lastFired = time
         after.fired += 1
         answer = .enqueued(after.lastJob)
         let queue = try state.queue(named: definition.job.queueName, &transaction).id

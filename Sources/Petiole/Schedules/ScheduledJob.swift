@@ -57,7 +57,7 @@ struct ScheduledJob: Equatable, Sendable {
         case .at:
             throw .invalidOption(
                 job: job, "the expiry of a schedule's jobs is a while after each enqueue: .after")
-        case .after(let wait): expiresAfter = max(1, RetryPolicy.microseconds(wait))
+        case .after(let wait): expiresAfter = max(1, wait.clampedMicroseconds)
         case nil: break
         }
         options.expiry = nil

@@ -22,8 +22,8 @@ extension JobStore {
         let size = 1_024 + definition.job.content.count
         let result = try await change(bringing: size) { (transaction, state) throws(StorageError) in
             try ScheduleChange.add(
-                definition, name, replacing: replacing, firing: plan.firing(of: first), first,
-                &transaction, &state)
+                definition, name, replacing: replacing, at: now, firing: plan.firing(of: first),
+                first, &transaction, &state)
         }
         if let holder = result {
             throw .exists(schedule: name, program: holder.isEmpty ? nil : holder)
@@ -155,15 +155,16 @@ enum ScheduleChange {
     }
 
     /// - Parameters:
-    ///   - first: its first planned time, and when that is fired.
+    ///   - now: what its first planned time, which comes with it, was counted from.
     /// - Returns: the program whose schedule has the name already; empty: nobody's.
     static func add(
-        _ definition: ScheduleDefinition, _ name: String, replacing: Bool, firing: Int64,
-        _ first: Int64, _ transaction: inout WriteTransaction, _ state: inout CommitState
+        _ definition: ScheduleDefinition, _ name: String, replacing: Bool, at now: Int64,
+        firing: Int64, _ first: Int64, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
     ) throws(StorageError) -> String? {
         let tables = state.tables
         let queue = try state.queue(named: definition.job.queueName, &transaction).id
-        var after = ScheduleState(anchor: state.now)
+        var after = ScheduleState(anchor: now)
         if let other = try ScheduleRows.definition(name, transaction, tables) {
             guard replacing, other.program.isEmpty else { return other.program }
             if let before = try ScheduleRows.state(name, transaction, tables) {
@@ -171,13 +172,13 @@ enum ScheduleChange {
                 let old = try state.queue(named: other.job.queueName, &transaction).id
                 try ScheduleRows.removeDue(before.due, name, in: old, &transaction, tables)
             }
-            after.anchor = state.now
+            after.anchor = now
         }
         try ScheduleRows.put(definition, name, &transaction, tables)
         // A clock that was set back may be before what has come already.
         var due: Int64? = firing
         after.next = first
-        if first <= after.lastPlanned { due = after.goOn(definition, name, from: state.now) }
+        if first <= after.lastPlanned { due = after.goOn(definition, name, from: now) }
         try ScheduleRows.put(
             after, name, due: after.isPaused ? nil : due, before: nil, in: queue, &transaction,
             &state)
@@ -195,7 +196,6 @@ extension ScheduleState {
         _ definition: ScheduleDefinition, _ name: String, from now: Int64,
         own: (@Sendable (WallTime) -> WallTime?)? = nil
     ) -> Int64? {
-        if behind != 0 { return now }
         // What the reason is, the firing says.
         guard let plan = try? definition.plan(named: name, anchor: anchor, own: own) else {
             next = nil
@@ -203,6 +203,6 @@ extension ScheduleState {
             return now
         }
         next = plan.first(after: max(now, lastPlanned))
-        return next.map { plan.firing(of: $0) }
+        return behind != 0 ? now : next.map { plan.firing(of: $0) }
     }
 }

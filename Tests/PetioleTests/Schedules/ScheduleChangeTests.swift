@@ -96,6 +96,12 @@ import Testing
             // A person may all the same.
             try await store.runNow(schedule: "a")
             try await expectEqual(runner.planned(), ["13:00"])
+            try await store.add(schedule: .note("b", .cron("@hourly")))
+            async let one = store.runNow(schedule: "b")
+            async let two = store.runNow(schedule: "b")
+            let both = try await [one, two]
+            #expect(both[0] != both[1])
+            #expect(try await runner.drain().steps.count == 2)
             try await store.setCapacity(Capacity(jobs: 1), queue: "default")
             let _: JobHandle<NoResult> = try await store.enqueue(name: "x", payload: 1)
             await #expect(throws: ScheduleError.self) { try await store.runNow(schedule: "a") }

@@ -128,6 +128,21 @@ import Testing
         }
     }
 
+    @Test("an interval that is counted from when it was added comes once in each")
+    func intervalOnce() async throws {
+        // By a clock that goes on: it shows another time in the transaction than before it.
+        try await withTestStore(clock: TestClock(), closures: [noting]) { store, runner in
+            try await store.add(
+                schedule: .note("often", .every(.seconds(100))) { $0.missed = .all(atMost: 10) })
+            for count in 1...3 {
+                runner.clock.advance(.seconds(100))
+                try await expectEqual(runner.planned().count, 1)
+                let status = try store.schedule(named: "often")
+                #expect(status.firedCount == count && status.missedCount == 0)
+            }
+        }
+    }
+
     @Test("one instant comes once, and what has an end has no times behind it")
     func ends() async throws {
         try await withScheduleStore { store, runner, clock in

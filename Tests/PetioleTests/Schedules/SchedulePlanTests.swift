@@ -39,12 +39,15 @@ import Testing
         #expect(times(plan, after: "2020-01-01 00:00:00", count: 1) == ["2027-06-30T15:00:00Z"])
     }
 
-    @Test("an excluded date of every second is passed over at once, also where clocks are set at midnight")
+    @Test(
+        "an excluded date of every second is passed over at once, also where clocks are set at midnight"
+    )
     func excludedSeconds() throws {
         for zone in ["America/Asuncion", "America/Havana", "Asia/Beirut", "Pacific/Apia"] {
             var plan = try plan("* * * * * *", in: zone, seconds: true)
             let days = [
-                CivilDate(year: 2_011, month: 12, day: 29), CivilDate(year: 2_012, month: 4, day: 1),
+                CivilDate(year: 2_011, month: 12, day: 29),
+                CivilDate(year: 2_012, month: 4, day: 1),
                 CivilDate(year: 2_012, month: 3, day: 31),
             ]
             plan.excluded = days.map { Int32($0.days) }.sorted()

@@ -18,7 +18,8 @@ import Testing
 
         init(_ name: String) throws {
             let zone = try #require(TimeZone(identifier: name))
-            var date = Date(timeIntervalSince1970: Double(TenYearsTests.years.lowerBound - 100_000) * 60)
+            var date = Date(
+                timeIntervalSince1970: Double(TenYearsTests.years.lowerBound - 100_000) * 60)
             offsets = [Int64(zone.secondsFromGMT(for: date) / 60)]
             while let next = zone.nextDaylightSavingTimeTransition(after: date),
                 next.timeIntervalSince1970 < Double(TenYearsTests.years.upperBound) * 60
