@@ -255,6 +255,7 @@ case "life":
     }
 case _ where try await operate(arguments, store): break
 case _ where try await followSteps(arguments, store): break
+case _ where try await runSchedules(arguments, store): break
 default:
     say("\(arguments[1])? see the head of main.swift", to: 2)
     exit(2)

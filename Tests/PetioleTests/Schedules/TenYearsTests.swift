@@ -131,25 +131,3 @@ private struct Firings {
         return error == nil
     }
 }
-
-extension JobStore {
-    /// What all jobs were planned for, in the order in which they were enqueued.
-    func plannedRuns() throws -> [PlannedRun] {
-        let tables = open.tables
-        return try open.read { (reader) throws(StorageError) in
-            var runs: [PlannedRun] = []
-            let cursor = try reader.cursor(tables.jobs)
-            var entry = try cursor.first()
-            while let (key, value) = entry {
-                try formatted { () throws(FormatError) in
-                    let block = try JobBlockView(first: key.bigEndian(at: 0), value: value)
-                    for id in key.bigEndian(at: 0, as: UInt64.self)..<block.end {
-                        if let run = try block.entry(id).options().planned { runs.append(run) }
-                    }
-                }
-                entry = try cursor.next()
-            }
-            return runs
-        }
-    }
-}
