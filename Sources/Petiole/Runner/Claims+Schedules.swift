@@ -92,7 +92,8 @@ extension Claims {
         }
         var bytes = 0
         for name in names where bytes < ScheduleFiring.byteLimit {
-            guard let definition = try ScheduleRows.definition(name, reader, tables) else {
+            // What cannot be read is found out by the firing.
+            guard let definition = try? ScheduleRows.definition(name, reader, tables) else {
                 continue
             }
             // Its rows, beside the jobs: 1 KiB.
@@ -136,6 +137,10 @@ extension FiringReport {
             logger.warning(
                 "the times of a schedule cannot be told here; tried again",
                 metadata: with(["error": "\(error)"]))
+        case .damaged(let reason):
+            logger.error(
+                "a schedule is damaged, and comes no more; remove it and add it again",
+                metadata: with(["reason": "\(reason)"]))
         case .ended: logger.notice("schedule has no times any more", metadata: metadata)
         }
     }

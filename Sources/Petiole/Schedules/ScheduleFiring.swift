@@ -29,6 +29,8 @@ struct FiringReport: Sendable {
         case noRoom(EnqueueError)
         /// Its times cannot be told here.
         case stalled(ScheduleError)
+        /// Its rows cannot be read; it comes no more.
+        case damaged(String)
         case ended
     }
     var schedule: String
@@ -140,9 +142,8 @@ final class ScheduleFiring: FiringSubmission {
         _ state: inout CommitState
     ) throws(StorageError) -> Fired? {
         let tables = state.tables
-        guard let definition = try ScheduleRows.definition(name, transaction, tables),
-            let before = try ScheduleRows.state(name, transaction, tables), !before.isPaused,
-            !before.isDisabled, before.due == due
+        guard let (definition, before) = try read(name, transaction, tables),
+            !before.isPaused, !before.isDisabled, before.due == due
         else {
             // A row that says nothing would be due for ever.
             try ScheduleRows.removeDue(due, name, in: queue, &transaction, tables)
@@ -205,6 +206,22 @@ final class ScheduleFiring: FiringSubmission {
             reports.append(FiringReport(schedule: name, event: .ended))
         }
         return one
+    }
+
+    /// Nil: there is no such schedule, or its rows are damaged; then that is reported. Others go on.
+    private func read(
+        _ name: String, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> (ScheduleDefinition, ScheduleState)? {
+        do throws(StorageError) {
+            guard let definition = try ScheduleRows.definition(name, transaction, tables),
+                let state = try ScheduleRows.state(name, transaction, tables)
+            else { return nil }
+            return (definition, state)
+        } catch {
+            guard case .damaged(let reason) = error else { throw error }
+            reports.append(FiringReport(schedule: name, event: .damaged(reason)))
+            return nil
+        }
     }
 
     private func putOff(

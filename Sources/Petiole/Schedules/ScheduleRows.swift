@@ -90,6 +90,14 @@ enum ScheduleRows {
         }
     }
 
+    /// Deletes what is found by the name of a schedule that cannot be read. A row among the due ones goes when it is met.
+    static func removeDamaged(
+        _ name: String, _ transaction: inout WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) {
+        try delete(key(states, name), &transaction, tables)
+        try delete(key(definitions, name), &transaction, tables)
+    }
+
     private static func put(
         _ key: [UInt8], _ value: [UInt8], _ transaction: inout WriteTransaction,
         _ tables: StoreTables
@@ -148,6 +156,23 @@ enum ScheduleRows {
             return false
         }
         return first
+    }
+
+    /// Reads a row of whatever kind, for whoever looks for damage.
+    static func check(
+        _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+    ) throws(FormatError) {
+        do throws(FormatError) {
+            switch key.first {
+            case definitions: _ = try ScheduleDefinition(value)
+            case states: _ = try ScheduleState(value)
+            case due, programs: break
+            default: throw FormatError("its key is of no known kind")
+            }
+        } catch {
+            let name = String(decoding: key.dropFirst(), as: UTF8.self)
+            throw FormatError("schedule \"\(visible(name))\": \(error.description)")
+        }
     }
 
     // MARK: Lists

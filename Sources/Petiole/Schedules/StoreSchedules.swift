@@ -68,10 +68,19 @@ extension JobStore {
         }
     }
 
-    /// Removes a schedule that was added at run time, or that a program has declared and does not any more. What it has enqueued
-    /// stays.
+    /// Removes a schedule that was added at run time, or that a program has declared and does not any more, or that is damaged.
+    /// What it has enqueued stays.
     /// - Throws: ``ScheduleError``, also for one that a program declares.
     public func remove(schedule name: String) async throws(ScheduleError) {
+        do throws(ScheduleError) { try await removeReadable(name) } catch {
+            guard case .store(.damaged) = error else { throw error }
+            try await change(bringing: 0) { (transaction, state) throws(StorageError) in
+                try ScheduleRows.removeDamaged(name, &transaction, state.tables)
+            }
+        }
+    }
+
+    private func removeReadable(_ name: String) async throws(ScheduleError) {
         let owner = try await change(name) {
             (definition, schedule, transaction, state) throws(StorageError) -> String? in
             if !definition.program.isEmpty, !schedule.isDisabled { return definition.program }

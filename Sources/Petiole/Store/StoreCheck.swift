@@ -76,8 +76,15 @@ package struct StoreCheck: Sendable {
     private mutating func walk(_ file: String) throws(DataFileProblem) {
         var records = Records()
         let walk = DataFileWalk(path: file, isQuiet: false)
-        let report = try walk.run(visiting: ["meta", "jobs", "outcomes", "kept", "revised"]) {
-            database, key, value in
+        let report = try walk.run(visiting: [
+            "meta", "jobs", "outcomes", "kept", "revised", "schedules",
+        ]) { database, key, value in
+            if database == "schedules" {
+                key.withUnsafeBytes { key in
+                    value.withUnsafeBytes { records.examineSchedule(key, $0) }
+                }
+                return
+            }
             if database == "meta" {
                 let isFormat = key.withUnsafeBytes { $0.elementsEqual(RecordKey.format) }
                 if isFormat { value.withUnsafeBytes { records.examineFormat($0) } }
@@ -134,6 +141,16 @@ package struct StoreCheck: Sendable {
         mutating func examineFormat(_ value: UnsafeRawBufferPointer) {
             do throws(FormatError) {
                 version = try FormatRecord(value).version
+            } catch {
+                report(error.description)
+            }
+        }
+
+        mutating func examineSchedule(
+            _ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+        ) {
+            do throws(FormatError) {
+                try ScheduleRows.check(key, value)
             } catch {
                 report(error.description)
             }

@@ -158,6 +158,34 @@ import Testing
         }
     }
 
+    @Test("a schedule that is damaged comes no more, is reported, and can be removed; others go on")
+    func damaged() async throws {
+        try await withScheduleStore { store, runner, clock in
+            for name in ["bad", "good", "worse"] {
+                try await store.add(schedule: .note(name, .cron("@hourly")))
+            }
+            for key in ["nbad", "sworse"] {
+                try store.open.performBlocking { (transaction, state) throws(StorageError) in
+                    try withBytes(Array("rubbish".utf8)) { (value) throws(StorageError) in
+                        try withBytes(Array(key.utf8)) { (key) throws(StorageError) in
+                            try transaction.put(state.tables.schedules, key, value)
+                        }
+                    }
+                }
+            }
+            let check = try StoreCheck.run(directory: store.path)
+            #expect(check.findingCount == 2)
+            #expect(check.findings.contains { $0.contains("\"worse\"") })
+            clock.advance(to: "2026-11-27 13:00:00")
+            try await expectEqual(runner.planned(), ["13:00"])
+            clock.advance(to: "2026-11-27 14:00:00")
+            try await expectEqual(runner.planned(), ["14:00"])
+            #expect(throws: StoreError.self) { try store.schedules() }
+            for name in ["bad", "worse"] { try await store.remove(schedule: name) }
+            #expect(try store.schedules().map(\.name) == ["good"])
+        }
+    }
+
     @Test("schedules are found in one opening and another, and by the thousand")
     func listing() async throws {
         let directory = try TestDirectory()

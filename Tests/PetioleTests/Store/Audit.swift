@@ -33,6 +33,7 @@ struct Audit {
             try audit.checkFailures(reader, tables)
             try audit.readActive(reader, tables)
             try audit.readWorkflows(reader, tables)
+            for problem in try AuditedSchedules(reader, tables).problems { audit.note(problem) }
             try audit.readLanes(reader, tables)
             try audit.checkLineage(reader, tables)
             audit.checkPlaces()
