@@ -122,8 +122,8 @@ struct DeclaredSchedules: Sendable {
         var after = before
         after.isDisabled = false
         var due: Int64? = before.due == 0 ? nil : before.due
-        if before.isDisabled || before.plansAfter != 0 || !found.hasTimes(of: one.definition) {
-            if found.rule != one.definition.rule { after.anchor = state.now }
+        if before.isDisabled || before.plansAfter != 0 || found.timing != one.definition.timing {
+            if found.timing.rule != one.definition.timing.rule { after.anchor = state.now }
             let from = before.plansAfter == 0 ? state.now : before.plansAfter
             after.plansAfter = 0
             due = after.goOn(one.definition, one.name, from: from, own: one.own)
@@ -132,14 +132,6 @@ struct DeclaredSchedules: Sendable {
         try ScheduleRows.put(
             after, one.name, due: due, before: nil, in: queue, &transaction, &state)
         return isSame && !before.isDisabled ? nil : .changed(one.name, next: after.next)
-    }
-}
-
-extension ScheduleDefinition {
-    /// Whether its times are those of another.
-    fileprivate func hasTimes(of other: ScheduleDefinition) -> Bool {
-        rule == other.rule && zone == other.zone && start == other.start && end == other.end
-            && excluded == other.excluded && jitter == other.jitter
     }
 }
 

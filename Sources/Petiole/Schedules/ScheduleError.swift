@@ -11,7 +11,7 @@ public enum ScheduleError: Error, Sendable, Equatable {
     /// What it says is out of its bounds, or contradicts itself: what, and what is allowed.
     case invalidOption(schedule: String, String)
     /// Its rule is a program's own, and that program does not run here.
-    case unknownRule(schedule: String, program: String)
+    case unknownRule(schedule: String)
     /// Another schedule has the name; `program` is that which declares it, nil: it was added at run time.
     case exists(schedule: String, program: String?)
     /// No schedule has the name.
@@ -40,10 +40,10 @@ extension ScheduleError: CustomStringConvertible {
         case .neverFires(let rule, let reason): "\(visible(rule)) never comes true: \(reason)"
         case .unknownZone(let zone, let reason): "time zone \(visible(zone)): \(reason)"
         case .invalidOption(let schedule, let problem): "schedule \"\(schedule)\": \(problem)"
-        case .unknownRule(let schedule, let program):
+        case .unknownRule(let schedule):
             """
-            schedule "\(schedule)" has a rule of the program "\(program)", which is not known here
-            let that program run the queue of its job
+            schedule "\(schedule)" has a rule of its program's own, which is not known here
+            let the program that declares it run the queue of its job
             """
         case .exists(let schedule, let program?):
             """

@@ -25,6 +25,17 @@ struct SchedulePlan: Sendable {
         return nil
     }
 
+    /// So many planned times after an instant, or as many as there are.
+    func times(after instant: Int64, count: Int) -> [WallTime] {
+        var times: [WallTime] = []
+        var last = instant
+        while times.count < count, let next = first(after: last) {
+            times.append(WallTime(microseconds: next))
+            last = next
+        }
+        return times
+    }
+
     /// The last planned time that is not after an instant; nil: there is none that is later than `earliest`. Some 60 searches at
     /// most, however far it is.
     func last(notAfter instant: Int64, laterThan earliest: Int64) -> Int64? {

@@ -25,7 +25,7 @@ enum ScheduleRows {
             try transaction.value(tables.schedules, key)
         }
         guard let bytes else { return nil }
-        return try formatted { () throws(FormatError) in try ScheduleDefinition(bytes) }
+        return try ofSchedule(name) { () throws(FormatError) in try ScheduleDefinition(bytes) }
     }
 
     static func state(
@@ -35,7 +35,16 @@ enum ScheduleRows {
             try transaction.value(tables.schedules, key)
         }
         guard let bytes else { return nil }
-        return try formatted { () throws(FormatError) in try ScheduleState(bytes) }
+        return try ofSchedule(name) { () throws(FormatError) in try ScheduleState(bytes) }
+    }
+
+    /// What is wrong with a row says whose it is.
+    private static func ofSchedule<Value>(
+        _ name: String, _ body: () throws(FormatError) -> Value
+    ) throws(StorageError) -> Value {
+        do throws(FormatError) { return try body() } catch {
+            throw .damaged("schedule \"\(visible(name))\": \(error.description)")
+        }
     }
 
     static func put(

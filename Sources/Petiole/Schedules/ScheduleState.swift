@@ -32,7 +32,7 @@ struct ScheduleState: Equatable, Sendable {
 
     init(_ bytes: UnsafeRawBufferPointer) throws(FormatError) {
         guard bytes.count >= Self.size else {
-            throw FormatError("the state of a schedule is cut short")
+            throw FormatError("its state is cut short")
         }
         isPaused = bytes[0] & 1 != 0
         isDisabled = bytes[0] & 2 != 0

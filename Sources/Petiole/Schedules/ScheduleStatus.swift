@@ -110,13 +110,7 @@ extension JobStore {
         } catch { throw .store(error) }
         guard let (definition, state) = found else { throw .noSuchSchedule(name) }
         let plan = try definition.plan(named: name, anchor: state.anchor, own: nil)
-        var times: [WallTime] = []
-        var after = max(open.clock.now, state.lastPlanned)
-        while times.count < count, let next = plan.first(after: after) {
-            times.append(WallTime(microseconds: next))
-            after = next
-        }
-        return times
+        return plan.times(after: max(open.clock.now, state.lastPlanned), count: count)
     }
 }
 
@@ -132,12 +126,12 @@ extension ScheduleStatus {
         }
         self.name = name
         program = definition.program.isEmpty ? nil : definition.program
-        (rule, description) = definition.rule.texts
-        zone = definition.zone
-        start = definition.start.map { WallTime(microseconds: $0) }
-        end = definition.end.map { WallTime(microseconds: $0) }
-        excludedDates = definition.excluded.map { CivilDate(days: Int($0)) }
-        jitter = .microseconds(definition.jitter)
+        (rule, description) = definition.timing.rule.texts
+        zone = definition.timing.zone
+        start = definition.timing.start.map { WallTime(microseconds: $0) }
+        end = definition.timing.end.map { WallTime(microseconds: $0) }
+        excludedDates = definition.timing.excluded.map { CivilDate(days: Int($0)) }
+        jitter = .microseconds(definition.timing.jitter)
         missed = definition.missed
         overlap = definition.overlap
         job = definition.job.jobName
@@ -159,7 +153,7 @@ extension ScheduleStatus {
     }
 }
 
-extension ScheduleDefinition.Rule {
+extension ScheduleTiming.Rule {
     /// As it was given, and in words.
     fileprivate var texts: (String, String) {
         switch self {
