@@ -133,6 +133,7 @@ public final class TestRunner: Sendable {
     public func stepAndDie() async throws -> JobSummary? {
         let running = try started()
         try await running.stepper.start()
+        await running.runner.fireSchedules()
         try await running.runner.loseQueues()
         let id: JobID?
         do {

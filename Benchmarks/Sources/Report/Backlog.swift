@@ -7,11 +7,11 @@ extension Family {
         let large = setup.count(10_000_000, quick: 500_000)
         let opening = try await setup.withPath("waiting") { path in
             try await fill(path, small)
-            return [try openRow(path, small)]
+            return [try openRow(path, "\(small.formatted()) waiting jobs")]
         }
         return try await setup.withPath("many-waiting") { path in
             try await fill(path, large)
-            var rows = opening + [try openRow(path, large)]
+            var rows = opening + [try openRow(path, "\(large.formatted()) waiting jobs")]
             rows += try await enqueueRows(setup, path, large)
             // Last: it leaves attempts behind that did not end.
             rows.append(try await memoryRow(setup, path, large))
@@ -26,7 +26,7 @@ extension Family {
     }
 
     /// Each time in a fresh process, timed there.
-    private static func openRow(_ path: String, _ jobs: Int) throws -> Row {
+    static func openRow(_ path: String, _ what: String) throws -> Row {
         let samples = try (0..<9).map { _ in
             let child = try ChildProcess(.open, store: path)
             let nanoseconds = UInt64(try child.line())
@@ -35,7 +35,7 @@ extension Family {
         }
         let median = Latencies(nanoseconds: samples).percentile(50).value
         return Row(
-            name: "opening a store, \(jobs.formatted()) waiting jobs, p50",
+            name: "opening a store, \(what), p50",
             figure: Figure(median / 1_000, .milliseconds),
             target: .atMost(Figure(20, .milliseconds)))
     }

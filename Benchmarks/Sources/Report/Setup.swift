@@ -53,7 +53,7 @@ struct Family: Sendable {
 
     static let all: [Family] = [
         .endToEnd, .codable, .bulkEnqueue, .enqueueLatency, .startLatency, .backlog, .inPlace,
-        .isolation, .limits, .uniqueness, .operations, .workflows, .idle,
+        .isolation, .limits, .uniqueness, .operations, .workflows, .schedules, .idle,
         .ring, .tool,
     ]
 }

@@ -125,7 +125,7 @@ struct UniqueRelease: Sendable {
         self.id = id
         row = UniqueRecord.row(name: name, key: hold.key)
         after = hold.kind == .afterFinish ? hold.after : 0
-        schedule = options.planned.flatMap { $0.tellsEnd ? $0.schedule : nil }
+        schedule = options.planned?.schedule
     }
 
     /// In the transaction that records the end. Does nothing when another job holds the key by now.

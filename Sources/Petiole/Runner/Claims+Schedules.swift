@@ -8,52 +8,106 @@ extension Claims {
     func lookAtSchedules(
         _ reader: Reader, now: ClockReading, _ core: RunnerCore
     ) throws(StorageError) {
+        log(core.logger)
         var queues: [OwnedQueue] = []
-        var next: Int64?
+        var next: StoreTime?
         if try reader.count(store.tables.schedules) > 0 {
+            let full = state.withLock { $0.fullQueues }
             for queue in ownedQueues {
                 guard let first = try ScheduleRows.firstDue(in: queue.id, reader, store.tables),
                     // As it is now, whenever a worker has looked.
                     try !queue.isPaused(reader, store.tables)
                 else { continue }
-                queues.append(queue)
-                next = min(next ?? first, first)
+                if let until = full[queue.id], !until.hasPassed(now) {
+                    next = Self.earlier(next, until, now)
+                    continue
+                }
+                let due = StoreTime(wall: first)
+                if due.hasPassed(now) { queues.append(queue) }
+                next = Self.earlier(next, due, now)
             }
         }
-        let due = next.map { StoreTime(wall: $0) }
-        let fires = state.withLock { state -> Bool in
-            let hasCome = due?.hasPassed(now) ?? false
-            if !hasCome || !state.schedulesFireFrom.hasPassed(now) {
-                state.nextSchedule = due
-                return false
+        let (fires, refusals) = state.withLock { state -> (Bool, Int) in
+            if queues.isEmpty || !state.schedulesFireFrom.hasPassed(now) {
+                state.nextSchedule = next
+                return (false, 0)
             }
             // While the firing is under way, its end makes somebody look again.
             state.nextSchedule = nil
-            if state.isFiringSchedules { return false }
+            if state.isFiringSchedules { return (false, 0) }
             state.isFiringSchedules = true
             state.writings += 1
-            return true
+            return (true, state.firingsRefused)
         }
         guard fires else { return }
-        let bytes = try Self.bytesDue(queues, reader, store.tables, now: now.wall)
+        let scope = try Self.scope(
+            queues, afterRefusals: refusals, reader, store.tables, now: now.wall)
         store.writer.submit(
-            ScheduleFiring(queues, bytes: bytes, ownRules: core.declared?.ownRules ?? [:]) {
+            ScheduleFiring(queues, scope, ownRules: core.declared?.ownRules ?? [:]) {
                 [self] firing, error in
-                state.withLock { state in
-                    state.isFiringSchedules = false
-                    // A second: a full disk is not asked again and again.
-                    state.schedulesFireFrom = error == nil ? 0 : StoreTime(now, after: 1_000_000)
-                }
-                switch error {
-                case nil:
-                    for report in firing.reports { report.log(core.logger) }
-                    core.pool.lookAgain()
-                case .diskFull, .mapFull:
-                    // As for timers: the sentinel alone waits until a deadline.
-                    core.store.signals.work.ring()
-                case let error?: core.fail(.store(core.store.storeError(error)))
-                }
+                settle(firing, error, now, core)
             })
+    }
+
+    private static func earlier(
+        _ one: StoreTime?, _ other: StoreTime, _ now: ClockReading
+    ) -> StoreTime {
+        guard let one else { return other }
+        return one.left(now) <= other.left(now) ? one : other
+    }
+
+    /// 5 s: a queue that had no room is left alone so long.
+    private static let fullWait: Int64 = 5_000_000
+
+    /// On the writer's thread.
+    private func settle(
+        _ firing: ScheduleFiring, _ error: StorageError?, _ now: ClockReading, _ core: RunnerCore
+    ) {
+        state.withLock { state in
+            state.isFiringSchedules = false
+            // A second: a full disk is not asked again and again.
+            state.schedulesFireFrom = error == nil ? 0 : StoreTime(now, after: 1_000_000)
+            if error == nil {
+                state.firingsRefused = 0
+                state.firingReports += firing.reports
+                for (queue, problem) in firing.full {
+                    if state.fullQueues[queue] == nil {
+                        state.firingProblems.append(problem.description)
+                    }
+                    state.fullQueues[queue] = StoreTime(now, after: Self.fullWait)
+                }
+                for (queue, until) in state.fullQueues where until.hasPassed(now) {
+                    state.fullQueues[queue] = nil
+                }
+            }
+        }
+        switch error {
+        case nil:
+            core.pool.lookAgain()
+            // The workers may all be busy.
+            if firing.hasMore { core.store.signals.control.ring() }
+        case .diskFull?, .mapFull?:
+            let text = core.store.storeError(error!).description
+            state.withLock { state in
+                state.firingsRefused += 1
+                if state.firingsRefused == 1 { state.firingProblems.append(text) }
+            }
+            // As for timers: the sentinel alone waits until a deadline.
+            core.store.signals.work.ring()
+        case let error?: core.fail(.store(core.store.storeError(error)))
+        }
+    }
+
+    private func log(_ logger: Logger) {
+        let (reports, problems) = state.withLock { state in
+            defer { (state.firingReports, state.firingProblems) = ([], []) }
+            return (state.firingReports, state.firingProblems)
+        }
+        for problem in problems {
+            logger.warning(
+                "no room for the jobs of schedules; tried again", metadata: ["error": "\(problem)"])
+        }
+        for report in reports { report.log(logger) }
     }
 
     /// The same for the steward, who has no view of its own.
@@ -78,29 +132,35 @@ extension Claims {
         }
     }
 
-    /// Bytes of the jobs that have come, about: what a full store may refuse.
-    private static func bytesDue(
-        _ queues: [OwnedQueue], _ reader: Reader, _ tables: StoreTables, now: Int64
-    ) throws(StorageError) -> Int {
+    /// What of all that is due is to be fired: mostly all. When the store had no room for it, one after the other is tried: what is
+    /// large keeps nothing else waiting.
+    private static func scope(
+        _ queues: [OwnedQueue], afterRefusals refusals: Int, _ reader: Reader,
+        _ tables: StoreTables, now: Int64
+    ) throws(StorageError) -> ScheduleFiring.Scope {
+        var scope = ScheduleFiring.Scope()
         var names: [String] = []
         for queue in queues {
             try ScheduleRows.forEachDue(in: queue.id, reader, tables) { time, name in
-                guard time <= now, names.count < ScheduleFiring.limit else { return false }
+                guard time <= now, names.count < scope.count else { return false }
                 names.append(name)
                 return true
             }
         }
-        var bytes = 0
-        for name in names where bytes < ScheduleFiring.byteLimit {
+        if refusals > 0 {
+            scope.count = 1
+            scope.skipping = names.isEmpty ? 0 : (refusals - 1) % names.count
+            names = Array(names.dropFirst(scope.skipping).prefix(1))
+        }
+        for name in names where scope.bytes < ScheduleFiring.byteLimit {
             // What cannot be read is found out by the firing.
             guard let definition = try? ScheduleRows.definition(name, reader, tables) else {
                 continue
             }
-            // Its rows, beside the jobs: 1 KiB.
-            let jobs = definition.missed.kind == .all ? Int(definition.missed.bound) : 1
-            bytes += 1_024 + min(jobs, 16) * (definition.job.content.count + 512)
+            // One job, mostly; and its rows beside it: 1 KiB.
+            scope.bytes += 1_536 + definition.job.content.count
         }
-        return bytes
+        return scope
     }
 }
 
@@ -121,18 +181,14 @@ extension FiringReport {
                 "schedule fired", metadata: with(["planned": time(planned), "job": "\(job)"]))
         case .missed(let count):
             logger.notice("planned times were missed", metadata: with(["count": "\(count)"]))
-        case .skipped(let planned, let job):
+        case .skipped(let count, let job):
             logger.notice(
-                "planned time left out: the last job has not ended",
-                metadata: with(["planned": time(planned), "job": "\(job)"]))
+                "planned times left out: the last job has not ended",
+                metadata: with(["count": "\(count)", "job": "\(job)"]))
         case .waits(let planned, let job):
             logger.notice(
                 "planned time waits for the last job's end",
                 metadata: with(["planned": time(planned), "job": "\(job)"]))
-        case .noRoom(let error):
-            logger.warning(
-                "no room for the job of a schedule; tried again",
-                metadata: with(["error": "\(error)"]))
         case .stalled(let error):
             logger.warning(
                 "the times of a schedule cannot be told here; tried again",
@@ -141,7 +197,7 @@ extension FiringReport {
             logger.error(
                 "a schedule is damaged, and comes no more; remove it and add it again",
                 metadata: with(["reason": "\(reason)"]))
-        case .ended: logger.notice("schedule has no times any more", metadata: metadata)
+        case .ended: logger.info("schedule has no times any more", metadata: metadata)
         }
     }
 }

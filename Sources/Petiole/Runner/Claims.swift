@@ -91,6 +91,13 @@ final class Claims: Sendable {
         var nextSchedule: StoreTime?
         var isFiringSchedules = false
         var schedulesFireFrom: StoreTime = 0
+        /// Queues that had no room for the job of a schedule: until then they are left alone.
+        var fullQueues: [UInt32: StoreTime] = [:]
+        /// How often in succession the store had no room for the jobs that were due.
+        var firingsRefused = 0
+        /// What came of firings and is not in the log yet: nothing is logged by who commits.
+        var firingReports: [FiringReport] = []
+        var firingProblems: [String] = []
         /// The commit of the newest view that was looked at. An older one lacks what was moved since, and shows what has gone.
         var newestView = 0
         /// What this claim may still move to gates.

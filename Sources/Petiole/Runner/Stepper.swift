@@ -294,6 +294,23 @@ extension JobRunner {
             logger: Logger(label: "petiole") { _ in SwiftLogNoOpLogHandler() }, stepper: stepper)
     }
 
+    /// Fires what is due of the schedules: who has lost his queues does not any more.
+    package func fireSchedules() async {
+        let core = core
+        var hasMore = true
+        while hasMore {
+            hasMore = await withUnsafeContinuation { continuation in
+                core.store.writer.submit(
+                    ScheduleFiring(
+                        core.claims.ownedQueues, ScheduleFiring.Scope(),
+                        ownRules: core.declared?.ownRules ?? [:]
+                    ) { firing, error in
+                        continuation.resume(returning: error == nil && firing.hasMore)
+                    })
+            }
+        }
+    }
+
     /// Does to this runner's queues what a takeover by another process does: what its attempts come to is not recorded any more.
     package func loseQueues() async throws(StoreError) {
         let names = core.claims.ownedQueues.map { $0.name }

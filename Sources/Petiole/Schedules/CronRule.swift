@@ -97,11 +97,11 @@ package struct CronRule: Sendable {
         let count = CivilDate.daysIn(month: month, of: year)
         let ofMonth = day.numbers & ((UInt64(2) << UInt64(count)) - 2)
         if weekday.isFull && !isEither { return ofMonth }
-        let first = CivilDate(year: year, month: month, day: 1).weekday
-        var ofWeek: UInt64 = 0
-        for date in 1...count where weekday.contains((first + date - 1) % 7) {
-            ofWeek |= 1 << UInt64(date)
-        }
+        // A week from the first of the month on, five times.
+        let first = UInt64(CivilDate(year: year, month: month, day: 1).weekday)
+        let week = (weekday.numbers >> first | weekday.numbers << (7 - first)) & 0x7F
+        let weeks = week | week << 7 | week << 14 | week << 21 | week << 28
+        let ofWeek = weeks << 1 & ((UInt64(2) << UInt64(count)) - 2)
         return isEither ? ofMonth | ofWeek : ofMonth & ofWeek
     }
 

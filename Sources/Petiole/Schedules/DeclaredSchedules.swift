@@ -33,13 +33,14 @@ struct DeclaredSchedules: Sendable {
     ) throws(ScheduleError) {
         self.program = program
         let now = store.open.clock.now
+        var names: Set<String> = []
         for schedule in schedules {
             let definition = try ScheduleDefinition(schedule, program: program, in: store)
             var own: (@Sendable (WallTime) -> WallTime?)?
             if case .own(let rule) = schedule.rule { own = rule }
             // What was to be once and has been is no error the next time.
             _ = try definition.plan(named: schedule.name, anchor: now, own: own)
-            if all.contains(where: { $0.name == schedule.name }) {
+            if !names.insert(schedule.name).inserted {
                 throw .exists(schedule: schedule.name, program: program)
             }
             ownRules[schedule.name] = own
@@ -47,17 +48,67 @@ struct DeclaredSchedules: Sendable {
         }
     }
 
-    /// Brings the store in line, and says in the log what that was.
+    /// Brings the store in line, and says in the log what that was. A store that is full goes on with what is in it.
     func reconcile(_ store: OpenStore, _ logger: Logger) async throws(ScheduleError) {
-        let size = all.reduce(4_096) { $0 + 1_024 + $1.definition.job.content.count }
         let result: Result<[Step], ScheduleError>
         do throws(StoreError) {
-            result = try await store.perform(bringing: size) {
+            let bytes = try store.read { (reader) throws(StorageError) in
+                try bytesThatDiffer(reader, store.tables)
+            }
+            guard let bytes else { return }
+            result = try await store.perform(bringing: bytes) {
                 (transaction, state) throws(StorageError) in
                 try reconcile(&transaction, &state)
             }
-        } catch { throw .store(error) }
+        } catch {
+            switch error {
+            case .full, .diskFull:
+                logger.warning(
+                    "schedules are not brought in line: there is no room",
+                    metadata: ["program": "\(program)", "error": "\(error)"])
+                return
+            default: throw .store(error)
+            }
+        }
         for step in try result.get() { step.log(logger, program) }
+    }
+
+    /// Bytes of the definitions that differ from what is stored; nil: nothing differs.
+    private func bytesThatDiffer(
+        _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> Int? {
+        var bytes: Int?
+        for one in all {
+            let found = try Self.readable { () throws(StorageError) in
+                try ScheduleRows.both(one.name, reader, tables)
+            }
+            if let (definition, state) = found, definition.program == program,
+                definition.bytes == one.definition.bytes, !state.isDisabled, state.plansAfter == 0
+            {
+                continue
+            }
+            bytes = (bytes ?? 4_096) + 1_024 + one.definition.job.content.count
+        }
+        let declared = Set(all.map { $0.name })
+        for name in try ScheduleRows.names(of: program, reader, tables)
+        where bytes == nil && !declared.contains(name) {
+            let state = try Self.readable { () throws(StorageError) in
+                try ScheduleRows.state(name, reader, tables)
+            }
+            // What is only disabled brings nothing.
+            if state?.isDisabled == false { bytes = 0 }
+        }
+        return bytes
+    }
+
+    /// What is damaged is as if it was not there: it is declared anew.
+    private static func readable<Value>(
+        _ body: () throws(StorageError) -> Value?
+    ) throws(StorageError) -> Value? {
+        do throws(StorageError) { return try body() } catch {
+            guard case .damaged = error else { throw error }
+            return nil
+        }
     }
 
     private func reconcile(
@@ -66,14 +117,12 @@ struct DeclaredSchedules: Sendable {
         let tables = state.tables
         // Nothing is changed before it is known that all can be.
         for one in all {
-            guard let found = try ScheduleRows.definition(one.name, transaction, tables) else {
-                continue
+            let found = try Self.readable { () throws(StorageError) in
+                try ScheduleRows.definition(one.name, transaction, tables)
             }
-            if found.program != program {
-                return .failure(
-                    .exists(
-                        schedule: one.name, program: found.program.isEmpty ? nil : found.program))
-            }
+            guard let found, found.program != program else { continue }
+            return .failure(
+                .exists(schedule: one.name, program: found.program.isEmpty ? nil : found.program))
         }
         var steps: [Step] = []
         for one in all {
@@ -82,9 +131,10 @@ struct DeclaredSchedules: Sendable {
         let declared = Set(all.map { $0.name })
         for name in try ScheduleRows.names(of: program, transaction, tables)
         where !declared.contains(name) {
-            guard let definition = try ScheduleRows.definition(name, transaction, tables),
-                let before = try ScheduleRows.state(name, transaction, tables), !before.isDisabled
-            else { continue }
+            let found = try Self.readable { () throws(StorageError) in
+                try ScheduleRows.both(name, transaction, tables)
+            }
+            guard let (definition, before) = found, !before.isDisabled else { continue }
             var after = before
             after.isDisabled = true
             let queue = try state.queue(named: definition.job.queueName, &transaction).id
@@ -102,9 +152,10 @@ struct DeclaredSchedules: Sendable {
     ) throws(StorageError) -> Step? {
         let tables = state.tables
         let queue = try state.queue(named: one.definition.job.queueName, &transaction).id
-        guard let found = try ScheduleRows.definition(one.name, transaction, tables),
-            let before = try ScheduleRows.state(one.name, transaction, tables)
-        else {
+        let found = try Self.readable { () throws(StorageError) in
+            try ScheduleRows.both(one.name, transaction, tables)
+        }
+        guard let (definition, before) = found else {
             var after = ScheduleState(anchor: state.now)
             let due = after.goOn(one.definition, one.name, from: state.now, own: one.own)
             try ScheduleRows.put(one.definition, one.name, &transaction, tables)
@@ -112,25 +163,19 @@ struct DeclaredSchedules: Sendable {
                 after, one.name, due: due, before: nil, in: queue, &transaction, &state)
             return .added(one.name, next: after.next)
         }
-        let isSame = found.isSame(as: one.definition)
-        if isSame, found == one.definition, !before.isDisabled, before.plansAfter == 0 {
+        let isSame = definition.isSame(as: one.definition)
+        if definition.bytes == one.definition.bytes, !before.isDisabled, before.plansAfter == 0 {
             return nil
         }
-        let old = try state.queue(named: found.job.queueName, &transaction).id
+        let old = try state.queue(named: definition.job.queueName, &transaction).id
         try ScheduleRows.removeDue(before.due, one.name, in: old, &transaction, tables)
         try ScheduleRows.put(one.definition, one.name, &transaction, tables)
         var after = before
-        after.isDisabled = false
-        var due: Int64? = before.due == 0 ? nil : before.due
-        if before.isDisabled || before.plansAfter != 0 || found.timing != one.definition.timing {
-            if found.timing.rule != one.definition.timing.rule { after.anchor = state.now }
-            let from = before.plansAfter == 0 ? state.now : before.plansAfter
-            after.plansAfter = 0
-            due = after.goOn(one.definition, one.name, from: from, own: one.own)
-        }
-        if after.isPaused { due = nil }
+        let due = after.change(
+            from: definition, to: one.definition, one.name, now: state.now, own: one.own)
         try ScheduleRows.put(
-            after, one.name, due: due, before: nil, in: queue, &transaction, &state)
+            after, one.name, due: after.isPaused ? nil : due, before: nil, in: queue, &transaction,
+            &state)
         return isSame && !before.isDisabled ? nil : .changed(one.name, next: after.next)
     }
 }

@@ -1,14 +1,18 @@
 /// Which of the planned times that have come are to be enqueued, and what comes next: a pure function.
 struct DueTimes: Equatable {
     /// In their order.
-    var runs: [Int64] = []
+    private(set) var runs: [Int64] = []
     /// How many are not; counted up to ``countLimit``.
-    var missed = 0
+    private(set) var missed = 0
     /// The next one; nil: there is none any more.
-    var next: Int64?
+    private(set) var next: Int64?
+    /// Planned times that were looked at, about: what it has cost.
+    private(set) var looks = 0
 
     /// So many are gone through one by one, and counted; of more the newest are found from behind.
     static let countLimit = 1_000
+    /// 5 s: what is not later was not missed, however many came meanwhile. A runner that is there looks more often.
+    static let onTime: Int64 = 5_000_000
 
     /// - Parameters:
     ///   - next: the first that was not decided about, which has come: its firing is not after `now`.
@@ -22,21 +26,23 @@ struct DueTimes: Equatable {
             come.append(following)
             self.next = afterwards
         }
-        let isAll = come.count <= Self.countLimit
-        if !isAll { newest(plan, now, later: come.last!, wanted: missed.wanted, &come) }
-        runs = Array(come.suffix(missed.wanted))
-        if missed.kind == .skip, let last = runs.last {
-            let (late, overflow) = now.subtractingReportingOverflow(plan.firing(of: last))
-            if overflow || late > missed.bound { runs = [] }
+        looks = come.count
+        var count = come.count
+        if come.count > Self.countLimit {
+            findNewest(plan, now, missed, &come)
+            count = .max
         }
-        self.missed = isAll ? come.count - runs.count : Self.countLimit
+        let wanted = come.suffix(missed.most)
+        runs = wanted.filter { missed.wants(plan.firing(of: $0), at: now) }
+        if missed.kind == .once, runs.isEmpty { runs = Array(come.suffix(1)) }
+        self.missed = min(count - runs.count, Self.countLimit)
     }
 
     /// Adds the newest ones to those that were gone through, when there are too many: from behind.
-    /// - Parameter gone: the last of those.
-    private mutating func newest(
-        _ plan: SchedulePlan, _ now: Int64, later gone: Int64, wanted: Int, _ come: inout [Int64]
+    private mutating func findNewest(
+        _ plan: SchedulePlan, _ now: Int64, _ missed: MissedRuns, _ come: inout [Int64]
     ) {
+        let gone = come.last!
         guard var last = plan.last(notAfter: now, laterThan: gone) else { return }
         var following = plan.first(after: last)
         if plan.firing(of: last, next: following) > now {
@@ -45,16 +51,28 @@ struct DueTimes: Equatable {
         }
         next = following
         var newest: [Int64] = []
-        var time = last
-        while time > gone, newest.count < wanted {
-            newest.append(time)
-            time = plan.last(notAfter: time - 1, laterThan: gone) ?? gone
+        while last > gone, newest.count < missed.most {
+            newest.append(last)
+            // Each takes some searches.
+            looks += 10
+            guard missed.wants(plan.firing(of: last), at: now) else { break }
+            last = plan.last(notAfter: last - 1, laterThan: gone) ?? gone
         }
         come += newest.reversed()
     }
 }
 
 extension MissedRuns {
-    /// How many of the newest are enqueued.
-    fileprivate var wanted: Int { kind == .all ? Int(bound) : 1 }
+    /// How many of the newest are enqueued at most.
+    fileprivate var most: Int { kind == .all ? Int(bound) : Self.most }
+
+    /// Whether one is enqueued that was to be fired then.
+    fileprivate func wants(_ firing: Int64, at now: Int64) -> Bool {
+        let (late, overflow) = now.subtractingReportingOverflow(firing)
+        switch kind {
+        case .all: return true
+        case .once: return !overflow && late <= DueTimes.onTime
+        case .skip: return !overflow && late <= bound
+        }
+    }
 }

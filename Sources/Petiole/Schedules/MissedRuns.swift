@@ -15,7 +15,8 @@ public struct MissedRuns: Sendable, Hashable {
         self.bound = bound
     }
 
-    /// The newest of them is enqueued, for its planned time; the others are not.
+    /// The newest of them is enqueued, for its planned time, unless one has come since; the others are not. A time is missed when its
+    /// job would be enqueued more than five seconds late.
     public static let once = MissedRuns(.once)
 
     /// None is enqueued. A time is missed when the job would be enqueued more than a minute later.

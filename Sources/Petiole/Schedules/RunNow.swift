@@ -10,15 +10,18 @@ final class RunNow: FiringSubmission {
         case missing
     }
     private let name: String
+    private let size: Int
     private var answer = Answer.missing
     private let completion: (Result<Answer, StorageError>) -> Void
 
-    init(_ name: String, completion: @escaping (Result<Answer, StorageError>) -> Void) {
+    /// - Parameter bytes: that its job has, about.
+    init(_ name: String, bytes: Int, completion: @escaping (Result<Answer, StorageError>) -> Void) {
         self.name = name
+        size = bytes
         self.completion = completion
     }
 
-    override var byteCount: Int { 65_536 }
+    override var byteCount: Int { size }
 
     override func finished(_ error: StorageError?) {
         completion(error.map { .failure($0) } ?? .success(answer))
@@ -29,8 +32,7 @@ final class RunNow: FiringSubmission {
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         answer = .missing
-        guard let definition = try ScheduleRows.definition(name, transaction, state.tables),
-            let before = try ScheduleRows.state(name, transaction, state.tables)
+        guard let (definition, before) = try ScheduleRows.both(name, transaction, state.tables)
         else { return }
         let unfinished = try ScheduleFiring.unfinished(before, transaction, state.tables)
         if definition.overlap != .allow, let unfinished {
@@ -40,8 +42,7 @@ final class RunNow: FiringSubmission {
         // Of several in one commit, or in one microsecond, each has a time of its own.
         let isTaken = before.lastFired >= state.now && before.lastFired - state.now < 1_000
         let time = isTaken ? before.lastFired + 1 : state.now
-        let run = PlannedRun(
-            schedule: name, time: time, tellsEnd: definition.overlap == .queueOne)
+        let run = PlannedRun(schedule: name, time: time, isExtra: true)
         let job = definition.job.submission(run, at: state.time)
         try commit.take(job, &lanes, &transaction, &state)
         if let refusal = job.refusal {

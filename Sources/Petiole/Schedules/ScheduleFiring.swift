@@ -14,19 +14,20 @@ import PetioleStorage
 // A planned time is decided about once: the state's `next` goes past it, and only forward, whatever the clock does. The unique key
 // of its job says it again.
 //
-// One behind. With ``Schedule/Overlap/queueOne`` a time may wait for the last job's end: `behind`. That job's options say so, and
-// whoever records its end, in that transaction, makes the schedule due at once.
+// One behind. With ``Schedule/Overlap/queueOne`` a time may wait for the last job's end: `behind`. That job's options name its
+// schedule, and whoever records its end, in that transaction, makes the schedule due at once.
+//
+// Bounds. A transaction fires 1,000 schedules, 8 MiB of jobs, 20,000 times that are looked at, whatever comes first; what is left is
+// found due behind it. A queue that has no room is left alone for some seconds.
 
 /// What came of a firing, for the log.
 struct FiringReport: Sendable {
     enum Event: Sendable {
         case fired(planned: Int64, UInt64)
         case missed(Int)
-        /// A planned time was left out, or put behind, since this job has not ended.
-        case skipped(planned: Int64, job: UInt64)
+        /// So many planned times were left out since this job has not ended.
+        case skipped(Int, job: UInt64)
         case waits(planned: Int64, job: UInt64)
-        /// There is no room for its job.
-        case noRoom(EnqueueError)
         /// Its times cannot be told here.
         case stalled(ScheduleError)
         /// Its rows cannot be read; it comes no more.
@@ -50,32 +51,43 @@ class FiringSubmission: Submission {
 final class ScheduleFiring: FiringSubmission {
     private let queues: [OwnedQueue]
     private let ownRules: [String: @Sendable (WallTime) -> WallTime?]
-    private let size: Int
-    /// The writer's, while it commits.
-    private(set) var reports: [FiringReport] = []
+    private let scope: Scope
     private let completion: (ScheduleFiring, StorageError?) -> Void
+    // The writer's, while it commits.
+    private(set) var reports: [FiringReport] = []
+    /// Queues that had no room for a job, and why.
+    private(set) var full: [UInt32: EnqueueError] = [:]
+    /// Whether more is due than one transaction fires.
+    private(set) var hasMore = false
+    private var bytes = 0
+    private var looks = 0
 
-    /// 1,000 schedules a transaction: some milliseconds of work.
-    static let limit = 1_000
-    /// 8 MiB of jobs.
+    /// What of all that is due is fired.
+    struct Scope {
+        /// 1,000: some milliseconds of work.
+        var count = 1_000
+        /// So many due ones of each queue are passed over.
+        var skipping = 0
+        /// That the jobs of those have, about.
+        var bytes = 0
+    }
     static let byteLimit = 8 << 20
-    /// 5 s: when a job has found no room, or the times of a schedule could not be told, it is looked at again so much later.
-    static let retryWait: Int64 = 5_000_000
+    static let lookLimit = 20_000
+    /// 60 s: when the times of a schedule could not be told, it is looked at again so much later.
     static let stallWait: Int64 = 60_000_000
 
-    /// - Parameter bytes: that its jobs have, about.
     init(
-        _ queues: [OwnedQueue], bytes: Int,
+        _ queues: [OwnedQueue], _ scope: Scope,
         ownRules: [String: @Sendable (WallTime) -> WallTime?],
         completion: @escaping (ScheduleFiring, StorageError?) -> Void
     ) {
         self.queues = queues
         self.ownRules = ownRules
-        size = bytes
+        self.scope = scope
         self.completion = completion
     }
 
-    override var byteCount: Int { size }
+    override var byteCount: Int { scope.bytes }
     override func finished(_ error: StorageError?) { completion(self, error) }
 
     // MARK: In the transaction
@@ -84,55 +96,64 @@ final class ScheduleFiring: FiringSubmission {
     private struct Fired {
         var name: String
         var queue: UInt32
+        var overlap: Schedule.Overlap
         var before: ScheduleState
         var after: ScheduleState
         var due: Int64?
         /// The last one's id is the schedule's last job.
-        var jobs: [(planned: Int64, EnqueueSubmission)]
+        var jobs: [(planned: Int64, EnqueueSubmission)] = []
+        /// Left out, since this job has not ended.
+        var skipped = (count: 0, job: 0 as UInt64)
     }
 
     override func apply(
         _ commit: LogCommit, _ lanes: inout LogCommit.AcceptedLanes,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
-        reports = []
+        (reports, full, hasMore, bytes, looks) = ([], [:], false, 0, 0)
         var fired: [Fired] = []
-        var bytes = 0
         for queue in queues {
             let row = try state.queue(named: queue.name, &transaction)
-            guard row.epoch == queue.epoch, !row.isPaused else { continue }
-            let now = state.now
-            // What is more than one transaction fires is found again behind it.
-            var due: [(time: Int64, name: String)] = []
-            try ScheduleRows.forEachDue(in: queue.id, transaction, state.tables) { time, name in
-                guard time <= now, due.count + fired.count < Self.limit else { return false }
-                due.append((time, name))
-                return true
+            // Fencing: somebody else owns the queue now, and fires there.
+            guard row.epoch == queue.epoch else {
+                queue.noteFenced()
+                continue
             }
-            for (time, name) in due where bytes < Self.byteLimit {
-                guard
-                    let one = try fire(
-                        name, due: time, queue.id, commit, &lanes, &transaction, &state)
-                else { continue }
-                bytes += one.jobs.reduce(0) { $0 + $1.1.byteCount }
-                fired.append(one)
-            }
+            if row.isPaused { continue }
+            try fire(queue.id, commit, &fired, &lanes, &transaction, &state)
         }
         // With their ids the rows can be written.
         try commit.accept(&lanes, &transaction, &state)
-        for var one in fired {
-            for (planned, job) in one.jobs {
-                var id = job.first
-                if case .existing(let holder)? = job.conflict { id = holder }
-                one.after.lastPlanned = planned
-                one.after.lastJob = id
-                one.after.lastFired = state.now
-                reports.append(
-                    FiringReport(schedule: one.name, event: .fired(planned: planned, id)))
+        for one in fired { try settle(one, &transaction, &state) }
+    }
+
+    private func fire(
+        _ queue: UInt32, _ commit: LogCommit, _ fired: inout [Fired],
+        _ lanes: inout LogCommit.AcceptedLanes, _ transaction: inout WriteTransaction,
+        _ state: inout CommitState
+    ) throws(StorageError) {
+        let now = state.now
+        var due: [(time: Int64, name: String)] = []
+        var passed = 0
+        try ScheduleRows.forEachDue(in: queue, transaction, state.tables) { time, name in
+            guard time <= now else { return false }
+            passed += 1
+            if passed <= scope.skipping { return true }
+            hasMore = hasMore || due.count + fired.count >= scope.count
+            if !hasMore { due.append((time, name)) }
+            return !hasMore
+        }
+        for (time, name) in due {
+            if bytes >= Self.byteLimit || looks >= Self.lookLimit {
+                hasMore = true
+                return
             }
-            try ScheduleRows.put(
-                one.after, one.name, due: one.due, before: one.before, in: one.queue, &transaction,
-                &state)
+            if let one = try fire(
+                name, due: time, queue, commit, &lanes, &transaction, &state)
+            {
+                fired.append(one)
+            }
+            if full[queue] != nil { return }
         }
     }
 
@@ -150,7 +171,7 @@ final class ScheduleFiring: FiringSubmission {
             return nil
         }
         var one = Fired(
-            name: name, queue: queue, before: before, after: before, due: nil, jobs: [])
+            name: name, queue: queue, overlap: definition.overlap, before: before, after: before)
         let plan: SchedulePlan
         do throws(ScheduleError) {
             plan = try definition.plan(named: name, anchor: before.anchor, own: ownRules[name])
@@ -159,75 +180,71 @@ final class ScheduleFiring: FiringSubmission {
             one.due = state.now + Self.stallWait
             return one
         }
-        var runs: [Int64] = []
-        if before.behind != 0 { runs.append(before.behind) }
-        one.after.behind = 0
-        if before.plansAfter != 0 {
-            one.after.next = plan.first(after: max(before.plansAfter, before.lastPlanned))
-            one.after.plansAfter = 0
+        let told = reports.count
+        let runs = decide(&one.after, plan, definition.missed, name, now: state.now)
+        var unfinished: UInt64?
+        if definition.overlap != .allow {
+            unfinished = try Self.unfinished(before, transaction, tables)
         }
-        if let next = one.after.next, plan.firing(of: next) <= state.now {
-            let due = DueTimes(plan, from: next, now: state.now, definition.missed)
-            one.after.next = due.next
-            one.after.missed += UInt64(due.missed)
-            if due.missed > 0 {
-                reports.append(FiringReport(schedule: name, event: .missed(due.missed)))
-            }
-            runs += due.runs
-        }
-        var unfinished: UInt64? = try Self.unfinished(before, transaction, tables)
         for planned in runs {
             if definition.overlap != .allow, unfinished != nil || !one.jobs.isEmpty {
-                putOff(planned, definition.overlap, unfinished ?? 0, &one)
+                putOff(planned, unfinished ?? 0, &one)
                 continue
             }
-            let run = PlannedRun(
-                schedule: name, time: planned, tellsEnd: definition.overlap == .queueOne)
-            let job = definition.job.submission(run, at: state.time)
+            // The rest is fired behind this transaction.
+            if bytes >= Self.byteLimit, !one.jobs.isEmpty {
+                hasMore = true
+                one.after.next = planned
+                break
+            }
+            let job = definition.job.submission(
+                PlannedRun(schedule: name, time: planned), at: state.time)
             try commit.take(job, &lanes, &transaction, &state)
             if let refusal = job.refusal {
-                reports.append(
-                    FiringReport(schedule: name, event: .noRoom(Self.error(refusal, job))))
+                full[queue] = Self.error(refusal, job)
                 // It is as if it had not come yet, nor what comes behind it.
-                if planned == before.behind {
-                    one.after = before
-                } else {
-                    one.after.next = planned
+                if one.jobs.isEmpty {
+                    reports.removeLast(reports.count - told)
+                    return nil
                 }
-                one.due = state.now + Self.retryWait
-                return one
+                one.after.next = planned
+                break
             }
+            bytes += job.byteCount
             one.jobs.append((planned, job))
-            one.after.fired += 1
-            unfinished = nil
         }
         one.due = one.after.next.map { plan.firing(of: $0) }
-        if one.due == nil, one.after.behind == 0 {
-            reports.append(FiringReport(schedule: name, event: .ended))
-        }
         return one
     }
 
-    /// Nil: there is no such schedule, or its rows are damaged; then that is reported. Others go on.
-    private func read(
-        _ name: String, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
-    ) throws(StorageError) -> (ScheduleDefinition, ScheduleState)? {
-        do throws(StorageError) {
-            guard let definition = try ScheduleRows.definition(name, transaction, tables),
-                let state = try ScheduleRows.state(name, transaction, tables)
-            else { return nil }
-            return (definition, state)
-        } catch {
-            guard case .damaged(let reason) = error else { throw error }
-            reports.append(FiringReport(schedule: name, event: .damaged(reason)))
-            return nil
+    /// Takes what has come off a schedule.
+    private func decide(
+        _ schedule: inout ScheduleState, _ plan: SchedulePlan, _ missed: MissedRuns, _ name: String,
+        now: Int64
+    ) -> [Int64] {
+        var runs: [Int64] = []
+        looks += 1
+        if schedule.behind != 0 { runs.append(schedule.behind) }
+        if schedule.plansAfter != 0 {
+            schedule.next = plan.first(after: max(schedule.plansAfter, schedule.lastPlanned))
+            schedule.plansAfter = 0
         }
+        let known = max(schedule.lastPlanned, schedule.behind)
+        if let next = schedule.next, next <= known { schedule.next = plan.first(after: known) }
+        schedule.behind = 0
+        guard let next = schedule.next, plan.firing(of: next) <= now else { return runs }
+        let due = DueTimes(plan, from: next, now: now, missed)
+        looks += due.looks
+        schedule.next = due.next
+        schedule.missed += UInt64(due.missed)
+        if due.missed > 0 {
+            reports.append(FiringReport(schedule: name, event: .missed(due.missed)))
+        }
+        return runs + due.runs
     }
 
-    private func putOff(
-        _ planned: Int64, _ overlap: Schedule.Overlap, _ unfinished: UInt64, _ one: inout Fired
-    ) {
-        if overlap == .queueOne, one.after.behind == 0 {
+    private func putOff(_ planned: Int64, _ unfinished: UInt64, _ one: inout Fired) {
+        if one.overlap == .queueOne, one.after.behind == 0 {
             one.after.behind = planned
             // One that waits already is nothing new.
             guard planned != one.before.behind else { return }
@@ -235,9 +252,54 @@ final class ScheduleFiring: FiringSubmission {
                 FiringReport(schedule: one.name, event: .waits(planned: planned, job: unfinished)))
         } else {
             one.after.skipped += 1
+            one.skipped = (one.skipped.count + 1, unfinished)
+        }
+    }
+
+    /// Writes how far a schedule is.
+    private func settle(
+        _ one: Fired, _ transaction: inout WriteTransaction, _ state: inout CommitState
+    ) throws(StorageError) {
+        var (after, due) = (one.after, one.due)
+        for (planned, job) in one.jobs {
+            var id = job.first
+            if case .existing(let holder)? = job.conflict { id = holder }
+            after.lastPlanned = planned
+            after.lastJob = id
+            after.lastFired = state.now
+            after.fired += 1
+            reports.append(FiringReport(schedule: one.name, event: .fired(planned: planned, id)))
+        }
+        if one.skipped.count > 0 {
+            let job = one.skipped.job == 0 ? after.lastJob : one.skipped.job
             reports.append(
-                FiringReport(schedule: one.name, event: .skipped(planned: planned, job: unfinished))
-            )
+                FiringReport(schedule: one.name, event: .skipped(one.skipped.count, job: job)))
+        }
+        if after.behind != 0 {
+            // What it waits for may have been dropped for another job of this very transaction.
+            if try Self.unfinished(after, transaction, state.tables) == nil {
+                due = state.now
+            } else if due == nil {
+                // The end of one that cannot be read tells nobody.
+                due = state.now + Self.stallWait
+            }
+        } else if due == nil {
+            reports.append(FiringReport(schedule: one.name, event: .ended))
+        }
+        try ScheduleRows.put(
+            after, one.name, due: due, before: one.before, in: one.queue, &transaction, &state)
+    }
+
+    /// Nil: there is no such schedule, or its rows are damaged; then that is reported. Others go on.
+    private func read(
+        _ name: String, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> (ScheduleDefinition, ScheduleState)? {
+        do throws(StorageError) {
+            return try ScheduleRows.both(name, transaction, tables)
+        } catch {
+            guard case .damaged(let reason) = error else { throw error }
+            reports.append(FiringReport(schedule: name, event: .damaged(reason)))
+            return nil
         }
     }
 
@@ -250,29 +312,41 @@ final class ScheduleFiring: FiringSubmission {
         }
     }
 
-    /// The last job of a schedule, if it has not ended.
+    // MARK: The last job
+
+    /// The last job of a schedule, if it has not ended. One that cannot be read has.
     static func unfinished(
         _ schedule: ScheduleState, _ transaction: borrowing some Transaction & ~Copyable,
         _ tables: StoreTables
     ) throws(StorageError) -> UInt64? {
         let job = schedule.lastJob
         if job == 0 { return nil }
-        if try Lookup.hasEnded(job, transaction, tables) { return nil }
-        // It may have been purged, or pruned since.
-        return try Lookup.block(job, transaction, tables) == nil ? nil : job
+        do throws(StorageError) {
+            if try Lookup.hasEnded(job, transaction, tables) { return nil }
+            // It may have been purged, or pruned since.
+            return try Lookup.block(job, transaction, tables) == nil ? nil : job
+        } catch {
+            guard case .damaged = error else { throw error }
+            return nil
+        }
     }
 
-    /// A job of a schedule has ended: what waits for that is due now. In the transaction that records it.
+    /// A job of a schedule has ended: what waits for that is due now. In the transaction that records it, which goes on when the
+    /// schedule cannot be read.
     static func jobEnded(
         _ job: UInt64, of name: String, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) {
-        guard let before = try ScheduleRows.state(name, transaction, state.tables),
-            before.behind != 0, before.lastJob == job, !before.isPaused, !before.isDisabled,
-            let definition = try ScheduleRows.definition(name, transaction, state.tables)
-        else { return }
-        let queue = try state.queue(named: definition.job.queueName, &transaction).id
-        try ScheduleRows.put(
-            before, name, due: state.now, before: before, in: queue, &transaction, &state)
+        do throws(StorageError) {
+            guard let before = try ScheduleRows.state(name, transaction, state.tables),
+                before.behind != 0, before.lastJob == job, !before.isPaused, !before.isDisabled,
+                let definition = try ScheduleRows.definition(name, transaction, state.tables)
+            else { return }
+            let queue = try state.queue(named: definition.job.queueName, &transaction).id
+            try ScheduleRows.put(
+                before, name, due: state.now, before: before, in: queue, &transaction, &state)
+        } catch {
+            guard case .damaged = error else { throw error }
+        }
     }
 }

@@ -38,6 +38,15 @@ enum ScheduleRows {
         return try ofSchedule(name) { () throws(FormatError) in try ScheduleState(bytes) }
     }
 
+    static func both(
+        _ name: String, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
+    ) throws(StorageError) -> (ScheduleDefinition, ScheduleState)? {
+        guard let definition = try definition(name, transaction, tables),
+            let state = try state(name, transaction, tables)
+        else { return nil }
+        return (definition, state)
+    }
+
     /// What is wrong with a row says whose it is.
     private static func ofSchedule<Value>(
         _ name: String, _ body: () throws(FormatError) -> Value
@@ -81,7 +90,8 @@ enum ScheduleRows {
         _ time: Int64, _ name: String, in queue: UInt32, _ transaction: inout WriteTransaction,
         _ tables: StoreTables
     ) throws(StorageError) {
-        if time != 0 { try delete(dueKey(queue, time, name), &transaction, tables) }
+        // 0 says that there is none; less is damage.
+        if time > 0 { try delete(dueKey(queue, time, name), &transaction, tables) }
     }
 
     /// Deletes all rows of a schedule.

@@ -44,8 +44,9 @@ struct ScheduleTiming: Equatable, Sendable {
         case .own: rule = .own
         }
         zone = schedule.zone
-        start = schedule.start?.microseconds
-        end = schedule.end?.microseconds
+        // The ends of time are none.
+        start = schedule.start.flatMap { $0.microseconds == .min ? nil : $0.microseconds }
+        end = schedule.end.flatMap { $0.microseconds == .max ? nil : $0.microseconds }
         if let start, let end, start > end { throw problem("it ends before it starts") }
         guard schedule.excludedDates.count <= Self.mostExcluded else {
             throw problem(

@@ -9,9 +9,12 @@ import Synchronization
 /// What the clocks of a place show: a zone of the IANA database, from the system's files.
 package final class ScheduleZone: Sendable {
     package let name: String
-    fileprivate let transitions: [Int64]
-    fileprivate let offsets: [Int32]
-    fileprivate let rest: TimeZoneRule?
+    private let transitions: [Int64]
+    private let offsets: [Int32]
+    /// Seconds east of Greenwich while the clocks are not put forward, by the last rule that is known.
+    let standardOffset: Int64
+    /// From this second on, what comes is what came 400 years before.
+    private let repeats: Int64
 
     /// A stretch of time in which the clocks are not set.
     struct Period {
@@ -27,9 +30,29 @@ package final class ScheduleZone: Sendable {
 
     private init(_ name: String, _ file: TimeZoneFile?) {
         self.name = name
-        transitions = file?.transitions ?? []
-        offsets = file?.offsets ?? [0]
-        rest = file?.rest
+        var transitions = file?.transitions ?? []
+        var offsets = file?.offsets ?? [0]
+        standardOffset = file?.rest?.standard ?? Int64(offsets.last!)
+        var repeats = Int64.max
+        if let rest = file?.rest {
+            // What the rule for good comes to, for a bit more than the 400 years after which the calendar repeats.
+            let last = transitions.last ?? 0
+            let year = CivilTime(seconds: last).date.year
+            for year in year...year + 403 {
+                for transition in rest.transitions(year) where transition.at > last {
+                    transitions.append(transition.at)
+                    offsets.append(Int32(transition.offset))
+                }
+            }
+            if transitions.last ?? 0 > last {
+                repeats = Int64(CivilDate(year: year + 402, month: 1, day: 1).days) * 86_400
+            } else if transitions.isEmpty {
+                offsets = [Int32(rest.standard)]
+            }
+        }
+        self.transitions = transitions
+        self.offsets = offsets
+        self.repeats = repeats
     }
 
     /// What the clocks show beyond the time of Greenwich, in seconds.
@@ -40,45 +63,29 @@ package final class ScheduleZone: Sendable {
 
     /// The stretch that a second lies in. O(log n) in the zone's transitions.
     func period(at second: Int64) -> Period {
+        guard second < repeats else { return laterPeriod(at: second) }
         var low = 0
         var high = transitions.count
         while low < high {
             let middle = (low + high) / 2
             if transitions[middle] <= second { low = middle + 1 } else { high = middle }
         }
-        let start = low == 0 ? Int64.min : transitions[low - 1]
-        if low < transitions.count {
-            return Period(start: start, end: transitions[low], offset: Int64(offsets[low]))
-        }
-        guard let rest else { return Period(start: start, end: .max, offset: Int64(offsets[low])) }
-        return period(at: second, by: rest, from: start, offset: Int64(offsets[low]))
+        return Period(
+            start: low == 0 ? .min : transitions[low - 1],
+            end: low < transitions.count ? transitions[low] : .max, offset: Int64(offsets[low]))
     }
 
-    /// Behind the last transition of the file.
-    private func period(
-        at second: Int64, by rule: TimeZoneRule, from first: Int64, offset: Int64
-    ) -> Period {
-        let year = CivilTime(seconds: min(max(second, -Self.bound), Self.bound)).date.year
-        var period = Period(start: first, end: .max, offset: rule.standard)
-        var hasBegun = false
-        for year in year - 1...year + 1 {
-            for transition in rule.transitions(year) where transition.at > first {
-                if transition.at <= second {
-                    period.start = transition.at
-                    period.offset = transition.offset
-                    hasBegun = true
-                } else {
-                    period.end = min(period.end, transition.at)
-                }
-            }
-        }
-        // Between the file's last transition and the rule's first.
-        if !hasBegun && first != .min { period.offset = offset }
+    /// 400 years have as many weeks as days, over seven: all of the calendar comes again.
+    private static let cycle: Int64 = 146_097 * 86_400
+
+    private func laterPeriod(at second: Int64) -> Period {
+        let moved = ((second - repeats) / Self.cycle + 1) * Self.cycle
+        var period = period(at: second - moved)
+        period.start += moved
+        let (end, overflow) = period.end.addingReportingOverflow(moved)
+        period.end = overflow ? .max : end
         return period
     }
-
-    /// 100,000 years: beyond it the rules of today mean nothing, and sums still fit.
-    private static let bound: Int64 = 100_000 * 366 * 86_400
 
     /// When a time of the clocks is there.
     enum Showing: Equatable {
@@ -195,9 +202,4 @@ package final class ScheduleZone: Sendable {
         }
         return nil
     }
-}
-
-extension ScheduleZone {
-    /// Seconds east of Greenwich while the clocks are not put forward, by the last rule that is known.
-    var standardOffset: Int64 { rest?.standard ?? Int64(offsets[transitions.count]) }
 }

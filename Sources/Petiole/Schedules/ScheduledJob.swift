@@ -43,7 +43,6 @@ struct ScheduledJob: Equatable, Sendable {
         request: (EnqueueOptions) throws(EnqueueError) -> EnqueueRequest,
         block: (EnqueueRequest) throws(EnqueueError) -> JobBlockBuilder
     ) throws(EnqueueError) {
-        var options = options
         if options.due != nil {
             throw .invalidOption(job: job, "a schedule says when its jobs are due; leave due out")
         }
@@ -53,15 +52,21 @@ struct ScheduledJob: Equatable, Sendable {
                 "the jobs of a schedule have a unique key each, made of its name and the planned time; leave unique out, and say in overlap what is to become of two at once"
             )
         }
-        switch options.expiry {
-        case .at:
+        if options.whenFull != nil {
+            throw .invalidOption(
+                job: job,
+                "a schedule tries again while its queue is full; leave whenFull out, and give the queue a capacity that drops the oldest if that is wanted"
+            )
+        }
+        if case .at? = options.expiry {
             throw .invalidOption(
                 job: job, "the expiry of a schedule's jobs is a while after each enqueue: .after")
-        case .after(let wait): expiresAfter = max(1, wait.clampedMicroseconds)
-        case nil: break
         }
-        options.expiry = nil
         let request = try request(options)
+        // What middleware has made of it.
+        if case .after(let wait)? = (request.within?.call.options ?? options).expiry {
+            expiresAfter = max(1, wait.clampedMicroseconds)
+        }
         let block = try block(request)
         let (meta, bytes) = block.content(0)
         queueName = request.queue
@@ -71,6 +76,10 @@ struct ScheduledJob: Equatable, Sendable {
         flags = meta.flags & ~JobBlock.hasOptions
         maxAttempts = meta.maxAttempts
         self.options = request.jobOptions
+        // Of each enqueue its own.
+        self.options.due = 0
+        self.options.expiry = 0
+        self.options.unique = nil
         // Options lie in front: they are made anew each time.
         let own = request.jobOptions.bytes.count
         extrasLength = meta.extrasLength - UInt16(own)
@@ -164,27 +173,27 @@ struct PlannedRun: Equatable, Sendable {
     var schedule: String
     /// Microseconds since 1970.
     var time: Int64
-    /// Whether the schedule is to be told of the job's end: another of its times may wait for that.
-    var tellsEnd = false
+    /// Whether somebody wanted it beside the plan.
+    var isExtra = false
 
     /// The unique key of the job: no two are there for one planned time.
-    var key: String { "schedule/\(schedule)/\(time)" }
+    var key: String { "schedule/\(schedule)/\(isExtra ? "now/" : "")\(time)" }
 
-    init(schedule: String, time: Int64, tellsEnd: Bool = false) {
-        (self.schedule, self.time, self.tellsEnd) = (schedule, time, tellsEnd)
+    init(schedule: String, time: Int64, isExtra: Bool = false) {
+        (self.schedule, self.time, self.isExtra) = (schedule, time, isExtra)
     }
 
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count > 9 else { return nil }
         time = bytes.littleEndian(at: 0)
-        tellsEnd = bytes[8] & 1 != 0
+        isExtra = bytes[8] & 1 != 0
         schedule = String(decoding: bytes[9...], as: UTF8.self)
     }
 
     var bytes: [UInt8] {
         var writer = ByteWriter(capacity: 32)
         writer.append(littleEndian: time)
-        writer.append(littleEndian: UInt8(tellsEnd ? 1 : 0))
+        writer.append(littleEndian: UInt8(isExtra ? 1 : 0))
         Array(schedule.utf8).withUnsafeBytes { writer.append(contentsOf: $0) }
         return writer.withBytes { Array($0) }
     }

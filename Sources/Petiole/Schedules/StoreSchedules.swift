@@ -83,7 +83,9 @@ extension JobStore {
     private func removeReadable(_ name: String) async throws(ScheduleError) {
         let owner = try await change(name) {
             (definition, schedule, transaction, state) throws(StorageError) -> String? in
-            if !definition.program.isEmpty, !schedule.isDisabled { return definition.program }
+            if !definition.program.isEmpty, !schedule.isDisabled, !schedule.isPaused {
+                return definition.program
+            }
             let queue = try state.queue(named: definition.job.queueName, &transaction).id
             try ScheduleRows.remove(name, definition, in: queue, &transaction, state.tables)
             return nil
@@ -91,15 +93,24 @@ extension JobStore {
         if let owner { throw .declared(schedule: name, program: owner) }
     }
 
-    /// Enqueues the job of a schedule now, beside its planned times: ``JobContext/plannedTime`` is this instant.
+    /// Enqueues the job of a schedule now, beside its planned times: ``JobContext/plannedTime`` is this instant. Where jobs do not
+    /// overlap, it counts as one of them: a time that comes before it has ended is left out, or waits.
     /// - Returns: the job.
     /// - Throws: ``ScheduleError``: for a schedule that does not let jobs overlap also
     ///   ``ScheduleError/unfinished(schedule:_:)``.
     @discardableResult
     public func runNow(schedule name: String) async throws(ScheduleError) -> JobID {
+        let open = open
+        let size: Int
+        do throws(StoreError) {
+            size = try open.read { (reader) throws(StorageError) in
+                try ScheduleRows.definition(name, reader, open.tables)?.job.content.count ?? 0
+            }
+        } catch { throw .store(error) }
         let result: Result<RunNow.Answer, StorageError> = await withUnsafeContinuation {
             (continuation) in
-            open.writer.submit(RunNow(name) { continuation.resume(returning: $0) })
+            open.writer.submit(
+                RunNow(name, bytes: 2_048 + size) { continuation.resume(returning: $0) })
         }
         let answer: RunNow.Answer
         do throws(StorageError) { answer = try result.get() } catch {
@@ -137,8 +148,8 @@ extension JobStore {
         do throws(StoreError) {
             result = try await open.perform { (transaction, state) throws(StorageError) in
                 guard
-                    let definition = try ScheduleRows.definition(name, transaction, state.tables),
-                    let before = try ScheduleRows.state(name, transaction, state.tables)
+                    let (definition, before) = try ScheduleRows.both(
+                        name, transaction, state.tables)
                 else { return nil }
                 return try body(definition, before, &transaction, &state)
             }
@@ -174,20 +185,18 @@ enum ScheduleChange {
         let tables = state.tables
         let queue = try state.queue(named: definition.job.queueName, &transaction).id
         var after = ScheduleState(anchor: now)
+        after.next = first
+        var due: Int64? = firing
         if let other = try ScheduleRows.definition(name, transaction, tables) {
             guard replacing, other.program.isEmpty else { return other.program }
             if let before = try ScheduleRows.state(name, transaction, tables) {
                 after = before
                 let old = try state.queue(named: other.job.queueName, &transaction).id
                 try ScheduleRows.removeDue(before.due, name, in: old, &transaction, tables)
+                due = after.change(from: other, to: definition, name, now: now)
             }
-            after.anchor = now
         }
         try ScheduleRows.put(definition, name, &transaction, tables)
-        // A clock that was set back may be before what has come already.
-        var due: Int64? = firing
-        after.next = first
-        if first <= after.lastPlanned { due = after.goOn(definition, name, from: now) }
         try ScheduleRows.put(
             after, name, due: after.isPaused ? nil : due, before: nil, in: queue, &transaction,
             &state)
@@ -198,6 +207,24 @@ enum ScheduleChange {
 }
 
 extension ScheduleState {
+    /// Becomes that of another definition. A time that has come and was not decided about is not lost; how far it was stays.
+    /// - Returns: when it is due; nil: there is no time any more.
+    mutating func change(
+        from old: ScheduleDefinition, to new: ScheduleDefinition, _ name: String, now: Int64,
+        own: (@Sendable (WallTime) -> WallTime?)? = nil
+    ) -> Int64? {
+        let wentOn = !isPaused && !isDisabled && plansAfter == 0
+        let from = isDisabled || plansAfter == 0 ? now : plansAfter
+        isDisabled = false
+        plansAfter = 0
+        if old.timing.rule != new.timing.rule { anchor = now }
+        guard wentOn, let next, old.timing == new.timing || next <= now else {
+            return goOn(new, name, from: from, own: own)
+        }
+        if behind != 0 { return now }
+        return due != 0 ? due : now
+    }
+
     /// Goes on with the first planned time after an instant, and after those that have come.
     /// - Returns: when it is due; nil: there is no time any more. A rule that cannot be told here is found out when it is due, at
     ///   once.
@@ -205,13 +232,22 @@ extension ScheduleState {
         _ definition: ScheduleDefinition, _ name: String, from now: Int64,
         own: (@Sendable (WallTime) -> WallTime?)? = nil
     ) -> Int64? {
+        forgetFarFuture(now)
+        let from = max(now, lastPlanned, behind)
         // What the reason is, the firing says.
         guard let plan = try? definition.plan(named: name, anchor: anchor, own: own) else {
             next = nil
-            plansAfter = max(now, lastPlanned)
+            plansAfter = from
             return now
         }
-        next = plan.first(after: max(now, lastPlanned))
+        next = plan.first(after: from)
         return behind != 0 ? now : next.map { plan.firing(of: $0) }
+    }
+
+    /// A clock that was a day ahead or more, and is not any more, has left times that would hold all others up.
+    private mutating func forgetFarFuture(_ now: Int64) {
+        let (bound, overflow) = now.addingReportingOverflow(86_400_000_000)
+        guard !overflow, max(lastPlanned, behind) > bound else { return }
+        (lastPlanned, behind) = (0, 0)
     }
 }

@@ -123,7 +123,7 @@ private struct Firings {
         clock.advance(.microseconds(due - clock.now.microseconds))
         let error: StorageError? = await withUnsafeContinuation { continuation in
             store.open.writer.submit(
-                ScheduleFiring([queue], bytes: 0, ownRules: [:]) { _, error in
+                ScheduleFiring([queue], ScheduleFiring.Scope(), ownRules: [:]) { _, error in
                     continuation.resume(returning: error)
                 })
         }
