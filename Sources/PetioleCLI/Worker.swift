@@ -8,11 +8,14 @@ import Synchronization
     import Glibc
 #endif
 
-/// `petiole worker`: runs what `petiole add` added, until stopped.
+/// `petiole worker`: runs what `petiole add` added and what schedules enqueue, until stopped.
 struct Worker: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Run the commands of a queue until stopped.",
+        abstract: "Run the commands of a queue, and fire its schedules, until stopped.",
         discussion: """
+            Runs what `petiole add` adds, and enqueues the commands of the queue's schedules when their times come: see \
+            `petiole schedule`. Jobs of other names that programs have put into the queue are left to those.
+
             One process at a time runs a queue; a second one is told the first one's pid, or waits with --standby and \
             takes over the moment the first ends. What commands write is kept with their outcome: see `petiole show`. \
             Ctrl-C lets running commands end (30 s at most); a second one asks them to end and kills them after 10 s, \

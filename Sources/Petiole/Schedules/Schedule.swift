@@ -1,6 +1,6 @@
 /// A rule of planned times, and the job that is enqueued for each of them.
 ///
-/// A schedule is a row in the store: ``JobStore/add(schedule:)`` puts it there, or a runner that declares it
+/// A schedule is a row in the store: ``JobStore/add(schedule:replacing:)`` puts it there, or a runner that declares it
 /// (``JobRunner/Options/schedules``). Whoever runs the queue of its job fires it: the job is enqueued and the schedule moves on in
 /// one transaction, so each planned time is enqueued once, whatever dies in between.
 public struct Schedule: Sendable {
@@ -24,7 +24,8 @@ public struct Schedule: Sendable {
 
     /// Where the times of an interval are counted from.
     public enum Alignment: Sendable, Hashable {
-        /// ``Schedule/start``, or when the schedule was added: the first time is one interval later.
+        /// ``Schedule/start``, which is the first time; without one when the schedule was added, and the first time is one interval
+        /// later.
         case start
         /// The clock: a midnight of the zone's time as it is when its clocks are not put forward. So a quarter of an hour comes on
         /// the quarter.
@@ -78,8 +79,10 @@ public struct Schedule: Sendable {
     ///   - job: what each time enqueues: the same payload each time, which finds in ``JobContext/plannedTime`` for when it is.
     ///   - name: nil: that of the job type.
     ///   - zone: the zone whose clocks count.
-    ///   - options: as for an enqueue; a due time or a unique key cannot be among them. An expiry that is a while begins when the
-    ///     job is enqueued.
+    ///   - options: as for an enqueue; a due time, a unique key and what becomes of it when the queue is full cannot be among them.
+    ///     An expiry is a while that begins when the job is enqueued. The store's routing and enqueue middleware are asked once,
+    ///     when the schedule is added or declared. A ``CodableJob/uniqueness`` of the job's type does not count: what becomes of two
+    ///     jobs at once is said by ``overlap``.
     public init<J: CodableJob>(
         _ job: J, _ rule: Rule, in zone: String, name: String? = nil,
         options: EnqueueOptions = EnqueueOptions()

@@ -63,7 +63,7 @@ extension ScheduleError: CustomStringConvertible {
         case .declared(let schedule, let program):
             """
             the program "\(program)" declares the schedule "\(schedule)", and would add it again
-            take it out of that program, or pause it here
+            take it out of that program, or pause it first and remove it then
             """
         case .unfinished(let schedule, let job):
             """

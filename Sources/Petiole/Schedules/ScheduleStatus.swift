@@ -37,7 +37,8 @@ public struct ScheduleStatus: Sendable, Hashable {
     /// There is no time to come any more, and none waits. False for one that is paused or disabled: what is to come is found out
     /// when it goes on.
     public let isOver: Bool
-    /// The next planned time, as it would be enqueued now; nil: there is none any more, or it does not go on.
+    /// The first planned time that was not decided about: mostly one that is to come; one that has come while nobody runs the queue.
+    /// Nil: there is none any more, or it does not go on, or only its program knows.
     public let next: WallTime?
     /// The planned time that waits for the last job's end.
     public let waiting: WallTime?

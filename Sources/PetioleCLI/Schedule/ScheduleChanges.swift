@@ -9,7 +9,7 @@ struct SchedulePause: AsyncParsableCommand {
         discussion: """
             Holds also when a program that declares one starts again. What was enqueued already runs.
 
-            With --json one object each: v, name, result (paused, unchanged, missing).
+            With --json one object each: v, name, result (paused, unchanged, missing, failed).
 
             EXAMPLES
               petiole schedule pause nightly poll
@@ -33,7 +33,7 @@ struct ScheduleResume: AsyncParsableCommand {
         discussion: """
             Times that came while one was paused were not wanted: they are neither enqueued nor counted as missed.
 
-            With --json one object each: v, name, result (resumed, unchanged, missing).
+            With --json one object each: v, name, result (resumed, unchanged, missing, failed).
 
             EXAMPLES
               petiole schedule resume nightly
@@ -61,10 +61,10 @@ struct ScheduleRemove: AsyncParsableCommand {
         commandName: "remove",
         abstract: "Remove schedules. What they have enqueued stays.",
         discussion: """
-            One that a program declares is removed when that program does not declare it any more: it is disabled then. \
-            Until then it can be paused.
+            One that a program declares is removed when that program does not declare it any more: it is disabled then; or \
+            when it is paused: then its program adds it again when it starts.
 
-            With --json one object each: v, name, result (removed, declared, missing).
+            With --json one object each: v, name, result (removed, declared, missing, failed).
 
             EXAMPLES
               petiole schedule remove nightly
@@ -98,13 +98,15 @@ struct ScheduleNames: ParsableArguments {
         var failures: [Failure] = []
         for name in names {
             var answer: (result: String, text: String?)
-            do { answer = try await change(store, name) } catch let error as ScheduleError {
-                switch error {
+            do { answer = try await change(store, name) } catch {
+                // Whatever it was, the others are tried.
+                guard let failure = Failure(error) else { throw error }
+                failures.append(failure)
+                switch error as? ScheduleError {
                 case .noSuchSchedule: answer = ("missing", nil)
                 case .declared: answer = ("declared", nil)
-                default: throw error
+                default: answer = ("failed", nil)
                 }
-                failures.append(Failure(error))
             }
             if json {
                 var line = JSONLine()

@@ -7,8 +7,9 @@ struct ScheduleRunNow: AsyncParsableCommand {
         commandName: "run-now",
         abstract: "Enqueue the job of a schedule now, beside its planned times, and print its id.",
         discussion: """
-            The schedule goes on as if this had not been; it may be paused. Its planned time is this instant. While its last \
-            job has not ended, a schedule with --overlap skip or queue refuses.
+            The planned times of the schedule stay as they are; it may be paused. That of this job is this instant. While its \
+            last job has not ended, a schedule with --overlap skip or queue refuses; and a time that comes before this one \
+            has ended is left out, or waits.
 
             EXAMPLES
               petiole schedule run-now nightly
