@@ -197,7 +197,7 @@ extension FiringReport {
             logger.error(
                 "a schedule is damaged, and comes no more; remove it and add it again",
                 metadata: with(["reason": "\(reason)"]))
-        case .ended: logger.info("schedule has no times any more", metadata: metadata)
+        case .ended: logger.debug("schedule has no times any more", metadata: metadata)
         }
     }
 }
