@@ -102,8 +102,10 @@ final class ScheduleFiring: FiringSubmission {
         var due: Int64?
         /// The last one's id is the schedule's last job.
         var jobs: [(planned: Int64, EnqueueSubmission)] = []
-        /// Left out, since this job has not ended.
-        var skipped = (count: 0, job: 0 as UInt64)
+        /// How many times were left out.
+        var skipped = 0
+        /// The job because of which, or because of which one waits; 0: the last one of ``jobs``.
+        var unfinished: UInt64 = 0
     }
 
     override func apply(
@@ -246,13 +248,11 @@ final class ScheduleFiring: FiringSubmission {
     private func putOff(_ planned: Int64, _ unfinished: UInt64, _ one: inout Fired) {
         if one.overlap == .queueOne, one.after.behind == 0 {
             one.after.behind = planned
-            // One that waits already is nothing new.
-            guard planned != one.before.behind else { return }
-            reports.append(
-                FiringReport(schedule: one.name, event: .waits(planned: planned, job: unfinished)))
+            one.unfinished = unfinished
         } else {
             one.after.skipped += 1
-            one.skipped = (one.skipped.count + 1, unfinished)
+            one.skipped += 1
+            one.unfinished = unfinished
         }
     }
 
@@ -270,10 +270,16 @@ final class ScheduleFiring: FiringSubmission {
             after.fired += 1
             reports.append(FiringReport(schedule: one.name, event: .fired(planned: planned, id)))
         }
-        if one.skipped.count > 0 {
-            let job = one.skipped.job == 0 ? after.lastJob : one.skipped.job
+        let unfinished = one.unfinished == 0 ? after.lastJob : one.unfinished
+        // One that has waited before is nothing new.
+        if after.behind != 0, after.behind != one.before.behind {
             reports.append(
-                FiringReport(schedule: one.name, event: .skipped(one.skipped.count, job: job)))
+                FiringReport(
+                    schedule: one.name, event: .waits(planned: after.behind, job: unfinished)))
+        }
+        if one.skipped > 0 {
+            reports.append(
+                FiringReport(schedule: one.name, event: .skipped(one.skipped, job: unfinished)))
         }
         if after.behind != 0 {
             // What it waits for may have been dropped for another job of this very transaction.
