@@ -49,14 +49,15 @@ struct CommandTemplate {
 
     var usesShell: Bool { if case .shell = form { true } else { false } }
 
-    func command(for input: [UInt8]) throws(InvalidCommand) -> Command {
+    /// - Parameter number: which of the inputs it is, from 1.
+    func command(for input: [UInt8], number: Int) throws(InvalidCommand) -> Command {
         switch form {
         case .words(let words):
             var arguments: [[UInt8]] = []
             arguments.reserveCapacity(words.count + 1)
             var isPlaced = false
             for word in words {
-                arguments.append(Self.replacing(word, by: input, &isPlaced))
+                arguments.append(Self.replacing(word, by: input, number, &isPlaced))
             }
             if !isPlaced { arguments.append(input) }
             return try Command(arguments: arguments, workingDirectory: directory)
@@ -64,23 +65,24 @@ struct CommandTemplate {
             return try Command(
                 arguments: [Array("/bin/sh".utf8), Array("-c".utf8), template.line],
                 workingDirectory: directory,
-                environment: .inheritedWith([
-                    Command.Variable(name: Array(ShellTemplate.variable.utf8), value: input)
-                ]))
+                environment: .inheritedWith(
+                    template.forms.map { form in
+                        Command.Variable(
+                            name: Array(form.variable.utf8),
+                            value: form.value(of: input, number: number))
+                    }))
         }
     }
 
     private static func replacing(
-        _ word: [UInt8], by input: [UInt8], _ isPlaced: inout Bool
+        _ word: [UInt8], by input: [UInt8], _ number: Int, _ isPlaced: inout Bool
     ) -> [UInt8] {
         var result: [UInt8] = []
         var index = 0
         while index < word.count {
-            if word[index] == UInt8(ascii: "{"), index + 1 < word.count,
-                word[index + 1] == UInt8(ascii: "}")
-            {
-                result += input
-                index += 2
+            if let form = InputForm.at(index, of: word) {
+                result += form.value(of: input, number: number)
+                index += form.length
                 isPlaced = true
             } else {
                 result.append(word[index])
@@ -94,7 +96,7 @@ struct CommandTemplate {
     func checkProgram() throws {
         guard case .words(let words) = form else { return }
         let program = words[0]
-        if String(decoding: program, as: UTF8.self).contains("{}") { return }
+        if program.indices.contains(where: { InputForm.at($0, of: program) != nil }) { return }
         let name = Command.quoted(program)
         switch ProgramSearch.find(program) {
         case .found: return

@@ -15,7 +15,7 @@ struct InputReader {
 
     private enum Source {
         case list(ArraySlice<[UInt8]>)
-        case descriptor(Int32, separator: UInt8)
+        case descriptor(Int32, InputSeparator)
     }
     private var source: Source
     private var partial: [UInt8] = []
@@ -33,10 +33,8 @@ struct InputReader {
         self.stop = stop
     }
 
-    /// - Parameter isZeroSeparated: a zero byte ends an input, and an empty one is an input; else a newline does, and
-    ///   empty lines are left out.
-    init(descriptor: Int32, isZeroSeparated: Bool, stop: Int32) {
-        source = .descriptor(descriptor, separator: isZeroSeparated ? 0 : UInt8(ascii: "\n"))
+    init(descriptor: Int32, _ separator: InputSeparator, stop: Int32) {
+        source = .descriptor(descriptor, separator)
         self.stop = stop
     }
 
@@ -79,21 +77,21 @@ struct InputReader {
 
     /// Returns whether reading may go on.
     private mutating func read(
-        _ descriptor: Int32, _ separator: UInt8, into inputs: inout [[UInt8]]
+        _ descriptor: Int32, _ separator: InputSeparator, into inputs: inout [[UInt8]]
     ) throws -> Bool {
         guard waitForBytes(descriptor) else { return false }
-        let skipsEmpty = separator != 0
+        let (end, skipsEmpty) = (separator.byte, separator.skipsEmpty)
         let count = withUnsafeTemporaryAllocation(byteCount: Self.readSize, alignment: 1) {
             buffer in
             let count = systemRead(descriptor, buffer.baseAddress, Self.readSize)
             if count > 0 {
                 var start = 0
                 let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-                while let end = bytes[start...].firstIndex(of: separator) {
-                    let input = partial + bytes[start..<end]
+                while let place = bytes[start...].firstIndex(of: end) {
+                    let input = partial + bytes[start..<place]
                     partial = []
                     if !(skipsEmpty && input.isEmpty) { inputs.append(input) }
-                    start = end + 1
+                    start = place + 1
                 }
                 partial += bytes[start...]
             }

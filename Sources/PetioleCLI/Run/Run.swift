@@ -1,17 +1,25 @@
 import ArgumentParser
 import Petiole
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 /// `petiole run`: a command for each input, durable, resumed by the same line.
 struct Run: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a command for each input; the same line again goes on where it was.",
         usage: "petiole run [options] <command> ... [::: <input> ...]",
         discussion: """
-            {} stands for the input, also inside of words; without one the input goes to the end. A command given as \
+            {} stands for the input, also inside of words; without one the input goes to the end. As in GNU parallel \
+            {.} is the input without its extension, {/} its name and {//} its folder, {/.} the name without extension, \
+            {#} the number of the input. A command given as \
             one word is a line for /bin/sh, in which the input stays one literal argument whatever it holds (the line \
-            finds it in the variable PETIOLE_INPUT; do not hand {} to another shell inside of the line); a line with {} in $(( )) or in a here-document is \
+            finds it in the variable PETIOLE_INPUT, and its parts in others; do not hand {} to another shell inside of the line); a line with {} in $(( )) or in a here-document is \
             refused. Several words \
-            are a program and its arguments, without a shell. Inputs follow ::: or come from standard input, one a line; empty lines are left out, and an input has at \
+            are a program and its arguments, without a shell. Inputs follow ::: or come from a file (-a) or standard input, one a line; empty lines are left out, and an input has at \
             most 60,000 bytes.
 
             Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
@@ -19,6 +27,8 @@ struct Run: AsyncParsableCommand {
             what has not ended and what is new; what failed stays failed until --fresh. What ended before is printed \
             again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
             standard error has a line about it.
+
+            --dry-run prints the commands that would be started now, one a line as a shell reads them, and starts none.
 
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
             after 10 s, a third one kills them at once.
@@ -35,6 +45,7 @@ struct Run: AsyncParsableCommand {
             EXAMPLES
               petiole run 'gzip -9 {}' ::: logs/*.log
               find . -name '*.png' -print0 | petiole run -0 -j4 --bar optipng -quiet
+              petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
               petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
             """)
@@ -51,8 +62,24 @@ struct Run: AsyncParsableCommand {
         help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
 
-    @Flag(name: .customShort("0"), help: "Inputs on standard input end with a zero byte.")
+    @Flag(name: .customShort("0"), help: "Inputs that are read end with a zero byte.")
     var isZeroSeparated = false
+
+    @Option(
+        name: [.customShort("d"), .customLong("delimiter")], parsing: .unconditional,
+        help: ArgumentHelp(
+            "Inputs that are read end with this character: one, or \\n, \\t, \\0.",
+            valueName: "character"))
+    var delimiter: String?
+
+    @Option(
+        name: [.customShort("a"), .customLong("arg-file")],
+        help: ArgumentHelp(
+            "Read the inputs from this file; -: from standard input.", valueName: "file"))
+    var inputFile: String?
+
+    @Flag(help: "Print the commands that would be started now, and start none.")
+    var dryRun = false
 
     @Flag(
         help:
@@ -93,6 +120,10 @@ struct Run: AsyncParsableCommand {
         if let jobs, !(1...128).contains(jobs) {
             throw ValidationError("-j takes 1 to 128")
         }
+        if let delimiter {
+            _ = try InputSeparator(delimiter)
+            if isZeroSeparated { throw ValidationError("-0 and -d both say what ends an input") }
+        }
         guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             // The parser takes it for a part of the command.
@@ -114,27 +145,14 @@ struct Run: AsyncParsableCommand {
             }
         }
         let stopReading = try WakePipe()
-        let inputs: InputReader
-        if let list = Arguments.inputs {
-            inputs = InputReader(list, stop: stopReading.reading)
-        } else {
-            if Standard.isInputTerminal {
-                throw Failure.usage(
-                    """
-                    there are no inputs: give them after ::: or on standard input
-                    for example: petiole run 'gzip -9 {}' ::: *.log
-                    """)
-            }
-            inputs = InputReader(
-                descriptor: 0, isZeroSeparated: isZeroSeparated, stop: stopReading.reading)
-        }
+        let inputs = try inputReader(stop: stopReading.reading)
         let session = RunSession(
             template: template, identity: RunIdentity(template, directory: directory),
             workers: jobs, retries: retries, showsBar: bar, isFresh: fresh, followUps: followUps,
             location: location,
             stopReading: stopReading)
         do {
-            try await session.run(inputs)
+            if dryRun { try session.preview(inputs) } else { try await session.run(inputs) }
         } catch {
             guard var failure = Failure(error) else { throw error }
             // 1 to 101 count failed jobs, which is said without a message.
@@ -143,5 +161,42 @@ struct Run: AsyncParsableCommand {
             }
             throw failure
         }
+    }
+    private func inputReader(stop: Int32) throws -> InputReader {
+        let separator =
+            try delimiter.map { try InputSeparator($0) } ?? InputSeparator(zero: isZeroSeparated)
+        if let list = Arguments.inputs {
+            if inputFile != nil {
+                throw Failure.usage("inputs come after ::: or from a file, not both: leave one out")
+            }
+            return InputReader(list, stop: stop)
+        }
+        if let inputFile, inputFile != "-" {
+            let path = Arguments.bytes(of: inputFile)
+            let file = path.withUnsafeBytes { bytes in
+                withUnsafeTemporaryAllocation(of: CChar.self, capacity: bytes.count + 1) { text in
+                    for (index, byte) in bytes.enumerated() {
+                        text[index] = CChar(bitPattern: byte)
+                    }
+                    text[bytes.count] = 0
+                    return open(text.baseAddress!, O_RDONLY | O_CLOEXEC)
+                }
+            }
+            guard file >= 0 else {
+                throw Failure(
+                    "the file of inputs \(Command.quoted(path)) cannot be read: \(systemText(errno))",
+                    status: 125)
+            }
+            // Open until the end of the process.
+            return InputReader(descriptor: file, separator, stop: stop)
+        }
+        if Standard.isInputTerminal {
+            throw Failure.usage(
+                """
+                there are no inputs: give them after ::: or on standard input
+                for example: petiole run 'gzip -9 {}' ::: *.log
+                """)
+        }
+        return InputReader(descriptor: 0, separator, stop: stop)
     }
 }

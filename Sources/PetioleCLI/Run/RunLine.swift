@@ -34,7 +34,6 @@ struct RunLine {
 }
 
 extension ShellTemplate {
-    private static let reference = "${\(variable)}"
     /// What stands before and behind a reference, and was written with it; the likeliest first.
     private static let quotes: [(before: String, behind: String)] = [
         ("'\"", "\"'"), ("\"", "\""), ("", ""),
@@ -45,34 +44,58 @@ extension ShellTemplate {
     /// Templates of which a line may have been made: each reference in it is taken for each form that it may have, and all
     /// are taken for the same.
     static func candidates(for line: [UInt8]) -> [[UInt8]] {
-        let pieces = line.split(
-            separator: Array(reference.utf8), omittingEmptySubsequences: false)
-        let references = pieces.count - 1
-        guard references > 0 else { return [line] }
+        let (pieces, forms) = split(line)
+        guard !forms.isEmpty else { return [line] }
         var candidates: [[UInt8]] = []
-        if references == 1, line.elementsEqual(pieces[0] + Array("\(reference)\"".utf8)),
+        if forms == [.whole], pieces[1].elementsEqual("\"".utf8),
             pieces[0].suffix(2).elementsEqual(" \"".utf8)
         {
             // It may have been put there because the line had no place for it.
             candidates.append(Array(pieces[0].dropLast(2)))
         }
         var choices: [[Int]] = [[]]
-        for index in 0..<references {
-            let forms = quotes.indices.filter { form in
+        for index in forms.indices {
+            let fitting = quotes.indices.filter { form in
                 ends(pieces[index], with: quotes[form].before)
                     && pieces[index + 1].starts(with: quotes[form].behind.utf8)
             }
-            let some = choices.count > choiceLimit ? forms.prefix(1) : forms[...]
+            let some = choices.count > choiceLimit ? fitting.prefix(1) : fitting[...]
             choices = choices.flatMap { choice in some.map { choice + [$0] } }
         }
-        choices += quotes.indices.map { Array(repeating: $0, count: references) }
+        choices += quotes.indices.map { Array(repeating: $0, count: forms.count) }
         for choice in choices {
-            if let template = join(pieces, choice) { candidates.append(template) }
+            if let template = join(pieces, forms, choice) { candidates.append(template) }
         }
         return candidates
     }
 
-    private static func join(_ pieces: [ArraySlice<UInt8>], _ choice: [Int]) -> [UInt8]? {
+    /// The references of a line, and what is before, between and behind them.
+    private static func split(_ line: [UInt8]) -> ([ArraySlice<UInt8>], [InputForm]) {
+        let references = InputForm.allCases.map {
+            (form: $0, text: Array("${\($0.variable)}".utf8))
+        }
+        var pieces: [ArraySlice<UInt8>] = []
+        var forms: [InputForm] = []
+        var start = 0
+        var index = 0
+        while index < line.count {
+            guard line[index] == UInt8(ascii: "$"),
+                let found = references.first(where: { line[index...].starts(with: $0.text) })
+            else {
+                index += 1
+                continue
+            }
+            pieces.append(line[start..<index])
+            forms.append(found.form)
+            index += found.text.count
+            start = index
+        }
+        return (pieces + [line[start...]], forms)
+    }
+
+    private static func join(
+        _ pieces: [ArraySlice<UInt8>], _ forms: [InputForm], _ choice: [Int]
+    ) -> [UInt8]? {
         var rest = pieces
         for (index, form) in choice.enumerated() {
             let (before, behind) = quotes[form]
@@ -82,7 +105,7 @@ extension ShellTemplate {
             rest[index] = rest[index].dropLast(before.utf8.count)
             rest[index + 1] = rest[index + 1].dropFirst(behind.utf8.count)
         }
-        return Array(rest.joined(separator: "{}".utf8))
+        return zip(rest, forms.map { Array($0.rawValue.utf8) } + [[]]).flatMap { $0 + $1 }
     }
 
     private static func ends(_ piece: ArraySlice<UInt8>, with text: String) -> Bool {

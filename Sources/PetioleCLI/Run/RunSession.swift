@@ -64,6 +64,46 @@ struct RunSession {
             """)
     }
 
+    /// Prints what a start would run now, and changes nothing.
+    func preview(_ inputs: InputReader) throws {
+        var inputs = inputs
+        var past = Past()
+        if !isFresh, try location.path() != nil {
+            do {
+                let store = try location.openExisting()
+                let generation = max(try identity.generation(in: store), 1)
+                past = try Self.past(of: identity.queue(generation: generation), store)
+            } catch StoreError.noStore {}
+        }
+        var number = 0
+        var new = 0
+        while let some = try inputs.next() {
+            for input in some {
+                number += 1
+                guard past.inputs.list(input) != nil else { continue }
+                new += 1
+                do {
+                    // It would run in the working directory, as all of them.
+                    let command = try template.command(for: input, number: number)
+                    let shown = try Command(
+                        arguments: command.arguments, environment: command.environment)
+                    Standard.output.line(shown.shellLine)
+                } catch {
+                    throw Failure("\(error)", status: 125)
+                }
+            }
+        }
+        if number == 0, past.pending == 0 { throw Self.noInputs }
+        var parts = ["\(counted(new, "command")) would be started"]
+        if past.pending > 0 { parts.append("\(grouped(past.pending)) of before would go on") }
+        if past.endedCount > 0 {
+            parts.append(
+                "\(grouped(past.endedCount)) \(past.endedCount == 1 ? "has" : "have") ended")
+        }
+        Standard.output.flush()
+        say(parts.joined(separator: ", "))
+    }
+
     // MARK: The queue
 
     /// The generation of this start; a new one for `--fresh`, after what the old one still had to do is cancelled.
@@ -247,7 +287,8 @@ struct RunSession {
                 do {
                     requests.append(
                         JobStore.CommandRequest(
-                            command: try template.command(for: input),
+                            command: try template.command(
+                                for: input, number: listing.listed),
                             input: InputMark.bytes(input, occurrence: occurrence)))
                 } catch {
                     throw Failure("\(error)", status: 125)

@@ -1,7 +1,7 @@
-/// A line for `/bin/sh -c` in which each `{}` stands for the input.
+/// A line for `/bin/sh -c` in which each `{}` stands for the input, and each other ``InputForm`` for a part of it.
 ///
-/// The input never becomes part of the line. It is handed over in the variable PETIOLE_INPUT, and each `{}` becomes a
-/// reference to it; a shell does not look for commands in what a variable expands to. So no input can run anything,
+/// The input never becomes part of the line. It is handed over in the variable PETIOLE_INPUT, its parts in others, and each `{}`
+/// becomes a reference to it; a shell does not look for commands in what a variable expands to. So no input can run anything,
 /// whatever it holds and wherever `{}` stands. The quotes around the reference, which keep the input one word, follow from
 /// where in the line it stands, read as a shell reads it:
 ///
@@ -19,7 +19,8 @@
 ///
 /// Were a place misread, the input would get quotes that it should not have, or be split at its blanks.
 struct ShellTemplate {
-    static let variable = "PETIOLE_INPUT"
+    /// What the line refers to, each once, in the order of ``InputForm``.
+    let forms: [InputForm]
     /// The line as the shell gets it, the same for each input.
     let line: [UInt8]
 
@@ -41,17 +42,20 @@ struct ShellTemplate {
                 let a program write it, as in: petiole run 'printf "to %s\\n" {} | cat'; nothing was enqueued
                 """)
         }
-        if scanner.references == 0, scanner.endsInHereDocument {
+        if scanner.forms.isEmpty, scanner.endsInHereDocument {
             throw Failure.usage(
                 """
                 the line has no {}, and ends with a here-document, behind which no input can stand
                 write {} where the input belongs, before the here-document; nothing was enqueued
                 """)
         }
-        if scanner.references == 0 {
+        if scanner.forms.isEmpty {
             // As with words: an input without a place goes to the end.
-            scanner.result += Array(" \"${\(Self.variable)}\"".utf8)
+            scanner.result += Array(" \"${\(InputForm.whole.variable)}\"".utf8)
+            scanner.forms = [.whole]
         }
+        let found = scanner.forms
+        forms = InputForm.allCases.filter { found.contains($0) }
         line = scanner.result
     }
 
@@ -70,7 +74,8 @@ struct ShellTemplate {
         var index = 0
         var places: [Place] = [.plain]
         var result: [UInt8] = []
-        var references = 0
+        /// Those that are referred to.
+        var forms: Set<InputForm> = []
         /// How the arithmetic begins that a `{}` stands in, if one does.
         var arithmetic: String?
         /// Whether a `{}` stands in a here-document.
@@ -96,9 +101,8 @@ struct ShellTemplate {
                     places.append(.arithmetic(opening, opening == "$[" ? 1 : 2))
                     continue
                 }
-                if byte == UInt8(ascii: "{"), next == UInt8(ascii: "}") {
-                    refer(quoted: isInDoubleQuotes ? "" : "\"")
-                    index += 2
+                if let form = InputForm.at(index, of: template) {
+                    refer(to: form, quoted: isInDoubleQuotes ? "" : "\"")
                     continue
                 }
                 if byte == UInt8(ascii: "<"), next == byte, isCommand {
@@ -232,9 +236,7 @@ struct ShellTemplate {
         }
 
         private static func hasPlace(_ bytes: ArraySlice<UInt8>) -> Bool {
-            zip(bytes, bytes.dropFirst()).contains {
-                $0 == UInt8(ascii: "{") && $1 == UInt8(ascii: "}")
-            }
+            (0..<bytes.count).contains { InputForm.at($0, of: bytes) != nil }
         }
 
         private mutating func take() {
@@ -242,12 +244,13 @@ struct ShellTemplate {
             index += 1
         }
 
-        private mutating func refer(quoted quote: String) {
-            references += 1
+        private mutating func refer(to form: InputForm, quoted quote: String) {
+            forms.insert(form)
+            index += form.length
             // Quotes make no difference to what is computed.
             let place = places.last { if case .doubleQuotes = $0 { false } else { true } }
             if case .arithmetic(let opening, _) = place { arithmetic = opening }
-            result += Array("\(quote)${\(ShellTemplate.variable)}\(quote)".utf8)
+            result += Array("\(quote)${\(form.variable)}\(quote)".utf8)
         }
 
         /// What a byte outside of single quotes does to the place.
@@ -292,11 +295,10 @@ struct ShellTemplate {
         private mutating func singleQuotes() {
             take()
             while index < template.count, template[index] != UInt8(ascii: "'") {
-                if template[index] == UInt8(ascii: "{"), next == UInt8(ascii: "}") {
+                if let form = InputForm.at(index, of: template) {
                     result.append(UInt8(ascii: "'"))
-                    refer(quoted: "\"")
+                    refer(to: form, quoted: "\"")
                     result.append(UInt8(ascii: "'"))
-                    index += 2
                 } else {
                     take()
                 }

@@ -61,7 +61,8 @@ import Testing
         for id in 1...UInt64(count) {
             // No crash was blamed on anybody.
             #expect(try store.outcome(of: JobID(rawValue: id))?.attempt == 1)
-            #expect(try store.history(of: JobID(rawValue: id)).isEmpty)
+            let history = try store.history(of: JobID(rawValue: id))
+            #expect(history.isEmpty, "\(history.map { $0.failure })")
         }
     }
 
