@@ -16,18 +16,7 @@ struct CommandOptions: ParsableArguments {
         help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
 
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Asked to stop by SIGTERM after this: 90s, 12h. It has failed then.", valueName: "time")
-    )
-    var timeout: String?
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Ended by SIGKILL after this; 10 s after the SIGTERM unless given.", valueName: "time"))
-    var hardTimeout: String?
+    @OptionGroup var time: TimeLimitOptions
 
     @Option(
         help: ArgumentHelp(
@@ -45,26 +34,14 @@ struct CommandOptions: ParsableArguments {
         guard (0...9).contains(priority) else { throw ValidationError("--priority takes 0 to 9") }
         guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         try CommandQueue.check(queue)
-        for (name, text) in [("--timeout", timeout), ("--hard-timeout", hardTimeout)] {
-            if let text, TimeText.age(text) == nil {
-                throw ValidationError("\(name) takes a number and one of s, m, h, d, w: 90s, 12h")
-            }
-        }
     }
 
     var enqueueOptions: EnqueueOptions {
         var options = EnqueueOptions(queue: queue, priority: priority)
         options.maxAttempts = retries + 1
-        options.timeLimit = timeLimit
+        options.timeLimit = time.limit
         if !tag.isEmpty { options.metadata = JobMetadata(tags: tag) }
         return options
-    }
-
-    private var timeLimit: TimeLimit? {
-        if timeout == nil, hardTimeout == nil { return nil }
-        return TimeLimit(
-            soft: timeout.flatMap { TimeText.age($0) },
-            hard: hardTimeout.flatMap { TimeText.age($0) })
     }
 
     /// The command of these words, to be run in this working directory, with what is kept of this environment. Says so when there

@@ -32,7 +32,7 @@ struct FollowUpSession {
         current.runner = runner
         // Who asked before hears of no runner any more.
         if request.signal != nil { runner.stop() }
-        let printer = try RunPrinter(store, showsBar: false) { runner.stop() }
+        let printer = try RunPrinter(store, showsBar: false) { _ in runner.stop() }
         let observer = store.observeOutcomes { printer.add($0) }
         var job: (id: JobID, isOld: Bool)?
         var problem: (any Error)?

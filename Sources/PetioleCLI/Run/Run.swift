@@ -30,6 +30,10 @@ struct Run: AsyncParsableCommand {
 
             --dry-run prints the commands that would be started now, one a line as a shell reads them, and starts none.
 
+            With --retry-failed what did not succeed runs once more, with the same --retries; else it stays as it is. --halt \
+            stops the run when so many commands have failed, succeeded or ended, or so many percent of those that ended \
+            (three at least): soon lets the running ones end, now asks them to; the same line again goes on.
+
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
             after 10 s, a third one kills them at once.
 
@@ -61,6 +65,23 @@ struct Run: AsyncParsableCommand {
         parsing: .unconditional,
         help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
     var retries = 0
+
+    @OptionGroup var time: TimeLimitOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Stop when so many have come to that: soon or now, and fail, success or done: soon,fail=3, now,done=50%.",
+            valueName: "when"))
+    var halt: String?
+
+    @Flag(help: "Run once more what has not succeeded.")
+    var retryFailed = false
+
+    @Flag(
+        name: [.customShort("k"), .long],
+        help: "Print what commands wrote in the order of the inputs.")
+    var keepOrder = false
 
     @Flag(name: .customShort("0"), help: "Inputs that are read end with a zero byte.")
     var isZeroSeparated = false
@@ -124,6 +145,14 @@ struct Run: AsyncParsableCommand {
             _ = try InputSeparator(delimiter)
             if isZeroSeparated { throw ValidationError("-0 and -d both say what ends an input") }
         }
+        if let halt, HaltRule(halt) == nil {
+            throw ValidationError(
+                "--halt takes soon or now, a comma, and fail, success or done with a number or percent: soon,fail=3"
+            )
+        }
+        if fresh, retryFailed {
+            throw ValidationError("--fresh runs all anew; leave --retry-failed out")
+        }
         guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             // The parser takes it for a part of the command.
@@ -148,8 +177,9 @@ struct Run: AsyncParsableCommand {
         let inputs = try inputReader(stop: stopReading.reading)
         let session = RunSession(
             template: template, identity: RunIdentity(template, directory: directory),
-            workers: jobs, retries: retries, showsBar: bar, isFresh: fresh, followUps: followUps,
-            location: location,
+            workers: jobs, retries: retries, timeLimit: time.limit,
+            halt: halt.flatMap { HaltRule($0) }, showsBar: bar, keepsOrder: keepOrder,
+            isFresh: fresh, retriesFailed: retryFailed, followUps: followUps, location: location,
             stopReading: stopReading)
         do {
             if dryRun { try session.preview(inputs) } else { try await session.run(inputs) }

@@ -15,6 +15,8 @@ final class RunPrinter: Sendable {
     private struct Handed {
         var history: [ClosedRange<UInt64>] = []
         var ended: [ClosedRange<UInt64>] = []
+        /// Jobs in the order of their inputs, for who is to print in that.
+        var expected: [ClosedRange<UInt64>] = []
         var total: Int?
         var isStarted = false
         /// Whether it is to be said that jobs of before are printed again.
@@ -27,6 +29,8 @@ final class RunPrinter: Sendable {
         var failed = 0
         var cancelled = 0
         var problem: Failure?
+        /// Why the run was to stop.
+        var haltReason: String?
         /// The reader of our output went away.
         var isPipeBroken = false
     }
@@ -36,16 +40,26 @@ final class RunPrinter: Sendable {
     private let handed = Mutex(Handed())
     private let tally = Mutex(Tally())
     private let wake: WakePipe
-    private let stopRun: @Sendable () -> Void
+    private let keepsOrder: Bool
+    private let halt: HaltRule?
+    private let stopRun: @Sendable (_ isNow: Bool) -> Void
 
     /// A line of a log each 10 seconds; a bar is drawn ten times a second.
     private static let logInterval = Duration.seconds(10)
     private static let barInterval = Duration.milliseconds(100)
 
-    /// - Parameter stopRun: called when printing has become impossible.
-    init(_ store: JobStore, showsBar: Bool, stopRun: @escaping @Sendable () -> Void) throws {
+    /// - Parameters:
+    ///   - keepsOrder: whether outcomes are printed in the order of the jobs that are expected.
+    ///   - halt: when the run is to stop.
+    ///   - stopRun: called when that has come, or printing has become impossible: whether commands are asked to end.
+    init(
+        _ store: JobStore, showsBar: Bool, keepsOrder: Bool = false, halt: HaltRule? = nil,
+        stopRun: @escaping @Sendable (_ isNow: Bool) -> Void
+    ) throws {
         self.store = store
         self.showsBar = showsBar
+        self.keepsOrder = keepsOrder
+        self.halt = halt
         self.stopRun = stopRun
         wake = try WakePipe()
     }
@@ -66,6 +80,11 @@ final class RunPrinter: Sendable {
             return handed.ended.isEmpty
         }
         if isFirst { wake.ring() }
+    }
+
+    /// These jobs come next in the order of the inputs.
+    func expect(_ ranges: [ClosedRange<UInt64>]) {
+        if keepsOrder { handed.withLock { $0.expected += ranges } }
     }
 
     func setTotal(_ total: Int) { handed.withLock { $0.total = total } }
@@ -97,12 +116,14 @@ final class RunPrinter: Sendable {
             defer { handed.history = [] }
             return handed.history
         }
+        var order = PrintOrder()
         var repeated = 0
-        for range in history { repeated += print(range, counting: false, &bar) }
+        for range in history { repeated += print(range) }
         while true {
             let (ranges, isOver, saysRepeated) = handed.withLock { handed in
-                defer { handed.ended = [] }
+                defer { (handed.ended, handed.expected) = ([], []) }
                 bar.total = handed.total ?? bar.total
+                order.expect(handed.expected)
                 return (handed.ended, handed.isOver, handed.saysRepeated)
             }
             if saysRepeated, repeated > 0 {
@@ -114,7 +135,12 @@ final class RunPrinter: Sendable {
             }
             // The bar makes room for what the commands wrote.
             if !ranges.isEmpty { Standard.error.eraseBar() }
-            for range in ranges { print(range, counting: true, &bar) }
+            for range in ranges { take(range, &bar) }
+            if keepsOrder {
+                order.add(ranges)
+                // What is left at the end stands behind a job that has not ended.
+                while let id = order.next(orAny: isOver && ranges.isEmpty) { print(id...id) }
+            }
             flush()
             let elapsed = start.duration(to: .now)
             if showsBar, isTerminal, isOver || lastShown.duration(to: .now) >= Self.barInterval {
@@ -140,39 +166,59 @@ final class RunPrinter: Sendable {
         wake.wait(milliseconds: isTerminal ? 100 : 10_000)
     }
 
+    /// Counts what jobs have come to, stops the run when that says so, and prints what they wrote unless that has an order.
+    private func take(_ range: ClosedRange<UInt64>, _ bar: inout ProgressBar) {
+        for id in range {
+            guard let outcome = outcome(id) else { continue }
+            bar.ended += 1
+            tally.withLock { tally in
+                switch outcome.kind {
+                case .succeeded: break
+                case .failed, .deadLetter: tally.failed += 1
+                case .cancelled, .expired, .discarded, .dropped: tally.cancelled += 1
+                }
+            }
+            if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }
+            haltIfDue(bar)
+            if !keepsOrder { print(JobID(rawValue: id), outcome) }
+        }
+    }
+
+    private func haltIfDue(_ bar: ProgressBar) {
+        guard let halt, let reason = halt.reason(ended: bar.ended, failed: bar.failed) else {
+            return
+        }
+        let isFirst = tally.withLock { tally in
+            defer { tally.haltReason = tally.haltReason ?? reason }
+            return tally.haltReason == nil
+        }
+        if isFirst { stopRun(halt.isNow) }
+    }
+
+    /// Nil when there is none, or it cannot be read, which ends the run.
+    private func outcome(_ id: UInt64) -> CommandOutcome? {
+        do {
+            return try store.commandOutcome(of: JobID(rawValue: id))
+        } catch {
+            give(up: Failure(error))
+            return nil
+        }
+    }
+
     /// Returns how many of the jobs wrote something to standard output.
     @discardableResult
-    private func print(
-        _ range: ClosedRange<UInt64>, counting: Bool, _ bar: inout ProgressBar
-    ) -> Int {
+    private func print(_ range: ClosedRange<UInt64>) -> Int {
         var written = 0
         for id in range {
-            do {
-                guard let outcome = try store.commandOutcome(of: JobID(rawValue: id)) else {
-                    continue
-                }
-                if counting {
-                    bar.ended += 1
-                    tally.withLock { tally in
-                        switch outcome.kind {
-                        case .succeeded: break
-                        case .failed, .deadLetter: tally.failed += 1
-                        case .cancelled, .expired, .discarded, .dropped: tally.cancelled += 1
-                        }
-                    }
-                    if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }
-                }
-                guard tally.withLock({ $0.problem == nil && !$0.isPipeBroken }) else { continue }
-                print(JobID(rawValue: id), outcome)
-                if let end = outcome.end, end.output.byteCount > 0 { written += 1 }
-            } catch {
-                give(up: Failure(error))
-            }
+            guard let outcome = outcome(id) else { continue }
+            print(JobID(rawValue: id), outcome)
+            if let end = outcome.end, end.output.byteCount > 0 { written += 1 }
         }
         return written
     }
 
     private func print(_ id: JobID, _ outcome: CommandOutcome) {
+        guard tally.withLock({ $0.problem == nil && !$0.isPipeBroken }) else { return }
         guard let end = outcome.end else {
             if outcome.kind == .failed || outcome.kind == .deadLetter {
                 flush()
@@ -228,7 +274,7 @@ final class RunPrinter: Sendable {
         guard let code, target === Standard.output else { return }
         if code == EPIPE {
             tally.withLock { $0.isPipeBroken = true }
-            stopRun()
+            stopRun(false)
         } else if var failure = Failure.output(code) {
             failure.message +=
                 "\nwhat the commands wrote is recorded: start the same line again with another output"
@@ -239,6 +285,6 @@ final class RunPrinter: Sendable {
 
     private func give(up problem: Failure) {
         tally.withLock { $0.problem = $0.problem ?? problem }
-        stopRun()
+        stopRun(false)
     }
 }

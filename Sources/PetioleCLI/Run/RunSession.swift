@@ -13,8 +13,12 @@ struct RunSession {
     let identity: RunIdentity
     let workers: Int?
     let retries: Int
+    let timeLimit: TimeLimit?
+    let halt: HaltRule?
     let showsBar: Bool
+    let keepsOrder: Bool
     let isFresh: Bool
+    let retriesFailed: Bool
     /// What is run when all inputs have ended.
     let followUps: [FollowUp]
     let location: StoreLocation
@@ -23,8 +27,9 @@ struct RunSession {
     /// What earlier starts have left.
     private struct Past: Sendable {
         var inputs = KnownInputs()
-        /// Ids of jobs that have ended.
+        /// Ids of jobs that have ended, and of the others.
         var ended: [ClosedRange<UInt64>] = []
+        var unfinished: [ClosedRange<UInt64>] = []
         var endedCount = 0
         var failed = 0
         var pending = 0
@@ -49,6 +54,7 @@ struct RunSession {
         let generation = try identity.generation(in: store)
         let used = try await self.generation(after: generation, store)
         let queue = identity.queue(generation: used)
+        if retriesFailed { try await retryFailed(queue, store) }
         let past = try Self.past(of: queue, store)
         if first == nil, past.pending + past.endedCount == 0 { throw Self.noInputs }
         let end = try await work(store, queue, past, first, inputs)
@@ -135,6 +141,18 @@ struct RunSession {
         return generation + 1
     }
 
+    /// Lets what has not succeeded run once more.
+    private func retryFailed(_ queue: String, _ store: JobStore) async throws {
+        var filter = JobFilter()
+        filter.queue = queue
+        filter.states = [.failed, .deadLetter, .cancelled, .expired, .discarded, .dropped]
+        let count = try await store.requeue(matching: filter)
+        say(
+            count == 0
+                ? "nothing has failed before"
+                : "\(counted(count, "job")) that had not succeeded will run once more")
+    }
+
     /// Many at once, so that they share commits.
     private static func cancel(_ jobs: [JobID], _ store: JobStore) async throws {
         for start in stride(from: 0, to: jobs.count, by: 256) {
@@ -156,18 +174,15 @@ struct RunSession {
         filter.queue = queue
         try store.forEachRecord(filter) { summary, extras, _ in
             past.inputs.record(extras, hasEnded: summary.state.isEnded)
+            let id = summary.id.rawValue
             guard case .ended(let outcome) = summary.state else {
                 past.pending += 1
+                past.unfinished.append(id: id)
                 return true
             }
             past.endedCount += 1
             if outcome.kind != .succeeded { past.failed += 1 }
-            let id = summary.id.rawValue
-            if let last = past.ended.last, last.upperBound + 1 == id {
-                past.ended[past.ended.count - 1] = last.lowerBound...id
-            } else {
-                past.ended.append(id...id)
-            }
+            past.ended.append(id: id)
             return true
         }
         try expectSound(past, counts, queue, store)
@@ -210,9 +225,12 @@ struct RunSession {
             commandsOf: queue, in: store, retryPolicy: RetryPolicy(maxAttempts: retries + 1),
             options: options)
         let stopReading = stopReading
-        let printer = try RunPrinter(store, showsBar: showsBar) {
+        let printer = try RunPrinter(
+            store, showsBar: showsBar, keepsOrder: keepsOrder, halt: halt
+        ) { isNow in
             stopReading.ring()
             runner.stop()
+            if isNow { runner.stop() }
         }
         let before = try store.counts(queue: queue)
         let current = CurrentRunner(runner)
@@ -233,6 +251,7 @@ struct RunSession {
                         status: 125)
                 }
                 greet(past)
+                printer.expect(past.unfinished)
                 printer.start(
                     history: isOutputRepeated ? past.ended : [], before: past.endedCount)
                 return try await enqueue(store, queue, past, first, inputs, printer)
@@ -274,6 +293,7 @@ struct RunSession {
         var listing = Listing()
         var options = EnqueueOptions(queue: queue)
         options.maxAttempts = retries + 1
+        options.timeLimit = timeLimit
         var chunk = first
         if let total = inputs.total {
             // Those of before that are no longer listed are added when that is known.
@@ -295,7 +315,7 @@ struct RunSession {
                 }
             }
             if !requests.isEmpty {
-                _ = try await store.enqueue(commands: requests, options: options)
+                printer.expect(try await store.enqueue(commands: requests, options: options))
                 if listing.new == 0, past.pending == 0 {
                     // Else it was said that the run goes on, or will be that it is finished.
                     printer.sayRepeated()
@@ -355,6 +375,15 @@ struct RunSession {
     ) throws -> Int {
         let notWell = past.failed + Self.notWell(after) - Self.notWell(before)
         let left = after.unfinished
+        if let reason = tally.haltReason, left > 0 || !listing.isWhole {
+            say(
+                """
+                halted, since \(reason): \(counted(after.ended, "job")) ended, \(grouped(left)) \
+                \(left == 1 ? "is" : "are") left\(listing.isWhole ? "" : ", and not all inputs were read")
+                the same line again goes on from here
+                """)
+            return notWell
+        }
         if let signal = request.signal, left > 0 || !listing.isWhole {
             say(
                 """
@@ -392,5 +421,16 @@ struct RunSession {
     private static func notWell(_ counts: JobCounts) -> Int {
         counts.failed + counts.deadLetters + counts.cancelled + counts.expired + counts.discarded
             + counts.dropped
+    }
+}
+
+extension [ClosedRange<UInt64>] {
+    /// Adds an id that is behind all others.
+    fileprivate mutating func append(id: UInt64) {
+        if let last, last.upperBound + 1 == id {
+            self[count - 1] = last.lowerBound...id
+        } else {
+            append(id...id)
+        }
     }
 }

@@ -58,8 +58,8 @@ import Testing
         #expect(try store.counts().accepted == 2 * count)
         let sum = try store.table("sums").value(for: "sum", as: Int.self)
         #expect(sum == count * (count + 1) / 2)
-        // No crash was blamed on anybody. It was once, in some hundred runs of all tests side by side, and never alone; by what is
-        // not known yet, and what it failed with is said here.
+        // No crash was blamed on anybody. It was once, with all tests side by side, and not in 64 runs of these tests beside each
+        // other; by what is not known yet, and what it failed with is said here.
         withKnownIssue("an attempt has failed", isIntermittent: true) {
             for id in 1...UInt64(count) {
                 let history = try store.history(of: JobID(rawValue: id))

@@ -1,0 +1,40 @@
+/// Jobs that have ended, given out in the order in which they are expected.
+struct PrintOrder {
+    private var expected: [ClosedRange<UInt64>] = []
+    /// The first range that is not given out whole, and the id in it that comes next.
+    private var place = 0
+    private var nextID: UInt64?
+    /// Those that have ended before their turn.
+    private var ended: Set<UInt64> = []
+
+    mutating func expect(_ ranges: [ClosedRange<UInt64>]) { expected += ranges }
+
+    mutating func add(_ ranges: [ClosedRange<UInt64>]) {
+        for range in ranges { ended.formUnion(range) }
+    }
+
+    /// The next one whose turn it is.
+    /// - Parameter orAny: when there is none, one that has ended before its turn, the first of those.
+    mutating func next(orAny: Bool) -> UInt64? {
+        while place < expected.count {
+            let id = nextID ?? expected[place].lowerBound
+            guard ended.remove(id) != nil else { break }
+            advance(behind: id)
+            return id
+        }
+        guard orAny, let first = ended.min() else { return nil }
+        ended.remove(first)
+        return first
+    }
+
+    private mutating func advance(behind id: UInt64) {
+        nextID = id < expected[place].upperBound ? id + 1 : nil
+        guard nextID == nil else { return }
+        place += 1
+        // What was given out is forgotten now and then.
+        if place > 1_000 {
+            expected.removeFirst(place)
+            place = 0
+        }
+    }
+}
