@@ -24,7 +24,7 @@ struct Run: AsyncParsableCommand {
 
             Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
             known by its command and the working directory, an input by its bytes. Started again, the same line runs \
-            what has not ended and what is new; what failed stays failed until --fresh. What ended before is printed \
+            what has not ended and what is new; what failed stays failed until --retry-failed or --fresh. What ended before is printed \
             again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
             standard error has a line about it.
 
@@ -43,7 +43,7 @@ struct Run: AsyncParsableCommand {
             repeat what has ended; when there were new inputs, it runs once more. What failed stays failed, until \
             `petiole requeue` of its job and the same line, or --fresh.
 
-            Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more; 102 the command of --then \
+            Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more (of those that have ended, after --halt); 102 the command of --then \
             or --on-failure failed, however the inputs ended; 125 petiole itself failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.
 
             EXAMPLES

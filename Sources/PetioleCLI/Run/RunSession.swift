@@ -408,7 +408,8 @@ struct RunSession {
         } else if notWell > 0 {
             let old =
                 past.failed > 0
-                ? " (\(grouped(past.failed)) of them before; --fresh runs all anew)" : ""
+                ? " (\(grouped(past.failed)) of them before; --retry-failed runs them once more)"
+                : ""
             say(
                 """
                 \(grouped(notWell)) of \(counted(total, "job")) failed\(old)
