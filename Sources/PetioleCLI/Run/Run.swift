@@ -34,6 +34,9 @@ struct Run: AsyncParsableCommand {
             stops the run when so many commands have failed, succeeded or ended, or so many percent of those that ended \
             (three at least): soon lets the running ones end, now asks them to; the same line again goes on.
 
+            --runs lists what runs there were, with what is left of them; with --json one object each: v, queue, run, \
+            directory, jobs, succeeded, failed, left, pid.
+
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
             after 10 s, a third one kills them at once.
 
@@ -74,6 +77,19 @@ struct Run: AsyncParsableCommand {
             "Stop when so many have come to that: soon or now, and fail, success or done: soon,fail=3, now,done=50%.",
             valueName: "when"))
     var halt: String?
+
+    @Option(
+        name: .customLong("joblog"),
+        help: ArgumentHelp(
+            "Add a line for each command that ends to this file, in the columns of GNU parallel.",
+            valueName: "file"))
+    var jobLog: String?
+
+    @Flag(help: "List the runs that the store knows, and do nothing else.")
+    var runs = false
+
+    @Flag(help: "With --runs, print a JSON object for each.")
+    var json = false
 
     @Flag(help: "Run once more what has not succeeded.")
     var retryFailed = false
@@ -150,6 +166,9 @@ struct Run: AsyncParsableCommand {
                 "--halt takes soon or now, a comma, and fail, success or done with a number or percent: soon,fail=3"
             )
         }
+        if json, !runs {
+            throw ValidationError("--json is for --runs; petiole jobs --json tells of the jobs")
+        }
         if fresh, retryFailed {
             throw ValidationError("--fresh runs all anew; leave --retry-failed out")
         }
@@ -162,6 +181,7 @@ struct Run: AsyncParsableCommand {
     }
 
     func run() async throws {
+        if runs { return try RunList.show(location.openExisting(), json: json) }
         let directory = try Surroundings.workingDirectory()
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         let template = try CommandTemplate(
@@ -179,6 +199,7 @@ struct Run: AsyncParsableCommand {
             template: template, identity: RunIdentity(template, directory: directory),
             workers: jobs, retries: retries, timeLimit: time.limit,
             halt: halt.flatMap { HaltRule($0) }, showsBar: bar, keepsOrder: keepOrder,
+            jobLog: try jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
             isFresh: fresh, retriesFailed: retryFailed, followUps: followUps, location: location,
             stopReading: stopReading)
         do {

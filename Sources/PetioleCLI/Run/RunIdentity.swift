@@ -27,6 +27,16 @@ struct RunIdentity {
     /// Whether the queue is one of its generations.
     func owns(_ queue: String) -> Bool { queue == name || queue.hasPrefix(name + ".") }
 
+    /// Whether a queue is that of a generation of any run.
+    static func isRun(_ queue: String) -> Bool {
+        guard queue.hasPrefix("run-") else { return false }
+        let parts = queue.dropFirst(4).split(separator: ".", omittingEmptySubsequences: false)
+        guard parts[0].utf8.count == 20, parts[0].allSatisfy({ $0.isHexDigit }) else {
+            return false
+        }
+        return parts.count == 1 || parts.count == 2 && Int(parts[1]) != nil
+    }
+
     /// The newest generation there is; 0 when the run was never started.
     func generation(in store: JobStore) throws -> Int {
         try store.queues().reduce(0) { newest, queue in

@@ -42,6 +42,7 @@ final class RunPrinter: Sendable {
     private let wake: WakePipe
     private let keepsOrder: Bool
     private let halt: HaltRule?
+    private let log: JobLog?
     private let stopRun: @Sendable (_ isNow: Bool) -> Void
 
     /// A line of a log each 10 seconds; a bar is drawn ten times a second.
@@ -51,15 +52,17 @@ final class RunPrinter: Sendable {
     /// - Parameters:
     ///   - keepsOrder: whether outcomes are printed in the order of the jobs that are expected.
     ///   - halt: when the run is to stop.
+    ///   - log: where a line is added for each command that ends.
     ///   - stopRun: called when that has come, or printing has become impossible: whether commands are asked to end.
     init(
         _ store: JobStore, showsBar: Bool, keepsOrder: Bool = false, halt: HaltRule? = nil,
-        stopRun: @escaping @Sendable (_ isNow: Bool) -> Void
+        log: JobLog? = nil, stopRun: @escaping @Sendable (_ isNow: Bool) -> Void
     ) throws {
         self.store = store
         self.showsBar = showsBar
         self.keepsOrder = keepsOrder
         self.halt = halt
+        self.log = log
         self.stopRun = stopRun
         wake = try WakePipe()
     }
@@ -179,8 +182,25 @@ final class RunPrinter: Sendable {
                 }
             }
             if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }
+            if let log { note(JobID(rawValue: id), outcome, log) }
             haltIfDue(bar)
             if !keepsOrder { print(JobID(rawValue: id), outcome) }
+        }
+    }
+
+    private func note(_ id: JobID, _ outcome: CommandOutcome, _ log: JobLog) {
+        guard let end = outcome.end else { return }
+        do {
+            let details = try store.details(of: id)
+            guard case .ended(let known) = details.summary.state,
+                let command = JobText.command(
+                    name: details.summary.name, payload: details.payload)
+            else { return }
+            try log.add(
+                id, end, known,
+                Command(arguments: command.arguments, environment: command.environment).shellLine)
+        } catch {
+            give(up: Failure(error) ?? Failure("\(error)", status: 125))
         }
     }
 

@@ -17,6 +17,7 @@ struct RunSession {
     let halt: HaltRule?
     let showsBar: Bool
     let keepsOrder: Bool
+    let jobLog: JobLog?
     let isFresh: Bool
     let retriesFailed: Bool
     /// What is run when all inputs have ended.
@@ -226,7 +227,7 @@ struct RunSession {
             options: options)
         let stopReading = stopReading
         let printer = try RunPrinter(
-            store, showsBar: showsBar, keepsOrder: keepsOrder, halt: halt
+            store, showsBar: showsBar, keepsOrder: keepsOrder, halt: halt, log: jobLog
         ) { isNow in
             stopReading.ring()
             runner.stop()

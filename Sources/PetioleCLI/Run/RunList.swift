@@ -1,0 +1,73 @@
+import Petiole
+
+/// The runs that a store knows: each generation of each, by the queues of their jobs.
+enum RunList {
+    static func show(_ store: JobStore, json: Bool) throws {
+        var table = TextTable([
+            ("jobs", .right), ("done", .right), ("failed", .right), ("left", .right),
+            ("process", .right), ("in", .left), ("run", .left),
+        ])
+        var lines = RunLine()
+        var count = 0
+        for queue in try store.queues() where RunIdentity.isRun(queue.name) {
+            guard let (command, input) = try first(of: queue.name, store) else { continue }
+            count += 1
+            let counts = queue.counts
+            let text = line(command, input, queue.name, &lines)
+            let directory = command.workingDirectory ?? []
+            if json {
+                var line = JSONLine()
+                line.add("queue", queue.name)
+                line.add("run", text)
+                line.add("directory", directory)
+                line.add("jobs", counts.accepted)
+                line.add("succeeded", counts.succeeded)
+                line.add("failed", counts.ended - counts.succeeded)
+                line.add("left", counts.unfinished)
+                line.add("pid", queue.ownerPID)
+                Standard.output.line(line.line)
+            } else {
+                table.add([
+                    grouped(counts.accepted), grouped(counts.succeeded),
+                    grouped(counts.ended - counts.succeeded), grouped(counts.unfinished),
+                    queue.ownerPID.map(String.init) ?? "-", Command.quoted(directory), text,
+                ])
+            }
+        }
+        if json { return }
+        if count == 0 { return Standard.output.line("no runs") }
+        for line in table.lines { Standard.output.line(line) }
+    }
+
+    /// Any of its jobs: all of a run are made of one line.
+    private static func first(
+        of queue: String, _ store: JobStore
+    ) throws -> (Command, input: [UInt8])? {
+        var found: (Command, input: [UInt8])?
+        var filter = JobFilter()
+        filter.queue = queue
+        try store.forEachRecord(filter) { summary, extras, payload in
+            guard
+                let command = JobText.command(name: summary.name, payload: Array(payload)),
+                let (_, input) = InputMark.read(extras)
+            else { return true }
+            found = (command, Array(input))
+            return false
+        }
+        return found
+    }
+
+    /// As it was typed, as far as that can be told: of words that hold an input `{}` stands for that.
+    private static func line(
+        _ command: Command, _ input: [UInt8], _ queue: String, _ lines: inout RunLine
+    ) -> String {
+        if let template = lines.template(of: command, queue: queue) {
+            return Command.quoted(template)
+        }
+        let place = Array("{}".utf8)
+        let words = command.arguments.map { word in
+            input.isEmpty ? word : word.replacing(input, with: place)
+        }
+        return words.map { Command.quoted($0) }.joined(separator: " ")
+    }
+}
