@@ -15,9 +15,30 @@ struct Add: AsyncParsableCommand {
               petiole add -- make -C docs html
               petiole add --queue nightly --retries 3 --env API_KEY -- ./export --all
               petiole add -- sh -c 'pg_dump shop | gzip > shop.gz'
+              petiole add --at 22:30 --expires 6h -- ./backup
+              petiole add --in 2h -- ./remind
             """)
 
     @OptionGroup var options: CommandOptions
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "Not before: the next 18:00 of this system's clocks, or an instant (2026-12-24T18:00).",
+            valueName: "time"))
+    var at: String?
+
+    @Option(
+        name: .customLong("in"), parsing: .unconditional,
+        help: ArgumentHelp("Not before so long from now: 90s, 2h, 1d.", valueName: "time"))
+    var wait: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "A job that has not started so long from now, or from when it may, never will: 6h.",
+            valueName: "time"))
+    var expires: String?
 
     @Flag(help: "Print a JSON object: v, id, queue.")
     var json = false
@@ -35,14 +56,50 @@ struct Add: AsyncParsableCommand {
             if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
             throw ValidationError("Unknown option '\(visible(first))'")
         }
+        if at != nil, wait != nil { throw ValidationError("--at and --in both say when: give one") }
+        for (name, text) in [("--in", wait), ("--expires", expires)] {
+            if let text, TimeText.age(text) == nil {
+                throw ValidationError("\(name) takes a number and one of s, m, h, d, w: 90s, 2h")
+            }
+        }
+    }
+
+    /// When it may start; nil: at once.
+    private func due(_ now: WallTime) throws -> JobTime? {
+        if let wait { return TimeText.age(wait).map { .after($0) } }
+        guard let at else { return nil }
+        if let next = TimeText.nextClock(at, after: now) { return .at(next) }
+        guard let instant = TimeText.instant(at) else {
+            throw Failure.usage(
+                "--at takes a time of day (18:00) or an instant: 2026-12-24, 2026-12-24T18:00, with Z for UTC"
+            )
+        }
+        return .at(instant)
+    }
+
+    /// A while goes on from when it may start.
+    private func expiry(_ due: JobTime?, _ now: WallTime) -> JobTime? {
+        guard let expires, let limit = TimeText.age(expires) else { return nil }
+        switch due {
+        case nil: return .after(limit)
+        case .after(let wait): return .after(wait + limit)
+        case .at(let instant):
+            let start = max(instant, now)
+            return .at(
+                WallTime(microseconds: start.microseconds + Int64(limit.wholeMicroseconds)))
+        }
     }
 
     func run() async throws {
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         let job = try options.command(words, example: "petiole add -- make -C docs html")
+        var enqueueOptions = options.enqueueOptions
+        let now = WallTime(microseconds: StoreClock().now)
+        enqueueOptions.due = try due(now)
+        enqueueOptions.expiry = expiry(enqueueOptions.due, now)
         let store = try location.openOrMake()
         let ids = try await store.enqueue(
-            commands: [JobStore.CommandRequest(command: job)], options: options.enqueueOptions)
+            commands: [JobStore.CommandRequest(command: job)], options: enqueueOptions)
         guard let id = ids.first?.lowerBound else { return }
         if json {
             var line = JSONLine()

@@ -122,3 +122,25 @@ extension TimeText {
         return WallTime(microseconds: seconds * 1_000_000 + microseconds)
     }
 }
+
+extension TimeText {
+    /// Reads a time of day, `HH:MM`, and gives the next instant at which this system's clocks show it. Nil: it is none.
+    static func nextClock(_ text: String, after now: WallTime) -> WallTime? {
+        let numbers = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard numbers.count == 2, numbers.allSatisfy({ (1...2).contains($0.utf8.count) }),
+            let hour = Int32(numbers[0]), let minute = Int32(numbers[1]),
+            (0..<24).contains(hour), (0..<60).contains(minute)
+        else { return nil }
+        var seconds = time_t(now.microseconds / 1_000_000)
+        var parts = tm()
+        localtime_r(&seconds, &parts)
+        for day in 0...1 {
+            var then = parts
+            then.tm_mday += Int32(day)
+            (then.tm_hour, then.tm_min, then.tm_sec, then.tm_isdst) = (hour, minute, 0, -1)
+            let found = mktime(&then)
+            if found > seconds { return WallTime(microseconds: Int64(found) * 1_000_000) }
+        }
+        return nil
+    }
+}
