@@ -41,8 +41,9 @@ struct AsyncAttempt: Sendable {
         let attemptPlace = AttemptPlace(place, core)
         attemptPlace.effects.begin(job: id)
         var made = JobContext(
-            id: JobID(rawValue: id), attempt: attempt, root: root, metadata: told?.metadata,
-            planned: told?.planned, priority: priority, place: attemptPlace)
+            id: JobID(rawValue: id), attempt: attempt, root: root, priority: priority,
+            place: attemptPlace)
+        made.told = told
         made.member = member
         let context = made
         let startedAt = petiole_steady_time()

@@ -4,8 +4,8 @@ import PetioleStorage
 import Synchronization
 
 /// Looks after a runner while its workers run jobs: tells attempts that were cancelled, hands over what slow neighbours
-/// finished, fires schedules while all workers are busy, clears dead readers, notices a replaced store, prunes. A thread that sleeps on the control word, with one
-/// tick: a second while there is work, 15 while idle.
+/// finished, fires schedules while all workers are busy, clears dead readers, notices a replaced store, prunes. A thread that
+/// sleeps on the control word until the next schedule is due, with one tick: a second while there is work, 15 while idle.
 final class Steward: Sendable {
     private let core: RunnerCore
     private let isStopping = Atomic<Bool>(false)

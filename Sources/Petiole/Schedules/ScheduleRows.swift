@@ -21,21 +21,31 @@ enum ScheduleRows {
     static func definition(
         _ name: String, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> ScheduleDefinition? {
-        let bytes = try withBytes(key(definitions, name)) { (key) throws(StorageError) in
-            try transaction.value(tables.schedules, key)
+        try row(definitions, name, transaction, tables) { (bytes) throws(FormatError) in
+            try ScheduleDefinition(bytes)
         }
-        guard let bytes else { return nil }
-        return try ofSchedule(name) { () throws(FormatError) in try ScheduleDefinition(bytes) }
     }
 
     static func state(
         _ name: String, _ transaction: borrowing some Transaction & ~Copyable, _ tables: StoreTables
     ) throws(StorageError) -> ScheduleState? {
-        let bytes = try withBytes(key(states, name)) { (key) throws(StorageError) in
+        try row(states, name, transaction, tables) { (bytes) throws(FormatError) in
+            try ScheduleState(bytes)
+        }
+    }
+
+    /// A row of a schedule; what is wrong with it says whose it is.
+    private static func row<Value>(
+        _ kind: UInt8, _ name: String, _ transaction: borrowing some Transaction & ~Copyable,
+        _ tables: StoreTables, _ read: (UnsafeRawBufferPointer) throws(FormatError) -> Value
+    ) throws(StorageError) -> Value? {
+        let found = try withBytes(key(kind, name)) { (key) throws(StorageError) in
             try transaction.value(tables.schedules, key)
         }
-        guard let bytes else { return nil }
-        return try ofSchedule(name) { () throws(FormatError) in try ScheduleState(bytes) }
+        guard let found else { return nil }
+        do throws(FormatError) { return try read(found) } catch {
+            throw .damaged("schedule \"\(visible(name))\": \(error.description)")
+        }
     }
 
     static func both(
@@ -45,15 +55,6 @@ enum ScheduleRows {
             let state = try state(name, transaction, tables)
         else { return nil }
         return (definition, state)
-    }
-
-    /// What is wrong with a row says whose it is.
-    private static func ofSchedule<Value>(
-        _ name: String, _ body: () throws(FormatError) -> Value
-    ) throws(StorageError) -> Value {
-        do throws(FormatError) { return try body() } catch {
-            throw .damaged("schedule \"\(visible(name))\": \(error.description)")
-        }
     }
 
     static func put(

@@ -152,6 +152,9 @@ struct ScheduledJob: Equatable, Sendable {
 
     init(_ reader: inout RecordReader) throws(FormatError) {
         let priority: UInt8 = try reader.number()
+        guard priority <= StoreFormat.lowestPriority else {
+            throw FormatError("the priority of its job is \(priority)")
+        }
         let codec: UInt8 = try reader.number()
         let flags: UInt8 = try reader.number()
         let maxAttempts: UInt8 = try reader.number()

@@ -166,7 +166,7 @@ enum ScheduleChange {
             switch schedule.rule {
             case .cron(let text, _, _): text
             case .every(let interval, _):
-                "every \(IntervalText.text(RetryPolicy.microseconds(interval)))"
+                "every \(IntervalText.text(interval.clampedMicroseconds))"
             case .at(let instant): instant.description
             case .own: "its own rule"
             }

@@ -5,12 +5,12 @@ struct PrintOrder {
     private var place = 0
     private var nextID: UInt64?
     /// Those that have ended before their turn.
-    private var ended: Set<UInt64> = []
+    private var ended = RangeSet<UInt64>()
 
     mutating func expect(_ ranges: [ClosedRange<UInt64>]) { expected += ranges }
 
     mutating func add(_ ranges: [ClosedRange<UInt64>]) {
-        for range in ranges { ended.formUnion(range) }
+        for range in ranges { ended.insert(contentsOf: Range(range)) }
     }
 
     /// The next one whose turn it is.
@@ -18,12 +18,13 @@ struct PrintOrder {
     mutating func next(orAny: Bool) -> UInt64? {
         while place < expected.count {
             let id = nextID ?? expected[place].lowerBound
-            guard ended.remove(id) != nil else { break }
+            guard ended.contains(id) else { break }
+            ended.remove(contentsOf: id..<id + 1)
             advance(behind: id)
             return id
         }
-        guard orAny, let first = ended.min() else { return nil }
-        ended.remove(first)
+        guard orAny, let first = ended.ranges.first?.lowerBound else { return nil }
+        ended.remove(contentsOf: first..<first + 1)
         return first
     }
 

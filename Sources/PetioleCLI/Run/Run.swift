@@ -224,14 +224,8 @@ struct Run: AsyncParsableCommand {
         }
         if let inputFile, inputFile != "-" {
             let path = Arguments.bytes(of: inputFile)
-            let file = path.withUnsafeBytes { bytes in
-                withUnsafeTemporaryAllocation(of: CChar.self, capacity: bytes.count + 1) { text in
-                    for (index, byte) in bytes.enumerated() {
-                        text[index] = CChar(bitPattern: byte)
-                    }
-                    text[bytes.count] = 0
-                    return open(text.baseAddress!, O_RDONLY | O_CLOEXEC)
-                }
+            let file = (path + [0]).withUnsafeBytes { bytes in
+                open(bytes.assumingMemoryBound(to: CChar.self).baseAddress!, O_RDONLY | O_CLOEXEC)
             }
             guard file >= 0 else {
                 throw Failure(

@@ -79,6 +79,7 @@ struct ScheduleKillTests {
             } else if round % 3 == 1 {
                 kill(owner.pid, SIGSTOP)
                 let pid = owner.pid
+                // Suspended for a tenth of a second, in which five times come.
                 try await onThread("test-continue") {
                     usleep(100_000)
                     kill(pid, SIGCONT)

@@ -259,6 +259,10 @@ import Testing
             schedule.missed = .all(atMost: 60)
             try await store.add(schedule: schedule)
             clock.advance(.seconds(3_600))
+            // 8 MiB a transaction: some twenty jobs of this size.
+            #expect(try await Firings(store, clock).next(before: .max))
+            let first = try store.schedule(named: "large").firedCount
+            #expect((15..<30).contains(first))
             let planned = try await runner.planned()
             #expect(planned.count == 60)
             #expect(planned == planned.sorted())

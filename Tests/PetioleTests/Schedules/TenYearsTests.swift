@@ -96,7 +96,7 @@ import Testing
 }
 
 /// Fires the schedules of a store one due time after the other, without running their jobs.
-private struct Firings {
+struct Firings {
     let store: JobStore
     let clock: TestClock
     private let queue: OwnedQueue
@@ -120,7 +120,7 @@ private struct Firings {
             try ScheduleRows.firstDue(in: queue.id, reader, tables)
         }
         guard let due, due < end else { return false }
-        clock.advance(.microseconds(due - clock.now.microseconds))
+        clock.advance(.microseconds(max(0, due - clock.now.microseconds)))
         let error: StorageError? = await withUnsafeContinuation { continuation in
             store.open.writer.submit(
                 ScheduleFiring([queue], ScheduleFiring.Scope(), ownRules: [:]) { _, error in
