@@ -4,7 +4,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Examples of Schedules.md") struct ScheduleExamplesTests {
+@Suite("Examples of Schedules.md", .timeLimit(.minutes(10))) struct ScheduleExamplesTests {
     @Test("declared schedules are there, and give what the page says")
     func declared() async throws {
         let clock = TestClock(isFrozen: true)

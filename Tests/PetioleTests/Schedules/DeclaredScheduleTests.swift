@@ -5,7 +5,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Declared schedules") struct DeclaredScheduleTests {
+@Suite("Declared schedules", .timeLimit(.minutes(10))) struct DeclaredScheduleTests {
     struct Cleanup: Job {
         static let retryPolicy = RetryPolicy.never
         var folder = "/tmp"

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Petiole
 
-@Suite("Schedules whose jobs overlap") struct ScheduleOverlapTests {
+@Suite("Schedules whose jobs overlap", .timeLimit(.minutes(10))) struct ScheduleOverlapTests {
     /// A store with a schedule of each ten minutes, whose jobs wait: nobody runs them until somebody asks.
     private func withSchedule(
         _ overlap: Schedule.Overlap, missed: MissedRuns = .once,
