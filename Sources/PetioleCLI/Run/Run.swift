@@ -57,33 +57,10 @@ struct Run: AsyncParsableCommand {
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
             """)
 
-    @Option(
-        name: [.customShort("j", allowingJoined: true), .long], parsing: .unconditional,
-        help: ArgumentHelp(
-            "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
-    var jobs: Int?
-
-    // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp("Attempts after the first failed one, 0 to 254.", valueName: "n"))
-    var retries = 0
-
-    @OptionGroup var time: TimeLimitOptions
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "Stop when so many have come to that: soon or now, and fail, success or done: soon,fail=3, now,done=50%.",
-            valueName: "when"))
-    var halt: String?
-
-    @Option(
-        name: .customLong("joblog"),
-        help: ArgumentHelp(
-            "Add a line for each command that ends to this file, in the columns of GNU parallel.",
-            valueName: "file"))
-    var jobLog: String?
+    @OptionGroup var inputs: RunInputOptions
+    @OptionGroup var pace: RunPaceOptions
+    @OptionGroup var output: RunOutputOptions
+    @OptionGroup var again: RunAgainOptions
 
     @Flag(help: "List the runs that the store knows, and do nothing else.")
     var runs = false
@@ -91,44 +68,8 @@ struct Run: AsyncParsableCommand {
     @Flag(help: "With --runs, print a JSON object for each.")
     var json = false
 
-    @Flag(help: "Run once more what has not succeeded.")
-    var retryFailed = false
-
-    @Flag(
-        name: [.customShort("k"), .long],
-        help: "Print what commands wrote in the order of the inputs.")
-    var keepOrder = false
-
-    @Flag(name: .customShort("0"), help: "Inputs that are read end with a zero byte.")
-    var isZeroSeparated = false
-
-    @Option(
-        name: [.customShort("d"), .customLong("delimiter")], parsing: .unconditional,
-        help: ArgumentHelp(
-            "Inputs that are read end with this character: one, or \\n, \\t, \\0.",
-            valueName: "character"))
-    var delimiter: String?
-
-    @Option(
-        name: [.customShort("a"), .customLong("arg-file")],
-        help: ArgumentHelp(
-            "Read the inputs from this file; -: from standard input.", valueName: "file"))
-    var inputFile: String?
-
     @Flag(help: "Print the commands that would be started now, and start none.")
     var dryRun = false
-
-    @Flag(
-        help:
-            "Show on standard error how far the run is: a bar on a terminal, else a line now and then."
-    )
-    var bar = false
-
-    @Flag(help: "Start anew, whatever was done before. What had not ended is cancelled.")
-    var fresh = false
-
-    @Flag(help: "Go on when commands fail. This is what happens in any case.")
-    var keepGoing = false
 
     // Unconditional: a line for the shell may begin with a dash.
     @Option(
@@ -154,25 +95,9 @@ struct Run: AsyncParsableCommand {
     var command: [String] = []
 
     func validate() throws {
-        if let jobs, !(1...128).contains(jobs) {
-            throw ValidationError("-j takes 1 to 128")
-        }
-        if let delimiter {
-            _ = try InputSeparator(delimiter)
-            if isZeroSeparated { throw ValidationError("-0 and -d both say what ends an input") }
-        }
-        if let halt, HaltRule(halt) == nil {
-            throw ValidationError(
-                "--halt takes soon or now, a comma, and fail, success or done with a number or percent: soon,fail=3"
-            )
-        }
         if json, !runs {
             throw ValidationError("--json is for --runs; petiole jobs --json tells of the jobs")
         }
-        if fresh, retryFailed {
-            throw ValidationError("--fresh runs all anew; leave --retry-failed out")
-        }
-        guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             // The parser takes it for a part of the command.
             if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
@@ -194,16 +119,14 @@ struct Run: AsyncParsableCommand {
             }
         }
         let stopReading = try WakePipe()
-        let inputs = try inputReader(stop: stopReading.reading)
+        let reader = try inputs.reader(stop: stopReading.reading)
         let session = RunSession(
             template: template, identity: RunIdentity(template, directory: directory),
-            workers: jobs, retries: retries, timeLimit: time.limit,
-            halt: halt.flatMap { HaltRule($0) }, showsBar: bar, keepsOrder: keepOrder,
-            jobLog: try jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
-            isFresh: fresh, retriesFailed: retryFailed, followUps: followUps, location: location,
-            stopReading: stopReading)
+            pace: pace, output: output, again: again,
+            jobLog: try output.jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
+            followUps: followUps, location: location, stopReading: stopReading)
         do {
-            if dryRun { try session.preview(inputs) } else { try await session.run(inputs) }
+            if dryRun { try session.preview(reader) } else { try await session.run(reader) }
         } catch {
             guard var failure = Failure(error) else { throw error }
             // 1 to 101 count failed jobs, which is said without a message.
@@ -212,36 +135,5 @@ struct Run: AsyncParsableCommand {
             }
             throw failure
         }
-    }
-    private func inputReader(stop: Int32) throws -> InputReader {
-        let separator =
-            try delimiter.map { try InputSeparator($0) } ?? InputSeparator(zero: isZeroSeparated)
-        if let list = Arguments.inputs {
-            if inputFile != nil {
-                throw Failure.usage("inputs come after ::: or from a file, not both: leave one out")
-            }
-            return InputReader(list, stop: stop)
-        }
-        if let inputFile, inputFile != "-" {
-            let path = Arguments.bytes(of: inputFile)
-            let file = (path + [0]).withUnsafeBytes { bytes in
-                open(bytes.assumingMemoryBound(to: CChar.self).baseAddress!, O_RDONLY | O_CLOEXEC)
-            }
-            guard file >= 0 else {
-                throw Failure(
-                    "the file of inputs \(Command.quoted(path)) cannot be read: \(systemText(errno))",
-                    status: 125)
-            }
-            // Open until the end of the process.
-            return InputReader(descriptor: file, separator, stop: stop)
-        }
-        if Standard.isInputTerminal {
-            throw Failure.usage(
-                """
-                there are no inputs: give them after ::: or on standard input
-                for example: petiole run 'gzip -9 {}' ::: *.log
-                """)
-        }
-        return InputReader(descriptor: 0, separator, stop: stop)
     }
 }

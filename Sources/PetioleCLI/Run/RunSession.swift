@@ -11,15 +11,10 @@ import Synchronization
 struct RunSession {
     let template: CommandTemplate
     let identity: RunIdentity
-    let workers: Int?
-    let retries: Int
-    let timeLimit: TimeLimit?
-    let halt: HaltRule?
-    let showsBar: Bool
-    let keepsOrder: Bool
+    let pace: RunPaceOptions
+    let output: RunOutputOptions
+    let again: RunAgainOptions
     let jobLog: JobLog?
-    let isFresh: Bool
-    let retriesFailed: Bool
     /// What is run when all inputs have ended.
     let followUps: [FollowUp]
     let location: StoreLocation
@@ -55,7 +50,7 @@ struct RunSession {
         let generation = try identity.generation(in: store)
         let used = try await self.generation(after: generation, store)
         let queue = identity.queue(generation: used)
-        if retriesFailed { try await retryFailed(queue, store) }
+        if again.retryFailed { try await retryFailed(queue, store) }
         let past = try Self.past(of: queue, store)
         if first == nil, past.pending + past.endedCount == 0 { throw Self.noInputs }
         let end = try await work(store, queue, past, first, inputs)
@@ -75,7 +70,7 @@ struct RunSession {
     func preview(_ inputs: InputReader) throws {
         var inputs = inputs
         var past = Past()
-        if !isFresh, try location.path() != nil {
+        if !again.fresh, try location.path() != nil {
             do {
                 let store = try location.openExisting()
                 let generation = max(try identity.generation(in: store), 1)
@@ -115,7 +110,7 @@ struct RunSession {
 
     /// The generation of this start; a new one for `--fresh`, after what the old one still had to do is cancelled.
     private func generation(after generation: Int, _ store: JobStore) async throws -> Int {
-        guard isFresh, generation > 0 else { return max(generation, 1) }
+        guard again.fresh, generation > 0 else { return max(generation, 1) }
         let old = identity.queue(generation: generation)
         if let pid = try store.queues().first(where: { $0.name == old })?.ownerPID {
             throw Failure(
@@ -220,14 +215,15 @@ struct RunSession {
     ) async throws -> RunEnd {
         let request = StopRequest()
         var options = JobRunner.Options()
-        options.workers = workers
+        options.workers = pace.jobs
         options.asyncLimit = 1
         let runner = try JobRunner(
-            commandsOf: queue, in: store, retryPolicy: RetryPolicy(maxAttempts: retries + 1),
+            commandsOf: queue, in: store, retryPolicy: RetryPolicy(maxAttempts: pace.retries + 1),
             options: options)
         let stopReading = stopReading
         let printer = try RunPrinter(
-            store, showsBar: showsBar, keepsOrder: keepsOrder, halt: halt, log: jobLog
+            store, showsBar: output.bar, keepsOrder: output.keepOrder, halt: pace.haltRule,
+            log: jobLog
         ) { isNow in
             stopReading.ring()
             runner.stop()
@@ -293,8 +289,8 @@ struct RunSession {
         var known = past.inputs
         var listing = Listing()
         var options = EnqueueOptions(queue: queue)
-        options.maxAttempts = retries + 1
-        options.timeLimit = timeLimit
+        options.maxAttempts = pace.retries + 1
+        options.timeLimit = pace.time.limit
         var chunk = first
         if let total = inputs.total {
             // Those of before that are no longer listed are added when that is known.
@@ -365,7 +361,7 @@ struct RunSession {
         let occasion = end.notWell == 0 ? FollowUp.Occasion.then : .onFailure
         let session = FollowUpSession(
             store: store, runQueue: queue, queue: followUpQueue, inputs: end.accepted,
-            retries: retries, request: end.request, current: end.current)
+            retries: pace.retries, request: end.request, current: end.current)
         try await session.run(followUps.first { $0.occasion == occasion })
     }
 
