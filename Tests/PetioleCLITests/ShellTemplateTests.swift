@@ -47,7 +47,7 @@ import Testing
         ])
     func places(template: String, line: String) throws {
         let shell = try ShellTemplate(Array(template.utf8))
-        #expect(String(decoding: shell.line, as: UTF8.self) == line)
+        #expect(String(decoding: shell.line(), as: UTF8.self) == line)
     }
 
     @Test(

@@ -43,7 +43,9 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         let command: Command
         do throws(CompactFault) {
             let stored = try Command.decode(bytes)
-            command = context.told?.planned.map { stored.with($0.variables) } ?? stored
+            let number = context.resourcePlace % RunningSlots.slotsPerSeat + 1
+            let own = [Command.Variable("PETIOLE_SLOT", String(number))]
+            command = stored.with(own + (context.told?.planned.map { $0.variables } ?? []))
         } catch {
             throw UndecodablePayload("\(error)")
         }

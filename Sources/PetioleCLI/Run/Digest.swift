@@ -8,6 +8,21 @@ struct Digest {
 
     /// The digest's first bytes in hexadecimal digits.
     static func hex(_ bytes: [UInt8], digits: Int) -> String {
+        let text = state(of: bytes).map { word in
+            let hex = String(word, radix: 16)
+            return String(repeating: "0", count: 8 - hex.count) + hex
+        }.joined()
+        return String(text.prefix(digits))
+    }
+
+    /// The digest, 32 bytes.
+    static func bytes(_ bytes: [UInt8]) -> [UInt8] {
+        state(of: bytes).flatMap { word in
+            stride(from: 24, through: 0, by: -8).map { UInt8(truncatingIfNeeded: word >> $0) }
+        }
+    }
+
+    private static func state(of bytes: [UInt8]) -> [UInt32] {
         var digest = Digest()
         var padded = bytes + [0x80]
         while padded.count % 64 != 56 { padded.append(0) }
@@ -18,11 +33,7 @@ struct Digest {
         for start in stride(from: 0, to: padded.count, by: 64) {
             digest.add(padded[start..<(start + 64)])
         }
-        let text = digest.state.map { word in
-            let hex = String(word, radix: 16)
-            return String(repeating: "0", count: 8 - hex.count) + hex
-        }.joined()
-        return String(text.prefix(digits))
+        return digest.state
     }
 
     private mutating func add(_ block: ArraySlice<UInt8>) {

@@ -13,17 +13,26 @@ struct Run: AsyncParsableCommand {
         abstract: "Run a command for each input; the same line again goes on where it was.",
         usage: "petiole run [options] <command> ... [::: <input> ...]",
         discussion: """
-            {} stands for the input, also inside of words; without one the input goes to the end. As in GNU parallel \
-            {.} is the input without its extension, {/} its name and {//} its folder, {/.} the name without extension, \
-            {#} the number of the input. A command given as \
-            one word is a line for /bin/sh, in which the input stays one literal argument whatever it holds (the line \
-            finds it in the variable PETIOLE_INPUT, and its parts in others; do not hand {} to another shell inside of the line); a line with {} in $(( )) or in a here-document is \
-            refused. Several words \
-            are a program and its arguments, without a shell. Inputs follow ::: or come from a file (-a) or standard input, one a line; empty lines are left out, and an input has at \
-            most 60,000 bytes.
+            INPUTS follow ::: or come from a file (:::: or -a), from the files below a folder (--find, --glob), or from \
+            standard input, one a line; empty lines are left out. Several lists give all combinations, and those with + \
+            behind (:::+, ::::+) go with the list before, one by one. Rows of --csv, --tsv and --colsep have columns, lines \
+            of --jsonl fields. Of any number of inputs only some are held in memory.
 
-            Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
-            known by its command and the working directory, an input by its bytes. Started again, the same line runs \
+            THE COMMAND. {} stands for the input, also inside of words; without a place it goes to the end. {.} is the input without \
+            its extension, {/} its name and {//} its folder, {/.} the name without extension, {#} its number, {%} the place \
+            among the commands that go on at once. {1}, {2} are the values of several lists, of columns, or of several \
+            inputs (-n), {name} that of a column or field, and {2/}, {name.} parts of these; {} is then all values, each \
+            an argument of its own. A command given as one word is a line for /bin/sh, in which the input stays one literal \
+            argument whatever it holds; a line that says the same without a shell is run without. (The line finds the input in \
+            the variable PETIOLE_INPUT and the rest in others; do not hand {} to another shell inside of the line. A line with {} in \
+            $(( )) or in a here-document is refused.) Several words are a program and its arguments, without a shell.
+
+            An input of which no command can be made, as of more than 128 KiB, a row with too few columns or a line without \
+            the field, is a job that fails; the others go on.
+
+            THE SAME RUN. Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
+            known by its command, the working directory, and what an input is made of (columns, header, -n), an input by its bytes \
+            and by which of its equals it is. Started again, the same line runs \
             what has not ended and what is new; what failed stays failed until --retry-failed or --fresh. What ended before is printed \
             again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
             standard error has a line about it.
@@ -52,6 +61,8 @@ struct Run: AsyncParsableCommand {
             EXAMPLES
               petiole run 'gzip -9 {}' ::: logs/*.log
               find . -name '*.png' -print0 | petiole run -0 -j4 --bar optipng -quiet
+              petiole run --csv -a people.csv 'mail -s {subject} {address} < {letter}'
+              petiole run echo {2}-{1} ::: a b ::: 1 2 3
               petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
               petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
@@ -109,9 +120,9 @@ struct Run: AsyncParsableCommand {
         if runs { return try RunList.show(location.openExisting(), json: json) }
         let directory = try Surroundings.workingDirectory()
         let words = command.first == "--" ? Array(command.dropFirst()) : command
-        let template = try CommandTemplate(
-            words: words.map { Arguments.bytes(of: $0) }, directory: directory)
-        try template.checkProgram()
+        // Before anything is waited for: it might come to nothing.
+        let plain = try template(words, directory, inputs.rules)
+        try plain.checkProgram()
         let followUps = try [(FollowUp.Occasion.then, then), (.onFailure, onFailure)].compactMap {
             occasion, line in
             try line.map {
@@ -119,9 +130,11 @@ struct Run: AsyncParsableCommand {
             }
         }
         let stopReading = try WakePipe()
-        let reader = try inputs.reader(stop: stopReading.reading)
+        let reader = try inputs.reader(paths: plain.paths, stop: stopReading.reading)
+        let template = try template(words, directory, reader.rules)
         let session = RunSession(
-            template: template, identity: RunIdentity(template, directory: directory),
+            template: template,
+            identity: RunIdentity(template, directory: directory, shape: try inputs.shape.mark),
             pace: pace, output: output, again: again,
             jobLog: try output.jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
             followUps: followUps, location: location, stopReading: stopReading)
@@ -135,5 +148,13 @@ struct Run: AsyncParsableCommand {
             }
             throw failure
         }
+    }
+
+    private func template(
+        _ words: [String], _ directory: [UInt8], _ rules: PlaceRules
+    ) throws -> CommandTemplate {
+        try CommandTemplate(
+            words: words.map { Arguments.bytes(of: $0) }, directory: directory, rules: rules,
+            joins: inputs.shell)
     }
 }

@@ -1,14 +1,14 @@
 import Petiole
 
 /// By what a run is known when the same line is started again: its template, whether a shell reads it, and the working
-/// directory. Not by its inputs, nor by options that only say how fast or how often.
+/// directory, and what an input is made of. Not by its inputs, nor by options that only say how fast or how often.
 struct RunIdentity {
     private let name: String
 
-    init(_ template: CommandTemplate, directory: [UInt8]) {
+    init(_ template: CommandTemplate, directory: [UInt8], shape: [UInt8] = []) {
         var bytes = Array("petiole run 1".utf8)
-        bytes.append(template.usesShell ? 1 : 0)
-        for part in [directory] + template.words {
+        bytes.append(template.isLine ? 1 : 0)
+        for part in [directory] + template.words + (shape.isEmpty ? [] : [[0] + shape]) {
             // The length first: ["ab"] and ["a", "b"] are different runs.
             for shift in stride(from: 56, through: 0, by: -8) {
                 bytes.append(UInt8(truncatingIfNeeded: part.count >> shift))

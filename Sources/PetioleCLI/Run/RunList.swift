@@ -42,16 +42,16 @@ enum RunList {
     /// Any of its jobs: all of a run are made of one line.
     private static func first(
         of queue: String, _ store: JobStore
-    ) throws -> (Command, input: [UInt8])? {
-        var found: (Command, input: [UInt8])?
+    ) throws -> (Command, input: [[UInt8]])? {
+        var found: (Command, input: [[UInt8]])?
         var filter = JobFilter()
         filter.queue = queue
         try store.forEachRecord(filter) { summary, extras, payload in
             guard
                 let command = JobText.command(name: summary.name, payload: Array(payload)),
-                let (_, input) = InputMark.read(extras)
+                let input = InputMark.values(extras)
             else { return true }
-            found = (command, Array(input))
+            found = (command, input)
             return false
         }
         return found
@@ -59,14 +59,14 @@ enum RunList {
 
     /// As it was typed, as far as that can be told: of words that hold an input `{}` stands for that.
     private static func line(
-        _ command: Command, _ input: [UInt8], _ queue: String, _ lines: inout RunLine
+        _ command: Command, _ input: [[UInt8]], _ queue: String, _ lines: inout RunLine
     ) -> String {
         if let template = lines.template(of: command, queue: queue) {
             return Command.quoted(template)
         }
         let place = Array("{}".utf8)
         let words = command.arguments.map { word in
-            input.isEmpty ? word : word.replacing(input, with: place)
+            input.reduce(word) { $1.isEmpty ? $0 : $0.replacing($1, with: place) }
         }
         return words.map { Command.quoted($0) }.joined(separator: " ")
     }

@@ -82,7 +82,7 @@ struct RunSession {
         while let some = try inputs.next() {
             for input in some {
                 number += 1
-                guard past.inputs.list(input) != nil else { continue }
+                guard past.inputs.list(InputMark.key(of: input)) != nil else { continue }
                 new += 1
                 do {
                     // It would run in the working directory, as all of them.
@@ -211,7 +211,7 @@ struct RunSession {
     // MARK: The work
 
     private func work(
-        _ store: JobStore, _ queue: String, _ past: Past, _ first: [[UInt8]]?, _ inputs: InputReader
+        _ store: JobStore, _ queue: String, _ past: Past, _ first: [Input]?, _ inputs: InputReader
     ) async throws -> RunEnd {
         let request = StopRequest()
         var options = JobRunner.Options()
@@ -282,7 +282,7 @@ struct RunSession {
 
     /// Makes jobs of the inputs that have none, in chunks: what is read and not yet accepted is bounded.
     private func enqueue(
-        _ store: JobStore, _ queue: String, _ past: Past, _ first: [[UInt8]]?,
+        _ store: JobStore, _ queue: String, _ past: Past, _ first: [Input]?,
         _ inputs: InputReader, _ printer: RunPrinter
     ) async throws -> Listing {
         var inputs = inputs
@@ -300,13 +300,14 @@ struct RunSession {
             var requests: [JobStore.CommandRequest] = []
             for input in some {
                 listing.listed += 1
-                guard let occurrence = known.list(input) else { continue }
+                let key = InputMark.key(of: input)
+                guard let occurrence = known.list(key) else { continue }
                 do {
                     requests.append(
                         JobStore.CommandRequest(
                             command: try template.command(
                                 for: input, number: listing.listed),
-                            input: InputMark.bytes(input, occurrence: occurrence)))
+                            input: InputMark.bytes(input, key: key, occurrence: occurrence)))
                 } catch {
                     throw Failure("\(error)", status: 125)
                 }

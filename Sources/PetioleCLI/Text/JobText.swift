@@ -40,12 +40,13 @@ enum JobText {
 
     /// A command as a person wants to see it: of a shell line of `run`, the line and the input, as they are given to it.
     static func line(
-        _ command: Command, queue: String, input: [UInt8]?, _ lines: inout RunLine
+        _ command: Command, queue: String, input: [[UInt8]]?, _ lines: inout RunLine
     ) -> String {
         guard let input, let template = lines.template(of: command, queue: queue) else {
             return command.description
         }
-        return Command.quoted(template) + " ::: " + Command.quoted(input)
+        return Command.quoted(template) + " ::: "
+            + input.map { Command.quoted($0) }.joined(separator: " ")
     }
 
     /// The fields that `jobs` and `show` share.
@@ -81,6 +82,12 @@ enum JobText {
         case .awaiting(let workflow): line.add("workflow", Int(clamping: workflow.rawValue))
         case .ready, .parked, .paused: break
         }
+    }
+
+    /// The input of a command of `run`; of one with several values all of them.
+    static func add(input: [[UInt8]]?, to line: inout JSONLine) {
+        guard let input else { return }
+        if input.count == 1 { line.add("input", input[0]) } else { line.add("inputs", input) }
     }
 
     static func add(_ command: Command, to line: inout JSONLine) {

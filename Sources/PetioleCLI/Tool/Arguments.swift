@@ -23,18 +23,50 @@ enum Arguments {
         return arguments
     }()
 
-    private static let separator = Array(":::".utf8)
     private static let mark = "\u{F8FF}argument "
+
+    /// Words that say that inputs follow: whether these are names of files, and whether they go with those before.
+    private static let separators: [(word: [UInt8], isOfFiles: Bool, isLinked: Bool)] = [
+        (Array(":::".utf8), false, false), (Array(":::+".utf8), false, true),
+        (Array("::::".utf8), true, false), (Array("::::+".utf8), true, true),
+    ]
+
+    private static func separator(_ word: [UInt8]) -> (isOfFiles: Bool, isLinked: Bool)? {
+        guard word.starts(with: separators[0].word), word.count <= 5 else { return nil }
+        return separators.first { $0.word == word }.map { ($0.isOfFiles, $0.isLinked) }
+    }
 
     /// Where the inputs of `run` begin; nil when they come from standard input.
     private static let separatorIndex: Int? =
-        command == "run" ? all.firstIndex(of: separator) : nil
+        command == "run" ? all.firstIndex { separator($0) != nil } : nil
 
     /// The name of the tool's command, which comes first.
     static var command: String? { all.first.map { String(decoding: $0, as: UTF8.self) } }
 
-    /// What stands behind `:::`.
-    static let inputs: ArraySlice<[UInt8]>? = separatorIndex.map { all[($0 + 1)...] }
+    /// Inputs, or files of inputs, that stand at the end of the command line.
+    struct Listed {
+        let isOfFiles: Bool
+        /// With those before it one by one, else each with each.
+        let isLinked: Bool
+        var words: ArraySlice<[UInt8]>
+    }
+
+    /// What stands behind `:::` and its like.
+    static var listed: [Listed] {
+        var listed: [Listed] = []
+        guard let separatorIndex else { return [] }
+        for index in all[separatorIndex...].indices {
+            if let (isOfFiles, isLinked) = separator(all[index]) {
+                listed.append(
+                    Listed(
+                        isOfFiles: isOfFiles, isLinked: isLinked,
+                        words: all[(index + 1)..<(index + 1)]))
+            } else if let last = listed.last {
+                listed[listed.count - 1].words = all[last.words.startIndex...index]
+            }
+        }
+        return listed
+    }
 
     /// The arguments before `:::`, as texts.
     static var forParser: [String] {

@@ -62,7 +62,7 @@ struct Jobs: ParsableCommand {
                 }
                 count += 1
                 last = summary.id
-                let input = InputMark.read(extras).map { Array($0.1) }
+                let input = InputMark.values(extras)
                 if json {
                     Standard.output.line(Self.json(summary, Array(payload), input))
                 } else {
@@ -91,7 +91,7 @@ struct Jobs: ParsableCommand {
     }
 
     private static func row(
-        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?, _ now: WallTime,
+        _ summary: JobSummary, _ payload: [UInt8], _ input: [[UInt8]]?, _ now: WallTime,
         _ lines: inout RunLine
     ) -> [String] {
         var attempt = ""
@@ -117,13 +117,14 @@ struct Jobs: ParsableCommand {
         ]
     }
 
-    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?) -> String
+    private static func json(_ summary: JobSummary, _ payload: [UInt8], _ input: [[UInt8]]?)
+        -> String
     {
         var line = JSONLine()
         JobText.add(summary, to: &line)
         if let command = JobText.command(name: summary.name, payload: payload) {
             JobText.add(command, to: &line)
-            if let input { line.add("input", input) }
+            JobText.add(input: input, to: &line)
         }
         return line.line
     }

@@ -125,7 +125,7 @@ struct Show: ParsableCommand {
             line("header", "\(visible(name)): \(visible(value))")
         }
         if let command = JobText.command(name: summary.name, payload: details.payload) {
-            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
+            let input = details.extras.withUnsafeBytes { InputMark.values($0) }
             var lines = RunLine()
             line("command", JobText.line(command, queue: summary.queue, input: input, &lines))
             if let directory = command.workingDirectory { line("in", Command.quoted(directory)) }
@@ -135,7 +135,9 @@ struct Show: ParsableCommand {
                     variables.map { visible(String(decoding: $0.name, as: UTF8.self)) }
                         .joined(separator: " "))
             }
-            if let input { line("input", Command.quoted(input)) }
+            if let input {
+                line("input", input.map { Command.quoted($0) }.joined(separator: " "))
+            }
         } else if details.isDamaged {
             line("payload", "cannot be read: it does not match its checksum")
         } else {
@@ -207,8 +209,8 @@ struct Show: ParsableCommand {
         }
         if let command = JobText.command(name: details.summary.name, payload: details.payload) {
             JobText.add(command, to: &line)
-            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
-            if let input { line.add("input", input) }
+            let input = details.extras.withUnsafeBytes { InputMark.values($0) }
+            JobText.add(input: input, to: &line)
         } else if let payload = details.payloadJSON() {
             line.addRaw("payload", oneLine(payload))
         } else {

@@ -105,7 +105,7 @@ struct Tail: AsyncParsableCommand {
                 for gone in next..<id { tell(event, word, id: gone, nil, &lines) }
             }
             next = id + 1
-            let input = InputMark.read(extras).map { Array($0.1) }
+            let input = InputMark.values(extras)
             tell(event, word, id: id, (summary, Array(payload), input), &lines)
             return id < event.ids.upperBound
         }
@@ -114,7 +114,7 @@ struct Tail: AsyncParsableCommand {
         }
     }
 
-    private typealias Job = (summary: JobSummary, payload: [UInt8], input: [UInt8]?)
+    private typealias Job = (summary: JobSummary, payload: [UInt8], input: [[UInt8]]?)
 
     private func tell(
         _ event: JobEvent, _ word: EventWord, id: UInt64?, _ job: Job?, _ lines: inout RunLine

@@ -1,25 +1,27 @@
 import Petiole
 
-#if canImport(Darwin)
-    import Darwin
-#else
-    import Glibc
-#endif
-
 /// What `run` makes a command of for each input.
 struct CommandTemplate {
     /// Words given straight to the system, or a line for a shell.
-    enum Form {
-        case words([[UInt8]])
+    private enum Form {
+        case words([Word])
         case shell(ShellTemplate)
     }
-    let form: Form
+    private typealias Word = [ShellTemplate.Piece]
+
+    private let form: Form
     let words: [[UInt8]]
+    let rules: PlaceRules
+    /// Whether it was given as a line for a shell.
+    let isLine: Bool
     private let directory: [UInt8]
 
     /// One word is a line for the shell, unless it can be nothing but the name of a program; several are a program and its
-    /// arguments, and no shell sees them.
-    init(words: [[UInt8]], directory: [UInt8]) throws {
+    /// arguments, and no shell sees them. Nor does one see a line that says the same without it.
+    /// - Parameter joins: several words are a line too, with blanks between them.
+    init(
+        words: [[UInt8]], directory: [UInt8], rules: PlaceRules = PlaceRules(), joins: Bool = false
+    ) throws {
         guard let first = words.first, !first.isEmpty else {
             throw Failure.usage(
                 "there is no command to run\nfor example: petiole run 'gzip -9 {}' ::: *.log")
@@ -27,13 +29,23 @@ struct CommandTemplate {
         if let word = words.first(where: { $0.contains(0) }) {
             throw Failure.usage("\(Command.quoted(word)) holds a zero byte")
         }
+        let words = joins ? [Array(words.joined(separator: [UInt8(ascii: " ")]))] : words
         self.words = words
+        self.rules = rules
         self.directory = directory
-        if words.count == 1, !Self.isProgramName(first) {
-            form = .shell(try ShellTemplate(first))
-        } else {
-            form = .words(words)
+        isLine = joins || words.count == 1 && !Self.isProgramName(first)
+        let plain = isLine ? PlainLine.words(of: words[0], rules) : words
+        guard let plain else {
+            form = .shell(try ShellTemplate(words[0], rules))
+            return
         }
+        var pieces = plain.map { Self.pieces(of: $0, rules) }
+        if !pieces.contains(where: { $0.contains { $0.isReference } }) {
+            pieces.append([.reference(.whole, .each)])
+        }
+        // Which of the commands that go on at once it is is known when it starts, and to its environment alone.
+        let knowsSlot = pieces.contains { $0.contains(.reference(.slot, .each)) }
+        form = knowsSlot ? .shell(try ShellTemplate(words: pieces, rules)) : .words(pieces)
     }
 
     private static func isProgramName(_ word: [UInt8]) -> Bool {
@@ -47,56 +59,120 @@ struct CommandTemplate {
         }
     }
 
-    var usesShell: Bool { if case .shell = form { true } else { false } }
+    private static func pieces(of word: [UInt8], _ rules: PlaceRules) -> Word {
+        var pieces: Word = []
+        var text: [UInt8] = []
+        var index = 0
+        while index < word.count {
+            guard let (place, length) = Place.at(index, of: word, rules) else {
+                text.append(word[index])
+                index += 1
+                continue
+            }
+            if !text.isEmpty { pieces.append(.text(text)) }
+            text = []
+            pieces.append(.reference(place, .each))
+            index += length
+        }
+        return text.isEmpty && !pieces.isEmpty ? pieces : pieces + [.text(text)]
+    }
+
+    /// The shell's part of it, when a shell runs it.
+    var shell: ShellTemplate? { if case .shell(let shell) = form { shell } else { nil } }
+
+    /// The paths of fields that stand in it, when fields are found by paths.
+    var paths: [[UInt8]] {
+        let places: [Place] =
+            switch form {
+            case .shell(let shell): shell.places
+            case .words(let words): words.flatMap { $0.compactMap { $0.place } }
+            }
+        var paths: [[UInt8]] = []
+        for case .value(.name(let path), _) in places where !paths.contains(path) {
+            paths.append(path)
+        }
+        return paths
+    }
 
     /// - Parameter number: which of the inputs it is, from 1.
-    func command(for input: [UInt8], number: Int) throws(InvalidCommand) -> Command {
+    func command(for input: Input, number: Int) throws(InvalidCommand) -> Command {
+        if let fault = input.fault { return try failing(fault) }
         switch form {
         case .words(let words):
             var arguments: [[UInt8]] = []
-            arguments.reserveCapacity(words.count + 1)
-            var isPlaced = false
+            arguments.reserveCapacity(words.count)
             for word in words {
-                arguments.append(Self.replacing(word, by: input, number, &isPlaced))
+                guard rules.isSpread, word.contains(where: { $0.isOfAll }) else {
+                    arguments.append(fill(word, input, input.first, number))
+                    continue
+                }
+                for value in input.values { arguments.append(fill(word, input, value, number)) }
             }
-            if !isPlaced { arguments.append(input) }
             return try Command(arguments: arguments, workingDirectory: directory)
         case .shell(let template):
             return try Command(
-                arguments: [Array("/bin/sh".utf8), Array("-c".utf8), template.line],
+                arguments: [
+                    Array("/bin/sh".utf8), Array("-c".utf8), template.line(values: input.count),
+                ],
                 workingDirectory: directory,
-                environment: .inheritedWith(
-                    template.forms.map { form in
-                        Command.Variable(
-                            name: Array(form.variable.utf8),
-                            value: form.value(of: input, number: number))
-                    }))
+                environment: .inheritedWith(variables(template, input, number)))
         }
     }
 
-    private static func replacing(
-        _ word: [UInt8], by input: [UInt8], _ number: Int, _ isPlaced: inout Bool
-    ) -> [UInt8] {
+    /// - Parameter value: what stands for all.
+    private func fill(_ word: Word, _ input: Input, _ value: [UInt8], _ number: Int) -> [UInt8] {
+        if word.count == 1, case .text(let text) = word[0] { return text }
         var result: [UInt8] = []
-        var index = 0
-        while index < word.count {
-            if let form = InputForm.at(index, of: word) {
-                result += form.value(of: input, number: number)
-                index += form.length
-                isPlaced = true
-            } else {
-                result.append(word[index])
-                index += 1
+        for piece in word {
+            switch piece {
+            case .text(let text): result += text
+            case .reference(.value(.all, let form), _): result += form.value(of: value)
+            case .reference(.value(let key, let form), _):
+                result += form.value(of: input.value(at: rules.index(of: key) ?? 0))
+            case .reference(.number, _): result += Array(String(number).utf8)
+            case .reference(.slot, _): break
             }
         }
         return result
     }
 
+    private func variables(
+        _ template: ShellTemplate, _ input: Input, _ number: Int
+    ) -> [Command.Variable] {
+        var variables: [Command.Variable] = []
+        func add(_ place: Place, _ value: [UInt8]) {
+            let variable = Command.Variable(name: Array(place.variable.utf8), value: value)
+            if !variables.contains(where: { $0.name == variable.name }) {
+                variables.append(variable)
+            }
+        }
+        for place in template.places {
+            switch place {
+            case .value(.all, .whole) where template.spreads:
+                for (index, value) in input.values.enumerated() {
+                    add(.value(.position(index + 1), .whole), value)
+                }
+            case .value(let key, let form):
+                add(place, form.value(of: input.value(at: rules.index(of: key) ?? 0)))
+            case .number: add(place, Array(String(number).utf8))
+            case .slot: break
+            }
+        }
+        return variables
+    }
+
+    /// A job of its own for an input of which no command can be made: it fails with this sentence.
+    private func failing(_ fault: String) throws(InvalidCommand) -> Command {
+        try Command(
+            "/bin/sh", "-c", #"printf 'petiole: %s\n' "$1" >&2; exit 65"#, "sh", fault,
+            workingDirectory: nil)
+    }
+
     /// Looks whether the program is there, where that can be told before anything runs.
     func checkProgram() throws {
-        guard case .words(let words) = form else { return }
-        let program = words[0]
-        if program.indices.contains(where: { InputForm.at($0, of: program) != nil }) { return }
+        guard case .words(let words) = form, words[0].count == 1,
+            case .text(let program) = words[0][0]
+        else { return }
         let name = Command.quoted(program)
         switch ProgramSearch.find(program) {
         case .found: return
@@ -115,34 +191,10 @@ struct CommandTemplate {
     }
 }
 
-/// Looks for a program as the system will.
-enum ProgramSearch {
-    enum Answer { case found, notExecutable, missing }
+extension ShellTemplate.Piece {
+    var isReference: Bool { place != nil }
 
-    static func find(_ program: [UInt8]) -> Answer {
-        if program.contains(UInt8(ascii: "/")) { return look(program) }
-        let path = Surroundings.variable("PATH") ?? Array("/bin:/usr/bin".utf8)
-        var answer = Answer.missing
-        for folder in path.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false) {
-            let candidate = folder.isEmpty ? program : folder + [UInt8(ascii: "/")] + program
-            switch look(candidate) {
-            case .found: return .found
-            case .notExecutable: answer = .notExecutable
-            case .missing: continue
-            }
-        }
-        return answer
-    }
+    fileprivate var place: Place? { if case .reference(let place, _) = self { place } else { nil } }
 
-    private static func look(_ path: [UInt8]) -> Answer {
-        (path + [0]).withUnsafeBytes { bytes in
-            let path = bytes.assumingMemoryBound(to: CChar.self).baseAddress!
-            var info = stat()
-            guard stat(path, &info) == 0 else { return errno == EACCES ? .notExecutable : .missing }
-            guard info.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else {
-                return .notExecutable
-            }
-            return .found
-        }
-    }
+    fileprivate var isOfAll: Bool { if case .value(.all, _) = place { true } else { false } }
 }

@@ -1,50 +1,38 @@
-/// What of an input a place in a command stands for, written as GNU parallel does.
-enum InputForm: String, CaseIterable {
-    case whole = "{}"
+/// What of a value a place in a command stands for, written as GNU parallel does: `{.}`, `{/}`, `{//}`, `{/.}`.
+enum InputForm: String, CaseIterable, Sendable {
+    case whole = ""
     /// As ``whole`` without what is behind the last dot of the name.
-    case withoutExtension = "{.}"
+    case withoutExtension = "."
     /// What `basename` gives.
-    case name = "{/}"
+    case name = "/"
     /// What `dirname` gives.
-    case folder = "{//}"
-    case nameWithoutExtension = "{/.}"
-    /// Which of the inputs it is, from 1.
-    case number = "{#}"
+    case folder = "//"
+    case nameWithoutExtension = "/."
 
-    /// The variable in which a line for a shell finds it.
-    var variable: String {
+    /// Its part of the name of a variable.
+    var word: String {
         switch self {
-        case .whole: "PETIOLE_INPUT"
-        case .withoutExtension: "PETIOLE_INPUT_STEM"
-        case .name: "PETIOLE_INPUT_NAME"
-        case .folder: "PETIOLE_INPUT_FOLDER"
-        case .nameWithoutExtension: "PETIOLE_INPUT_NAME_STEM"
-        case .number: "PETIOLE_NUMBER"
+        case .whole: ""
+        case .withoutExtension: "STEM"
+        case .name: "NAME"
+        case .folder: "FOLDER"
+        case .nameWithoutExtension: "NAME_STEM"
         }
     }
 
-    var length: Int { rawValue.utf8.count }
-
-    /// The one that is written at a place in a text; nil: none is. What has `$` in front is the shell's own.
-    static func at(_ index: Int, of text: some RandomAccessCollection<UInt8>) -> InputForm? {
-        let start = text.index(text.startIndex, offsetBy: index)
-        guard text[start] == UInt8(ascii: "{") else { return nil }
-        if index > 0, text[text.index(before: start)] == UInt8(ascii: "$") { return nil }
-        return allCases.first { text[start...].starts(with: $0.rawValue.utf8) }
-    }
+    /// The same in one word.
+    var variablePart: String { self == .nameWithoutExtension ? "NAMESTEM" : word }
 
     private static let slash = UInt8(ascii: "/")
     private static let dot = UInt8(ascii: ".")
 
-    /// - Parameter number: which of the inputs it is, from 1.
-    func value(of input: [UInt8], number: Int) -> [UInt8] {
+    func value(of value: [UInt8]) -> [UInt8] {
         switch self {
-        case .whole: input
-        case .withoutExtension: Self.stem(input)
-        case .name: Self.name(input)
-        case .folder: Self.folder(input)
-        case .nameWithoutExtension: Self.stem(Self.name(input))
-        case .number: Array(String(number).utf8)
+        case .whole: value
+        case .withoutExtension: Self.stem(value)
+        case .name: Self.name(value)
+        case .folder: Self.folder(value)
+        case .nameWithoutExtension: Self.stem(Self.name(value))
         }
     }
 

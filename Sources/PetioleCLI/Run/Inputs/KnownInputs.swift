@@ -56,30 +56,3 @@ struct KnownInputs {
         }
     }
 }
-
-/// What lies beside the payload of a run's job: which of its equals the input is, seven bits a byte, low ones first, then the
-/// input's bytes.
-enum InputMark {
-    static func bytes(_ input: [UInt8], occurrence: Int) -> [UInt8] {
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(input.count + 2)
-        var rest = occurrence
-        while rest > 127 {
-            bytes.append(UInt8(rest & 127) | 128)
-            rest >>= 7
-        }
-        bytes.append(UInt8(rest))
-        return bytes + input
-    }
-
-    static func read(_ bytes: UnsafeRawBufferPointer) -> (Int, UnsafeRawBufferPointer)? {
-        var occurrence = 0
-        for (index, byte) in bytes.prefix(9).enumerated() {
-            occurrence |= Int(byte & 127) << (7 * index)
-            if byte & 128 == 0 {
-                return (occurrence, UnsafeRawBufferPointer(rebasing: bytes[(index + 1)...]))
-            }
-        }
-        return nil
-    }
-}

@@ -1,4 +1,4 @@
-/// A line for `/bin/sh -c` in which each `{}` stands for the input, and each other ``InputForm`` for a part of it.
+/// A line for `/bin/sh -c` in which each `{}` stands for the input, and each other ``Place`` for what is written there.
 ///
 /// The input never becomes part of the line. It is handed over in the variable PETIOLE_INPUT, its parts in others, and each `{}`
 /// becomes a reference to it; a shell does not look for commands in what a variable expands to. So no input can run anything,
@@ -18,14 +18,32 @@
 /// program compute, as `expr` does. In a here-document quotes are text, and whether `$` is depends on its delimiter.
 ///
 /// Were a place misread, the input would get quotes that it should not have, or be split at its blanks.
+///
+/// Where an input has several values, `{}` becomes a reference to each, with what else is in its word around all of them.
 struct ShellTemplate {
-    /// What the line refers to, each once, in the order of ``InputForm``.
-    let forms: [InputForm]
-    /// The line as the shell gets it, the same for each input.
-    let line: [UInt8]
+    /// What the line refers to, each once, in the order in which it does first.
+    let places: [Place]
+    /// Whether it refers to all values of an input.
+    let spreads: Bool
+    private let pieces: [Piece]
 
-    init(_ template: [UInt8]) throws {
-        var scanner = Scanner(template)
+    enum Piece: Equatable {
+        case text([UInt8])
+        case reference(Place, Quoting)
+    }
+
+    /// The quotes that a reference brings with it.
+    enum Quoting: Equatable {
+        /// It stands in double quotes.
+        case none
+        /// Around each value, which is a word of its own.
+        case each
+        /// Around all values: it stands in single quotes, which were ended for it.
+        case all
+    }
+
+    init(_ template: [UInt8], _ rules: PlaceRules = PlaceRules()) throws {
+        var scanner = Scanner(template, rules)
         scanner.scan()
         if let opening = scanner.arithmetic {
             let closing = opening == "$[" ? "]" : "))"
@@ -42,24 +60,84 @@ struct ShellTemplate {
                 let a program write it, as in: petiole run 'printf "to %s\\n" {} | cat'; nothing was enqueued
                 """)
         }
-        if scanner.forms.isEmpty, scanner.endsInHereDocument {
-            throw Failure.usage(
-                """
-                the line has no {}, and ends with a here-document, behind which no input can stand
-                write {} where the input belongs, before the here-document; nothing was enqueued
-                """)
-        }
-        if scanner.forms.isEmpty {
+        var pieces = scanner.finished
+        if !pieces.contains(where: { $0.isReference }) {
+            if scanner.endsInHereDocument {
+                throw Failure.usage(
+                    """
+                    the line has no {}, and ends with a here-document, behind which no input can stand
+                    write {} where the input belongs, before the here-document; nothing was enqueued
+                    """)
+            }
             // As with words: an input without a place goes to the end.
-            scanner.result += Array(" \"${\(InputForm.whole.variable)}\"".utf8)
-            scanner.forms = [.whole]
+            pieces += [.text([UInt8(ascii: " ")]), .reference(.whole, .each)]
         }
-        let found = scanner.forms
-        forms = InputForm.allCases.filter { found.contains($0) }
-        line = scanner.result
+        try self.init(pieces: pieces, rules)
     }
 
-    private enum Place {
+    /// A line that runs a program with these arguments and no other.
+    init(words: [[Piece]], _ rules: PlaceRules) throws {
+        var pieces: [Piece] = [.text(Array("exec".utf8))]
+        for word in words {
+            pieces.append(.text([UInt8(ascii: " ")]))
+            for piece in word {
+                guard case .text(let text) = piece else {
+                    pieces.append(piece)
+                    continue
+                }
+                let quoted = text.split(
+                    separator: UInt8(ascii: "'"), omittingEmptySubsequences: false
+                )
+                .joined(separator: Array("'\\''".utf8))
+                pieces.append(.text(Array("'".utf8) + quoted + Array("'".utf8)))
+            }
+        }
+        try self.init(pieces: pieces, rules)
+    }
+
+    private init(pieces: [Piece], _ rules: PlaceRules) throws {
+        self.pieces = pieces
+        var places: [Place] = []
+        for case .reference(let place, _) in pieces where !places.contains(place) {
+            places.append(place)
+        }
+        spreads = rules.isSpread && places.contains(.whole)
+        let form = places.first { place in
+            if case .value(.all, let form) = place { form != .whole } else { false }
+        }
+        if rules.isSpread, let form {
+            let text = String(decoding: form.text, as: UTF8.self)
+            throw Failure.usage(
+                """
+                an input has several values here, and \(text) in a line for a shell is a part of one
+                name which: \(text.replacing("{", with: "{1")); nothing was enqueued
+                """)
+        }
+        self.places = places
+    }
+
+    /// The line as the shell gets it, the same for each input of so many values.
+    func line(values: Int = 1) -> [UInt8] {
+        var line: [UInt8] = []
+        for piece in pieces {
+            switch piece {
+            case .text(let text): line += text
+            case .reference(.whole, let quoting) where spreads:
+                let all = (1...max(1, values)).map { Place.value(.position($0), .whole) }
+                Self.refer(to: all, quoting, in: &line)
+            case .reference(let place, let quoting): Self.refer(to: [place], quoting, in: &line)
+            }
+        }
+        return line
+    }
+
+    private static func refer(to places: [Place], _ quoting: Quoting, in line: inout [UInt8]) {
+        let each = quoting == .each ? "\"" : ""
+        let text = places.map { "\(each)${\($0.variable)}\(each)" }.joined(separator: " ")
+        line += Array((quoting == .all ? "\"\(text)\"" : text).utf8)
+    }
+
+    private enum Surrounding {
         case plain
         case doubleQuotes
         /// Inside `$(`, with the number of parentheses open in it.
@@ -72,10 +150,11 @@ struct ShellTemplate {
     private struct Scanner {
         let template: [UInt8]
         var index = 0
-        var places: [Place] = [.plain]
-        var result: [UInt8] = []
-        /// Those that are referred to.
-        var forms: Set<InputForm> = []
+        var places: [Surrounding] = [.plain]
+        private let rules: PlaceRules
+        private var pieces: [Piece] = []
+        /// What stands behind the last piece.
+        private var result: [UInt8] = []
         /// How the arithmetic begins that a `{}` stands in, if one does.
         var arithmetic: String?
         /// Whether a `{}` stands in a here-document.
@@ -91,7 +170,12 @@ struct ShellTemplate {
             var stripsTabs = false
         }
 
-        init(_ template: [UInt8]) { self.template = template }
+        init(_ template: [UInt8], _ rules: PlaceRules) {
+            self.template = template
+            self.rules = rules
+        }
+
+        var finished: [Piece] { result.isEmpty ? pieces : pieces + [.text(result)] }
 
         mutating func scan() {
             while index < template.count {
@@ -101,8 +185,8 @@ struct ShellTemplate {
                     places.append(.arithmetic(opening, opening == "$[" ? 1 : 2))
                     continue
                 }
-                if let form = InputForm.at(index, of: template) {
-                    refer(to: form, quoted: isInDoubleQuotes ? "" : "\"")
+                if let (place, length) = Place.at(index, of: template, rules) {
+                    refer(to: place, length, isInDoubleQuotes ? .none : .each)
                     continue
                 }
                 if byte == UInt8(ascii: "<"), next == byte, isCommand {
@@ -210,7 +294,7 @@ struct ShellTemplate {
                 }
                 take()
             }
-            if Self.hasPlace(template[start..<index]) { isInHereDocument = true }
+            if hasPlace(template[start..<index]) { isInHereDocument = true }
             hereDocuments.append(document)
         }
 
@@ -225,7 +309,7 @@ struct ShellTemplate {
                         document.stripsTabs
                         ? line.drop { $0 == UInt8(ascii: "\t") } : line
                     if !isJoined, text.elementsEqual(document.delimiter) { break }
-                    if Self.hasPlace(line) { isInHereDocument = true }
+                    if hasPlace(line) { isInHereDocument = true }
                     // Where `$` is not text, a backslash at the end of a line is not either.
                     let backslashes = line.reversed().prefix { $0 == UInt8(ascii: "\\") }.count
                     isJoined = !document.isQuoted && !backslashes.isMultiple(of: 2)
@@ -235,8 +319,8 @@ struct ShellTemplate {
             endsInHereDocument = index == template.count
         }
 
-        private static func hasPlace(_ bytes: ArraySlice<UInt8>) -> Bool {
-            (0..<bytes.count).contains { InputForm.at($0, of: bytes) != nil }
+        private func hasPlace(_ bytes: ArraySlice<UInt8>) -> Bool {
+            (0..<bytes.count).contains { Place.at($0, of: bytes, rules) != nil }
         }
 
         private mutating func take() {
@@ -244,13 +328,14 @@ struct ShellTemplate {
             index += 1
         }
 
-        private mutating func refer(to form: InputForm, quoted quote: String) {
-            forms.insert(form)
-            index += form.length
+        private mutating func refer(to place: Place, _ length: Int, _ quoting: Quoting) {
+            index += length
             // Quotes make no difference to what is computed.
-            let place = places.last { if case .doubleQuotes = $0 { false } else { true } }
-            if case .arithmetic(let opening, _) = place { arithmetic = opening }
-            result += Array("\(quote)${\(form.variable)}\(quote)".utf8)
+            let surrounding = places.last { if case .doubleQuotes = $0 { false } else { true } }
+            if case .arithmetic(let opening, _) = surrounding { arithmetic = opening }
+            if !result.isEmpty { pieces.append(.text(result)) }
+            result = []
+            pieces.append(.reference(place, quoting))
         }
 
         /// What a byte outside of single quotes does to the place.
@@ -295,9 +380,9 @@ struct ShellTemplate {
         private mutating func singleQuotes() {
             take()
             while index < template.count, template[index] != UInt8(ascii: "'") {
-                if let form = InputForm.at(index, of: template) {
+                if let (place, length) = Place.at(index, of: template, rules) {
                     result.append(UInt8(ascii: "'"))
-                    refer(to: form, quoted: "\"")
+                    refer(to: place, length, .all)
                     result.append(UInt8(ascii: "'"))
                 } else {
                     take()

@@ -1,0 +1,131 @@
+import Petiole
+
+/// Rows of comma-separated values, from a stream.
+///
+/// A field in double quotes may hold the separator, line ends, and `""` for a quote. Rows end with LF or CRLF; empty lines
+/// are left out. A quote inside of a field that does not begin with one is text.
+/// - Source: [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), section 2.
+struct CSVRows {
+    private var stream: ByteStream
+    private let separator: UInt8
+    private var parser: Parser
+
+    init(_ stream: ByteStream, separator: UInt8) {
+        self.stream = stream
+        self.separator = separator
+        parser = Parser(separator: separator)
+    }
+
+    /// Waits for some. Nil at the end, and when reading was stopped.
+    mutating func next() throws -> [[[UInt8]]]? {
+        while !stream.isAtEnd {
+            var parser = parser
+            self.parser = Parser(separator: separator)
+            let goesOn = try stream.read { bytes in
+                for byte in bytes { try parser.take(byte) }
+            }
+            guard goesOn else { return nil }
+            if stream.isAtEnd { try parser.finish() }
+            let rows = parser.rows
+            parser.rows = []
+            self.parser = parser
+            if !rows.isEmpty { return rows }
+        }
+        return nil
+    }
+
+    /// One row that is there whole.
+    static func row(_ text: [UInt8], separator: UInt8) throws -> [[UInt8]] {
+        var parser = Parser(separator: separator)
+        for byte in text { try parser.take(byte) }
+        try parser.finish()
+        return Array(parser.rows.joined())
+    }
+
+    private struct Parser {
+        private enum State { case start, plain, quoted, quoteInQuoted }
+        let separator: UInt8
+        var rows: [[[UInt8]]] = []
+        private var state = State.start
+        private var field: [UInt8] = []
+        private var row: [[UInt8]] = []
+        private var line = 1
+        /// Where the quotes were opened that are not closed.
+        private var opened = 1
+        private var bytes = 0
+
+        private static let quote = UInt8(ascii: "\"")
+        private static let newline = UInt8(ascii: "\n")
+        private static let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+
+        init(separator: UInt8) { self.separator = separator }
+
+        mutating func take(_ byte: UInt8) throws {
+            bytes += 1
+            if byte == Self.newline { line += 1 }
+            switch state {
+            case .quoted:
+                if byte == Self.quote { state = .quoteInQuoted } else { try append(byte) }
+            case .quoteInQuoted where byte == Self.quote:
+                state = .quoted
+                try append(byte)
+            case .start where byte == Self.quote:
+                state = .quoted
+                opened = line
+            case .start, .plain, .quoteInQuoted:
+                if byte == separator {
+                    endField()
+                } else if byte == Self.newline {
+                    endRow()
+                } else if state == .quoteInQuoted, byte != UInt8(ascii: "\r") {
+                    throw Failure(
+                        """
+                        line \(grouped(line)) has text behind a closing quote
+                        a quote inside of quotes is written twice; --colsep takes fields without quotes
+                        """, status: 125)
+                } else {
+                    if state == .start { state = .plain }
+                    if state == .plain { try append(byte) }
+                }
+            }
+            // A mark of the byte order is no part of the first name.
+            if bytes == 3, field == Self.mark { (field, state) = ([], .start) }
+        }
+
+        private mutating func append(_ byte: UInt8) throws {
+            guard field.count < InputRecords.limit else {
+                throw Failure(
+                    """
+                    a field of line \(grouped(opened)) has more than \(grouped(InputRecords.limit)) bytes
+                    see whether the quotes that are opened there are closed
+                    """, status: 125)
+            }
+            field.append(byte)
+        }
+
+        private mutating func endField() {
+            row.append(field)
+            field = []
+            state = .start
+        }
+
+        private mutating func endRow() {
+            if state == .plain, field.last == UInt8(ascii: "\r") { field.removeLast() }
+            let isEmpty = row.isEmpty && field.isEmpty && state != .quoteInQuoted
+            endField()
+            if !isEmpty { rows.append(row) }
+            row = []
+        }
+
+        mutating func finish() throws {
+            if state == .quoted {
+                throw Failure(
+                    """
+                    the quote that is opened in line \(grouped(opened)) is not closed
+                    close it; --colsep takes fields without quotes
+                    """, status: 125)
+            }
+            if !row.isEmpty || !field.isEmpty || state != .start { endRow() }
+        }
+    }
+}
