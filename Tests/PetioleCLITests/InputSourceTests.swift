@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import PetioleCLI
@@ -75,6 +76,19 @@ struct InputSourceTests {
         // As many as fit: 60,000 bytes with one for each value.
         let long = (1...100).map { _ in String(repeating: "x", count: 999) }.joined(separator: "\n")
         #expect(try lines("-X", "sh", "-c", "echo $#", "sh", input: long) == ["60", "40"])
+    }
+
+    @Test("what a stop cuts off is no input: the next start gathers the same ones")
+    func stoppedWhileGathering() throws {
+        mkfifo(tool.file("inputs"), 0o600)
+        let running = try tool.start(["run", "-j1", "-n3", "-a", "inputs", "echo"])
+        let writer = open(tool.file("inputs"), O_WRONLY | O_CLOEXEC)
+        defer { close(writer) }
+        #expect(write(writer, "1\n2\n3\n4\n", 8) == 8)
+        _ = try running.line(beginning: "1 2 3")
+        running.send(SIGINT)
+        #expect(running.end().status == 130)
+        #expect(try tool.run("jobs", "--json").lines.count == 1)
     }
 
     @Test(

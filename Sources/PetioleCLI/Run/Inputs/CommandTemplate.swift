@@ -140,11 +140,10 @@ struct CommandTemplate {
         _ template: ShellTemplate, _ input: Input, _ number: Int
     ) -> [Command.Variable] {
         var variables: [Command.Variable] = []
+        var added: Set<Place> = []
         func add(_ place: Place, _ value: [UInt8]) {
-            let variable = Command.Variable(name: Array(place.variable.utf8), value: value)
-            if !variables.contains(where: { $0.name == variable.name }) {
-                variables.append(variable)
-            }
+            guard added.insert(place).inserted else { return }
+            variables.append(Command.Variable(name: Array(place.variable.utf8), value: value))
         }
         for place in template.places {
             switch place {

@@ -1,5 +1,11 @@
 import Petiole
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 /// The inputs of a run, in chunks as they come: from one source, or all combinations of several.
 struct InputReader {
     /// Sources whose rows go together, each with the one of the same number.
@@ -56,6 +62,8 @@ struct InputReader {
     private var others: [Linked]
     private let gathering: InputShape.Gathering
     private let isShuffled: Bool
+    /// Becomes readable when reading is to end.
+    private let stop: Int32
     private var gathered: [[UInt8]] = []
     private var gatheredBytes = 0
     private var fault: String?
@@ -76,9 +84,12 @@ struct InputReader {
     }
 
     /// Waits for headers.
-    /// - Parameter paths: the fields that the command names, of JSON.
+    /// - Parameters:
+    ///   - paths: the fields that the command names, of JSON.
+    ///   - stop: becomes readable when reading is to end.
     init(
-        _ sources: [Source], _ shape: InputShape, paths: [[UInt8]] = [], isShuffled: Bool = false
+        _ sources: [Source], _ shape: InputShape, paths: [[UInt8]] = [], isShuffled: Bool = false,
+        stop: Int32
     ) throws {
         var groups: [[InputSource]] = []
         for source in sources {
@@ -94,6 +105,7 @@ struct InputReader {
         others = groups.dropFirst().map { Linked($0) }
         gathering = shape.gathering
         self.isShuffled = isShuffled
+        self.stop = stop
         var rules = PlaceRules()
         switch shape.columns {
         case .json:
@@ -140,13 +152,19 @@ struct InputReader {
         while !isAtEnd {
             guard let some = try combined() else {
                 isAtEnd = true
-                if !gathered.isEmpty { inputs.append(takeGathered()) }
+                // What was cut off by a stop is no input: the next start would gather others.
+                if !gathered.isEmpty, !isStopped { inputs.append(takeGathered()) }
                 break
             }
             for input in some { gather(input, &inputs) }
             if !inputs.isEmpty { return inputs }
         }
         return inputs.isEmpty ? nil : inputs
+    }
+
+    private var isStopped: Bool {
+        var entry = pollfd(fd: stop, events: Int16(POLLIN), revents: 0)
+        return poll(&entry, 1, 0) > 0
     }
 
     // MARK: Combinations

@@ -210,6 +210,6 @@ struct RunInputOptions: ParsableArguments {
             }
             try add(file: Array("-".utf8))
         }
-        return try InputReader(sources, shape, paths: paths, isShuffled: isShuffled)
+        return try InputReader(sources, shape, paths: paths, isShuffled: isShuffled, stop: stop)
     }
 }
