@@ -271,6 +271,15 @@ int petiole_signal(pid_t pid, int descriptor, int signal) {
         return kill(pid, signal) ? errno : 0;
     return errno;
 }
+
+int petiole_signal_group_of_other(pid_t group, int descriptor, int signal) {
+    // PIDFD_SIGNAL_PROCESS_GROUP.
+    if (!syscall(SYS_pidfd_send_signal, descriptor, signal, NULL, 1U << 2))
+        return 0;
+    if (errno == ENOSYS || errno == EBADF || errno == EINVAL)
+        return kill(-group, signal) ? errno : 0;
+    return errno;
+}
 #else
 int petiole_end_descriptor_of_other(pid_t pid) {
     int queue = kqueue();
@@ -303,6 +312,11 @@ int petiole_end_descriptor(pid_t pid, int without_handle) {
 int petiole_signal(pid_t pid, int descriptor, int signal) {
     (void)descriptor;
     return kill(pid, signal) ? errno : 0;
+}
+
+int petiole_signal_group_of_other(pid_t group, int descriptor, int signal) {
+    (void)descriptor;
+    return kill(-group, signal) ? errno : 0;
 }
 #endif
 

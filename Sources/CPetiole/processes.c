@@ -69,6 +69,7 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     info->group = group;
     info->session = session;
     info->has_ended = state == 'Z' || state == 'X' || state == 'x';
+    info->is_suspended = state == 'T' || state == 't';
     char path[32];
     snprintf(path, sizeof path, "/proc/%d", (int)pid);
     struct stat owner;
@@ -156,6 +157,7 @@ int petiole_process_info(pid_t pid, struct petiole_process_info *info) {
     info->session = getsid(pid);
     info->user = bsd.pbi_uid;
     info->has_ended = bsd.pbi_status == SZOMB;
+    info->is_suspended = bsd.pbi_status == SSTOP;
     info->name[0] = 0;
     return 0;
 }

@@ -51,6 +51,9 @@ extension JobState {
         case .parked: "parked, since no runner of its queue knows its name"
         case .paused(let name): "waiting, since the job type \(name) is paused"
         case .awaiting(let workflow): "waiting for others of workflow \(workflow)"
+        case .held(let after):
+            after.isEmpty
+                ? "held" : "held until \(after.map(\.description).joined(separator: ", ")) end"
         case .running(let attempt, _, _): "running, attempt \(attempt)"
         case .ended(let outcome):
             if let failure = outcome.failure {

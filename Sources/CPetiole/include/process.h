@@ -36,6 +36,10 @@ int petiole_end_descriptor(pid_t pid, int without_handle);
 /// The same for a process that is no child of ours, for which no thread can wait: -ENOSYS where the
 /// kernel has none.
 int petiole_end_descriptor_of_other(pid_t pid);
+/// Sends a signal to the group that a process leads, which is no child of ours and whose descriptor it is: on Linux from 6.9 on the
+/// kernel takes the group from the descriptor, so that it cannot be another one; before, and elsewhere, by its number. Returns 0 or
+/// an errno.
+int petiole_signal_group_of_other(pid_t group, int descriptor, int signal);
 
 /// How a child ended.
 struct petiole_end {
@@ -91,6 +95,8 @@ struct petiole_process_info {
     pid_t parent, group, session;
     uid_t user;
     int has_ended;
+    /// Whether a signal has suspended it.
+    int is_suspended;
     /// The name of its first thread: that of the thread which started it, then, once it has become
     /// another program, that program's. Empty on macOS.
     char name[16];

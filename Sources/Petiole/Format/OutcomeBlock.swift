@@ -39,6 +39,9 @@ enum OutcomeBlock {
     static let discardedFlag: UInt8 = 0x40
     /// The codec of what is the id of the job whose result it is, 8 bytes.
     static let resultOfAnother: UInt8 = 5
+    /// The codec of what is, of a job that was cancelled since one that it was to come after did not succeed, the id of that one, 8
+    /// bytes, and its state.
+    static let becauseOfAnother: UInt8 = 6
 
     enum State: UInt8, Sendable {
         case succeeded = 1

@@ -110,6 +110,8 @@ struct ActiveRecord: Equatable {
         /// It stands for a workflow that has not ended; ``ActiveRecord/position`` is that one's token. Or it waits for others
         /// of its workflow: such a job has no row, see `UnstartedJobs`.
         case workflow = 2
+        /// It is held, until others have ended or by hand: see `HeldJobs`.
+        case held = 3
 
         /// What stands for it in a key of `parked`.
         var letter: UInt8 {
@@ -117,6 +119,7 @@ struct ActiveRecord: Equatable {
             case .unknownName: UInt8(ascii: "n")
             case .pausedType: UInt8(ascii: "p")
             case .workflow: UInt8(ascii: "w")
+            case .held: UInt8(ascii: "h")
             }
         }
     }

@@ -27,6 +27,8 @@ struct CommitState {
     var controlMoved = false
     /// A job was parked: a drain does not wait for it any more.
     var hasParked = false
+    /// Not all that follow jobs which have ended could be let go: another commit is to do that.
+    var leavesFollowers = false
     /// There is room where there was none, without a job's end: who waits for some looks.
     var hasRoom = false
     var ended: [(first: UInt64, count: UInt64)] = []

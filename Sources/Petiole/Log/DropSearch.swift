@@ -230,7 +230,7 @@ struct DropSearch {
     private mutating func readParked(
         _ transaction: borrowing WriteTransaction, _ tables: StoreTables
     ) throws(StorageError) {
-        for why in [ActiveRecord.Parking.unknownName, .pausedType] {
+        for why in [ActiveRecord.Parking.unknownName, .pausedType, .held] {
             let cursor = try transaction.cursor(tables.parked)
             var entry = try cursor.ceiling(RecordKey.parked(why, queue, 0, 0))
             while !isOver, let (key, value) = entry, key.count == 21, value.count >= 8,

@@ -66,6 +66,7 @@ enum FailureTable {
         _ entry: OutcomeBlockView.Entry, _ transaction: borrowing some Transaction & ~Copyable,
         _ tables: StoreTables
     ) throws(StorageError) -> FailureRecord? {
+        if let cause = HeldJobs.End(of: entry) { return cause.failure }
         guard entry.state.holdsFailure else { return nil }
         switch entry.codec {
         case reference:

@@ -13,6 +13,10 @@ extension LogCommit {
         if let workflow = enqueue.workflow {
             return try take(enqueue, workflow, queue, name, &lanes, &transaction, &state)
         }
+        if !enqueue.predecessors.isEmpty {
+            enqueue.hold = try HeldJobs.hold(for: enqueue.predecessors, transaction, tables)
+            if case .missing = enqueue.hold { return }
+        }
         if let hold = enqueue.options.unique {
             enqueue.conflict = nil
             enqueue.replaced = nil
@@ -88,6 +92,7 @@ extension LogCommit {
             $0.accepted += load.jobs
             $0.bytes += load.bytes
             if isDelayed { $0.waiting += load.jobs }
+            if enqueue.hold.isHeld { $0.parked += load.jobs }
         }
     }
 
@@ -108,6 +113,8 @@ extension LogCommit {
             let stage: UInt32?
             /// Not due yet: they wait in `timers`, and come into the lane one by one.
             let isDelayed: Bool
+            /// Held until others have ended: in no lane either.
+            let isHeld: Bool
             var submissions: [(EnqueueSubmission, name: UInt32)] = []
             /// What is in the counters already.
             var counted = JobLoad()
@@ -125,10 +132,12 @@ extension LogCommit {
             // What is staged becomes ready as it is, and waits when a worker meets it: the transaction that publishes it does
             // not grow with the number of jobs.
             let due = submission.options.due
-            let isDelayed = !due.isNone && !due.hasPassed(now) && submission.stage == nil
+            let isHeld = submission.hold.isHeld
+            let isDelayed =
+                !isHeld && !due.isNone && !due.hasPassed(now) && submission.stage == nil
             let index = lanes.firstIndex {
                 $0.queue == queue && $0.priority == priority && $0.stage == submission.stage
-                    && $0.isDelayed == isDelayed
+                    && $0.isDelayed == isDelayed && $0.isHeld == isHeld
             }
             if let index {
                 lanes[index].submissions.append((submission, name))
@@ -136,7 +145,8 @@ extension LogCommit {
                 lanes.append(
                     Lane(
                         queue: queue, priority: priority, stage: submission.stage,
-                        isDelayed: isDelayed, submissions: [(submission, name)]))
+                        isDelayed: isDelayed, isHeld: isHeld,
+                        submissions: [(submission, name)]))
             }
             if isCounted { lanes[index ?? lanes.count - 1].counted += submission.load }
             return isDelayed
@@ -180,7 +190,7 @@ extension LogCommit {
                     stage, first: first, count: count, bytes: bytes, &transaction, state)
                 continue
             }
-            if !lane.isDelayed {
+            if !lane.isDelayed, !lane.isHeld {
                 try state.makeReady(
                     &transaction, queue: lane.queue, priority: lane.priority, first: first,
                     count: count)
@@ -189,6 +199,7 @@ extension LogCommit {
                 $0.accepted += count - lane.counted.jobs
                 $0.bytes += bytes - lane.counted.bytes
                 if lane.isDelayed { $0.waiting += count - lane.counted.jobs }
+                if lane.isHeld { $0.parked += count - lane.counted.jobs }
             }
             state.note(EventCode.accepted, first, count: count)
             for (submission, _) in lane.submissions where submission.options.hasTimes {
@@ -197,14 +208,25 @@ extension LogCommit {
             if state.notes != nil {
                 for (submission, _) in lane.submissions { state.noteAccepted(submission) }
             }
+            for (submission, _) in lane.submissions where lane.isHeld {
+                try HeldJobs.accept(
+                    submission, queue: lane.queue, priority: lane.priority, tables, &transaction,
+                    &state)
+            }
             for (submission, _) in lane.submissions where submission.options.parent != 0 {
                 spawned[submission.options.parent, default: Lineage()].add(
                     first: submission.first, count: submission.jobCount)
             }
         }
         for (parent, lineage) in spawned { try lineage.write(parent, &transaction, tables) }
+        let held = accepted.lanes.filter { $0.isHeld }
         accepted.lanes = []
         if !accepted.keys.isEmpty { try accepted.keys.settle(&transaction, state) }
+        for lane in held {
+            for (submission, _) in lane.submissions {
+                try HeldJobs.cancelVain(submission, tables, &transaction, &state)
+            }
+        }
     }
 
     /// A row in `timers` for the due time of each job, and one for its expiry.

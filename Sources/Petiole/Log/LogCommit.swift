@@ -27,6 +27,7 @@ struct LogCommit {
             }
         }
         try accept(&lanes, &transaction, &state)
+        try HeldJobs.follow(tables, &transaction, &state)
         try state.finish(&transaction)
     }
 

@@ -522,6 +522,12 @@ final class LogWriter: Sendable {
         if !state.ended.isEmpty { observers.tell(state.ended) }
         for submission in batch { finish(submission, nil) }
         if !state.ended.isEmpty { waiters.notify(state.ended) }
+        if state.leavesFollowers {
+            // Any commit carries it on; when this one fails, the next does.
+            submit(
+                OperationSubmission(
+                    { (_, _) throws(StorageError) in }, completion: { _ in }))
+        }
         return nil
     }
 

@@ -59,6 +59,10 @@ final class EnqueueSubmission: Submission {
     let onConflict: Uniqueness.Conflict
     /// Its one job stands for a workflow, which is accepted with it.
     var workflow: WorkflowDraft?
+    /// The jobs that its jobs are to come after.
+    var predecessors: [Predecessor] = []
+    /// What follows from where those are; the writer's, while it commits.
+    var hold = EnqueueHold.none
     /// The unique keys of many; `options` have none then.
     var keys: UniqueKeyList?
     /// What becomes of it when there is no room; nil: what the capacity says.
@@ -83,6 +87,7 @@ final class EnqueueSubmission: Submission {
         options = request.jobOptions
         onConflict = request.onConflict
         whenFull = request.whenFull
+        predecessors = request.predecessors
         self.block = block
         self.reply = reply
     }
@@ -104,12 +109,14 @@ final class EnqueueSubmission: Submission {
         let size = more.reduce(
             block.size + (keys?.rowBytes ?? 0) + (workflow?.byteCount ?? 0)
         ) { $0 + $1.block.size }
-        return options.hasTimes || options.unique != nil ? size + rowBytes * Int(jobCount) : size
+        let brings = options.hasTimes || options.unique != nil || !predecessors.isEmpty
+        return brings ? size + rowBytes * Int(jobCount) : size
     }
     /// What a job's options write besides its block: rows, their keys, and what the pages need for both.
     private var rowBytes: Int {
         (options.due.isNone ? 0 : 200) + (options.expiry.isNone ? 0 : 100)
             + (options.unique.map { 150 + $0.key.count } ?? 0)
+            + (predecessors.isEmpty ? 0 : 200 + 120 * predecessors.count)
     }
     override var needsRoom: Bool { true }
     var jobCount: UInt64 { more.reduce(UInt64(block.count)) { $0 + UInt64($1.block.count) } }
@@ -126,7 +133,7 @@ final class EnqueueSubmission: Submission {
             .success(
                 Acceptance(
                     first: first, conflict: conflict, existing: existing, replaced: replaced,
-                    refusal: refusal)))
+                    refusal: refusal, hold: hold)))
     }
 
     /// Adds the jobs of a filled block to those before: a payload that is too large for the block that it came into lies alone.
@@ -164,6 +171,8 @@ final class EnqueueSubmission: Submission {
             }
             let part = EnqueueSubmission(
                 to: target, options: options, onConflict: onConflict, whenFull: whenFull, block)
+            part.predecessors = predecessors
+            part.hold = hold
             if let kept { kept.more.append(part) } else { kept = part }
         }
         return kept!
@@ -182,6 +191,8 @@ struct Acceptance: Sendable {
     var replaced: UInt64?
     /// Nothing was accepted, since there is no room.
     var refusal: AdmissionRefusal?
+    /// What follows from the predecessors that were named; ``EnqueueHold/missing(_:)``: nothing was accepted.
+    var hold = EnqueueHold.none
 }
 
 /// What attempts of a queue came to: outcomes of consecutive ids, or another attempt later, and what is settled thereby.

@@ -145,9 +145,11 @@ enum OutcomeRecording {
     /// - Parameters:
     ///   - concludes: a workflow has ended for which the job stands; otherwise that is asked to end, and the job ends with it.
     ///   - source: the job whose result is this one's.
+    ///   - cause: the end of another job because of which this one is cancelled.
     static func record(
         _ id: UInt64, _ kind: OutcomeBlock.State, _ failure: FailureRecord?, _ active: ActiveRecord,
-        concludes: Bool = false, resultOf source: UInt64? = nil, _ tables: StoreTables,
+        concludes: Bool = false, resultOf source: UInt64? = nil,
+        becauseOf cause: HeldJobs.End? = nil, _ tables: StoreTables,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) {
         guard try Lookup.outcomes(id, transaction, tables) == nil else { return }
@@ -162,6 +164,11 @@ enum OutcomeRecording {
         if let source {
             codec = OutcomeBlock.resultOfAnother
             result.append(littleEndian: source)
+        }
+        if let cause {
+            codec = OutcomeBlock.becauseOfAnother
+            result.append(littleEndian: cause.job)
+            result.append(littleEndian: cause.state.rawValue)
         }
         if let failure {
             if let reference = try FailureTable.count(failure, &transaction, state) {
@@ -242,6 +249,9 @@ enum OutcomeRecording {
             try transaction.delete(tables.timers, RecordKey.timer(active.queue, active.due, id))
         }
         if active.state == .parked {
+            if active.parking == .held {
+                try HeldJobs.removeWaits(id, tables, &transaction)
+            }
             try transaction.delete(
                 tables.parked,
                 RecordKey.parked(active.parking, active.queue, active.name, active.position))

@@ -52,6 +52,10 @@ struct ScheduledJob: Equatable, Sendable {
                 "the jobs of a schedule have a unique key each, made of its name and the planned time; leave unique out, and say in overlap what is to become of two at once"
             )
         }
+        if !options.after.isEmpty {
+            throw .invalidOption(
+                job: job, "the jobs of a schedule come by the clock alone; leave after out")
+        }
         if options.whenFull != nil {
             throw .invalidOption(
                 job: job,

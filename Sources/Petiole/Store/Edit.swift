@@ -177,19 +177,32 @@ struct JobEditing: Sendable {
         var priority = priority ?? active.priority
         var due = due
         if active.state == .ready {
-            // Of another edit that is not carried out yet stays what this one does not change.
-            if case .edit(let other, let otherDue)? = active.pending {
+            // Of another change that is not carried out yet stays what this one does not change.
+            var isHold = false
+            switch active.pending {
+            case .edit(let other, let otherDue)?, .hold(let other, let otherDue)?:
                 if self.priority == nil { priority = other }
                 if due.isNone { due = otherDue }
+                if case .hold? = active.pending { isHold = true }
+            case .purge?, nil: break
             }
+            let change =
+                isHold
+                ? PendingChange.hold(priority: priority, due: due)
+                : .edit(priority: priority, due: due)
             return .marked(
-                try PendingChanges.mark(
-                    id, .edit(priority: priority, due: due), active, tables, &transaction, &state))
+                try PendingChanges.mark(id, change, active, tables, &transaction, &state))
         }
         state.note(EventCode.edited, id)
-        if due.isNone {
+        let isHeld = active.state == .parked && active.parking == .held
+        if due.isNone || isHeld {
             var active = active
             active.priority = priority
+            if !due.isNone {
+                // From when it is let go on.
+                active.due = due
+                active.isRescheduled = true
+            }
             try active.put(&transaction, tables.active, id)
         } else {
             try Self.place(

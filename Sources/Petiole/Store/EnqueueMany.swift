@@ -69,6 +69,15 @@ extension JobStore {
                 await stage?.giveUp()
                 throw Self.tooManyKeys(request)
             }
+            if !request.predecessors.isEmpty, let head {
+                let rows = Int(clamping: head.jobCount) * request.predecessors.count
+                guard rows <= Predecessor.rowLimit, bytes < Self.stageBytes else {
+                    throw .invalidOption(
+                        job: request.name,
+                        "they are to come after others, and are more than one transaction writes; enqueue them in parts"
+                    )
+                }
+            }
             // More than one transaction holds: from here on it is staged.
             if bytes >= Self.stageBytes, let full = head {
                 if stage == nil { stage = try await StageWriter(self, request) }

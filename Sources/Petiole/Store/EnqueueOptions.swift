@@ -28,6 +28,11 @@ public struct EnqueueOptions: Sendable, Hashable {
     public var limitKey: String?
     /// What becomes of the enqueue when queue or store are full; nil: what their ``Capacity`` says.
     public var whenFull: Capacity.WhenFull?
+    /// Jobs of the store, in any of its queues, that have to end first, ``Predecessor/limit`` at most. It is ``JobState/held(after:)``
+    /// until then. One that has ended as awaited counts at once; when one ends otherwise, or had, this job is cancelled, and its
+    /// outcome says because of which. A predecessor that is requeued later changes nothing. Not for workflows, schedules and
+    /// enqueues through a job's context, which have workflows.
+    public var after: [Predecessor]
     /// Whether a job that another enqueues through its context has that one's priority in place of ``priority``. False unless set.
     public var inheritsPriority: Bool
 
@@ -37,8 +42,9 @@ public struct EnqueueOptions: Sendable, Hashable {
         due: JobTime? = nil, expiry: JobTime? = nil, unique: Uniqueness? = nil,
         metadata: JobMetadata? = nil, timeLimit: TimeLimit? = nil, limitKey: String? = nil,
         whenFull: Capacity.WhenFull? = nil, inheritsPriority: Bool = false,
-        resultRetention: Duration? = nil, resultLimit: Int? = nil
+        resultRetention: Duration? = nil, resultLimit: Int? = nil, after: [Predecessor] = []
     ) {
+        self.after = after
         self.inheritsPriority = inheritsPriority
         self.queue = queue
         self.priority = priority
@@ -70,7 +76,7 @@ extension EnqueueOptions {
         queue == nil && priority == 4 && maxAttempts == nil && keepsResult == nil && due == nil
             && expiry == nil && unique == nil && metadata == nil && timeLimit == nil
             && limitKey == nil && whenFull == nil && !inheritsPriority
-            && resultRetention == nil && resultLimit == nil
+            && resultRetention == nil && resultLimit == nil && after.isEmpty
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
@@ -93,7 +99,7 @@ extension EnqueueOptions {
         if let resultLimit, resultLimit < 0 {
             return "resultLimit is \(resultLimit); 0 and more are allowed"
         }
-        return unique?.problem ?? metadata?.problem
+        return after.problem ?? unique?.problem ?? metadata?.problem
             ?? limitKey.flatMap { JobLimits.problem(ofKey: $0) } ?? whenFull?.problem
     }
 

@@ -9,6 +9,8 @@ struct EnqueueRequest: Sendable {
     private(set) var jobOptions: JobOptions
     let onConflict: Uniqueness.Conflict
     let whenFull: CapacityRecord.WhenFull?
+    /// The jobs that they are to come after.
+    let predecessors: [Predecessor]
     /// The middleware that it is made within; nil: none.
     var within: EnqueueWithin?
     /// Whether it is told the end by who fills block after block with it.
@@ -44,6 +46,12 @@ struct EnqueueRequest: Sendable {
         if let problem = options.timeLimit?.problem(runsInChild: runsInChild) {
             throw .invalidOption(job: name, problem)
         }
+        if parent != nil, !options.after.isEmpty {
+            throw .invalidOption(
+                job: name,
+                "after is for an enqueue from outside a job; let the job give way to a workflow")
+        }
+        predecessors = options.after
         let priority =
             options.inheritsPriority ? parent?.priority ?? options.priority : options.priority
         self.target = store.target(queue: queue, job: name, priority: UInt8(priority))
@@ -199,6 +207,10 @@ struct EnqueueRequest: Sendable {
 extension Acceptance {
     /// The first of the jobs that were accepted, or the one that was there already.
     func id(_ request: EnqueueRequest) throws(EnqueueError) -> UInt64 {
+        if case .missing(let id) = hold {
+            throw .refused(
+                job: request.name, queue: request.queue, .noSuchJob(JobID(rawValue: id)))
+        }
         switch conflict {
         case .existing(let id): return id
         case .refused(let id):

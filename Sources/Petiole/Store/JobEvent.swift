@@ -12,7 +12,7 @@ public struct JobEvent: Sendable, Hashable {
         case postponed
         /// Nobody knows their name.
         case parked
-        /// Put aside, since their type is paused.
+        /// Put aside, since their type is paused, or held by hand.
         case paused
         /// They had ended, and are to run once more.
         case requeued

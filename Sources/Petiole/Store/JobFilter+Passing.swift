@@ -77,7 +77,9 @@ extension JobFilter {
 
 extension Set<JobFilter.State> {
     /// States of jobs that have not ended.
-    static var unfinished: Self { [.ready, .running, .waiting, .parked, .paused, .awaiting] }
+    static var unfinished: Self {
+        [.ready, .running, .waiting, .parked, .paused, .held, .awaiting]
+    }
 }
 
 extension Outcome {

@@ -11,6 +11,9 @@ public enum JobState: Sendable, Hashable {
     /// It waits for others of its workflow: for those that its step depends on, or, when it stands for the workflow itself, for
     /// all of them.
     case awaiting(workflow: JobID)
+    /// Held back: until these have ended or, when there are none, until somebody lets it go: see ``EnqueueOptions/after`` and
+    /// ``JobStore/hold(_:)``.
+    case held(after: [JobID])
     /// An attempt runs, in the process with this pid.
     case running(attempt: Int, since: WallTime, pid: Int)
     /// It ended: see the outcome.
@@ -49,7 +52,8 @@ public struct Outcome: Sendable, Hashable {
     public let startedAt: WallTime
     /// How long that attempt ran.
     public let runTime: Duration
-    /// The error, of a failure, of a dead letter, and of what was discarded.
+    /// The error, of a failure, of a dead letter, and of what was discarded; of a job that was cancelled because of one that it was
+    /// to come after, which one.
     public let failure: JobFailure?
 }
 

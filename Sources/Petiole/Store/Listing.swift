@@ -14,6 +14,8 @@ public struct JobFilter: Sendable, Hashable {
         case parked
         /// Put aside while its job type is paused.
         case paused
+        /// Held back, until others have ended or somebody lets it go.
+        case held
         /// Waiting for others of its workflow, or standing for one that has not ended.
         case awaiting
         /// Ended with a result.
@@ -305,6 +307,8 @@ extension JobStore {
         var outcome: Outcome?
         /// The workflow whose other jobs it waits for.
         var workflow: UInt64?
+        /// The jobs that it is held for.
+        var after: [JobID] = []
 
         init(id: UInt64, _ block: JobBlockView, _ active: ActiveRecord?) {
             self.id = id
@@ -314,8 +318,9 @@ extension JobStore {
             self.active = active
         }
 
-        /// Finds out whether it waits for others of its workflow.
+        /// Finds out whether it waits for others, of its workflow or those that it is to come after.
         mutating func readWorkflow(_ reader: Reader, _ tables: StoreTables) throws(StorageError) {
+            if let active { after = try HeldJobs.awaited(id, active, reader, tables) }
             guard active == nil, outcome == nil, !isDamaged, let member = options.workflow else {
                 return
             }
@@ -386,6 +391,7 @@ extension JobStore {
             case .unknownName: return .parked(name: name)
             case .pausedType: return .paused(name: name)
             case .workflow: return .awaiting(workflow: JobID(rawValue: item.id))
+            case .held: return .held(after: item.after)
             }
         case nil where !item.options.due.hasPassed(open.clock.reading):
             return .waiting(due: open.shown(item.options.due), attempts: 0)
@@ -495,6 +501,7 @@ extension JobFilter {
         case .parked: states.contains(.parked)
         case .paused: states.contains(.paused)
         case .awaiting: states.contains(.awaiting)
+        case .held: states.contains(.held)
         case .ended(let outcome):
             switch outcome.kind {
             case .succeeded: states.contains(.succeeded)

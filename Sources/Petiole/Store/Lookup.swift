@@ -99,7 +99,9 @@ extension JobStore {
         let open = open
         let found = try open.read { (reader) throws(StorageError) -> FoundState in
             if let active = try Lookup.active(id.rawValue, reader, open.tables) {
-                return .active(active, hasName: active.name)
+                return .active(
+                    active, hasName: active.name,
+                    after: try HeldJobs.awaited(id.rawValue, active, reader, open.tables))
             }
             if let outcomes = try Lookup.outcomes(id.rawValue, reader, open.tables) {
                 let entry = try formatted { () throws(FormatError) in
@@ -120,7 +122,7 @@ extension JobStore {
         case .missing: throw .noSuchJob(id)
         case .awaiting(let workflow): return .awaiting(workflow: JobID(rawValue: workflow))
         case .ended(let outcome): return .ended(outcome)
-        case .active(let active, let name):
+        case .active(let active, let name, let after):
             switch active.state {
             case .ready:
                 // A worker leaves its slot after it has handed over what the attempt came to: the slot may still name the
@@ -140,6 +142,7 @@ extension JobStore {
                 case .unknownName: return .parked(name: name)
                 case .pausedType: return .paused(name: name)
                 case .workflow: return .awaiting(workflow: id)
+                case .held: return .held(after: after)
                 }
             }
         case .ready(let due):
@@ -156,7 +159,7 @@ extension JobStore {
         case awaiting(UInt64)
         case ready(due: StoreTime)
         case ended(Outcome)
-        case active(ActiveRecord, hasName: UInt32)
+        case active(ActiveRecord, hasName: UInt32, after: [JobID])
     }
 
     func runningState(_ id: JobID) -> JobState? {

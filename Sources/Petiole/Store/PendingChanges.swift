@@ -144,6 +144,9 @@ enum PendingChanges {
             state.note(EventCode.edited, id)
             try JobEditing.place(
                 id, active, priority: priority, due: due, tables, &transaction, &state)
+        case .hold(let priority, let due):
+            try HeldJobs.hold(
+                id, active, priority: priority, due: due, tables, &transaction, &state)
         case nil:
             try JobEditing.place(
                 id, active, priority: active.priority, due: 0, tables, &transaction, &state)

@@ -286,6 +286,12 @@ final class WorkflowBuilder {
                 "a workflow's result is that of its last step, and kept as long; tell that step, in its own options"
             )
         }
+        if !options.after.isEmpty {
+            throw .invalidOption(
+                job: name,
+                "after is for single jobs; let a workflow's first step wait for the others' results"
+            )
+        }
         // The job that stands for it never runs.
         var own = options
         own.due = nil

@@ -11,12 +11,18 @@ struct Add: AsyncParsableCommand {
             byte; no shell reads them. Of the environment these variables are kept: HOME, LANG, LC_*, LOGNAME, PATH, \
             SHELL, TERM, TMPDIR, TZ, USER; and those that --env names. What is kept lies in the store.
 
+            With --after the command runs when all of those jobs have succeeded, whatever their queue. When one of them ends \
+            otherwise, or had, the command is cancelled and does not run: `petiole show` says because of which, and `petiole \
+            requeue` lets it run all the same. A job that has ended as awaited counts at once, and stays counted when it is \
+            requeued later. With --after-any any end will do.
+
             EXAMPLES
               petiole add -- make -C docs html
               petiole add --queue nightly --retries 3 --env API_KEY -- ./export --all
               petiole add -- sh -c 'pg_dump shop | gzip > shop.gz'
               petiole add --at 22:30 --expires 6h -- ./backup
               petiole add --in 2h -- ./remind
+              petiole add --after 17,18 -- ./publish
             """)
 
     @OptionGroup var options: CommandOptions
@@ -40,7 +46,9 @@ struct Add: AsyncParsableCommand {
             valueName: "time"))
     var expires: String?
 
-    @Flag(help: "Print a JSON object: v, id, queue.")
+    @OptionGroup var order: AfterOptions
+
+    @Flag(help: "Print a JSON object: v, id, queue; with --after also state.")
     var json = false
 
     @OptionGroup var location: StoreLocation
@@ -95,16 +103,20 @@ struct Add: AsyncParsableCommand {
         let job = try options.command(words, example: "petiole add -- make -C docs html")
         var enqueueOptions = options.enqueueOptions
         let now = WallTime(microseconds: StoreClock().now)
+        enqueueOptions.after = order.predecessors
         enqueueOptions.due = try due(now)
         enqueueOptions.expiry = expiry(enqueueOptions.due, now)
         let store = try location.openOrMake()
         let ids = try await store.enqueue(
             commands: [JobStore.CommandRequest(command: job)], options: enqueueOptions)
         guard let id = ids.first?.lowerBound else { return }
+        let state =
+            order.predecessors.isEmpty ? nil : try store.state(of: JobID(rawValue: id))
         if json {
             var line = JSONLine()
             line.add("id", Int(clamping: id))
             line.add("queue", options.queue)
+            if let state { line.add("state", JobText.word(state)) }
             Standard.output.line(line.line)
         } else {
             Standard.output.line(String(id))
@@ -113,6 +125,15 @@ struct Add: AsyncParsableCommand {
             // Else the job would be taken for not added, and added again.
             failure.message += "\nthe job is on the disk all the same, with the id \(id)"
             throw failure
+        }
+        if case .ended(let outcome)? = state, outcome.kind == .cancelled,
+            let reason = outcome.failure?.message
+        {
+            say(
+                """
+                \(visible(reason)): job \(id) is cancelled and does not run
+                to run it all the same: petiole requeue \(id)
+                """)
         }
     }
 }

@@ -4,14 +4,20 @@ import Petiole
 /// `petiole pause`: keeps jobs of queues or of job types from starting.
 struct Pause: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Pause queues or job types: what runs finishes, and nothing else of them starts.",
+        abstract: "Pause queues, job types or single jobs.",
         discussion: """
-            Holds until `petiole resume`, whoever runs the queue, also after a restart. Jobs are accepted as before. With \
+            Of a queue what runs finishes, and nothing else starts. Holds until `petiole resume`, whoever runs the queue, also after a restart. Jobs are accepted as before. With \
             --type jobs of that name alone are paused, in the queues named, or everywhere when none is; others in the \
             same queue go on.
 
+            A number is a job's id. One that has not started is held: it does not start until it is resumed, and joins the end \
+            of its lane then. A command that runs is suspended with its process group by SIGSTOP: it keeps its place and its \
+            memory, its time limits go on, and a cancel or a worker that stops ends it all the same. Says of each job: held, \
+            suspended, running (it is no command), awaiting (others of its workflow), ended, missing.
+
             EXAMPLES
               petiole pause commands
+              petiole pause 17
               petiole pause --type resize images
             """)
 
@@ -23,13 +29,14 @@ struct Pause: AsyncParsableCommand {
 /// `petiole resume`: lets them go on.
 struct Resume: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Let paused queues or job types go on.",
+        abstract: "Let paused queues, job types or jobs go on.",
         discussion: """
             With --type and no queue a job type goes on everywhere. What is paused everywhere does not go on in one queue \
-            alone.
+            alone. A number is a job's id: says of each resumed, not paused, ended, missing.
 
             EXAMPLES
               petiole resume commands
+              petiole resume 17
               petiole resume --type resize
             """)
 
@@ -47,18 +54,30 @@ struct WhatToPause: ParsableArguments {
 
     @Flag(
         help: """
-            Print a JSON object for each: v, queue (null: everywhere), type (with --type), paused, changed.
+            Print a JSON object for each: v, queue (null: everywhere), type (with --type), paused, changed; of a job v, id, \
+            result.
             """)
     var json = false
 
     @OptionGroup var location: StoreLocation
 
-    @Argument(help: ArgumentHelp("Names of queues.", valueName: "queue"))
-    var names: [String] = []
+    @Option(
+        name: .customLong("queue"),
+        help: ArgumentHelp("A queue, also one whose name is a number.", valueName: "name"))
+    var queues: [String] = []
+
+    @Argument(help: ArgumentHelp("Names of queues, or ids of jobs.", valueName: "queue-or-id"))
+    var words: [String] = []
+
+    private var ids: [JobID] { words.compactMap { JobID($0) } }
+    private var names: [String] { queues + words.filter { JobID($0) == nil } }
 
     func validate() throws {
-        guard !names.isEmpty || !type.isEmpty else {
-            throw ValidationError("name queues, or job types with --type")
+        guard !names.isEmpty || !type.isEmpty || !ids.isEmpty else {
+            throw ValidationError("name queues, ids of jobs, or job types with --type")
+        }
+        if !type.isEmpty, !ids.isEmpty {
+            throw ValidationError("give ids of jobs, or --type; not both")
         }
     }
 
@@ -80,6 +99,7 @@ struct WhatToPause: ParsableArguments {
                 see the names of some with: petiole jobs
                 """, status: 66)
         }
+        if !ids.isEmpty { try await HoldJobs(store: store, json: json).set(paused: paused, ids) }
         guard !type.isEmpty else {
             for name in names {
                 let hasChanged =

@@ -17,7 +17,8 @@ struct Requeue: AsyncParsableCommand {
               petiole requeue 17 18
               petiole requeue --queue nightly --dry-run
               petiole requeue --fingerprint 3f2a9c0d41b7e658
-            """)
+            """,
+        aliases: ["restart"])
 
     @Flag(
         help: """

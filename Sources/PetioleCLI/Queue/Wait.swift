@@ -4,24 +4,42 @@ import Petiole
 /// `petiole wait`: until jobs have ended.
 struct Wait: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Wait until jobs have ended, whoever runs them.",
+        abstract: "Wait until jobs, or all of a queue, have ended, whoever runs them.",
         discussion: """
             Prints each with its state, in the order given. Exit status: 0 when all have succeeded, 1 when one has not.
 
+            With --queue it waits until nothing is left to run in the queue, and prints how many ended meanwhile, and how many of \
+            them did not succeed. Exit status: 0 when all that ended meanwhile have succeeded, 1 when one has not, or when some \
+            are left that nobody will run as things are. `petiole drain` takes a timeout.
+
             EXAMPLES
               petiole wait 17 18 && ./publish
+              petiole wait --queue nightly && ./publish
             """)
 
-    @Flag(help: "Print a JSON object for each: v, id, state, attempt, error.")
+    @Option(help: ArgumentHelp("All that is to run in this queue.", valueName: "name"))
+    var queue: String?
+
+    @Flag(
+        help:
+            "Print a JSON object for each: v, id, state, attempt, error; or v, queue, ended, failed, left."
+    )
     var json = false
 
     @OptionGroup var location: StoreLocation
 
     @Argument(help: ArgumentHelp("Ids of jobs.", valueName: "id"))
-    var ids: [JobNumber]
+    var ids: [JobNumber] = []
+
+    func validate() throws {
+        guard ids.isEmpty != (queue == nil) else {
+            throw ValidationError("say which jobs: ids, or --queue")
+        }
+    }
 
     func run() async throws {
         let store = try location.openExisting()
+        if let queue { return try await wait(for: queue, store) }
         var haveSucceeded = true
         for id in ids.map(\.id) {
             let outcome: Outcome
@@ -45,5 +63,35 @@ struct Wait: AsyncParsableCommand {
             if let failure = Standard.output.flush().flatMap(Failure.output) { throw failure }
         }
         if !haveSucceeded { throw Failure("", status: 1) }
+    }
+
+    private func wait(for queue: String, _ store: JobStore) async throws {
+        try KnownQueue.check(queue, store)
+        let before = try store.counts(queue: queue)
+        let result = try await store.waitUntilDrained(queue: queue)
+        let after = try store.counts(queue: queue)
+        let failed = max(0, after.withoutSuccess - before.withoutSuccess)
+        let ended = failed + max(0, after.succeeded - before.succeeded)
+        let left = if case .setAside(let count) = result { count } else { 0 }
+        if json {
+            var line = JSONLine()
+            line.add("queue", queue)
+            line.add("ended", ended)
+            line.add("failed", failed)
+            line.add("left", left)
+            Standard.output.line(line.line)
+        } else {
+            var text = "\(counted(ended, "job")) ended, \(grouped(failed)) of them without success"
+            if left > 0 { text += "; \(grouped(left)) are held, parked or paused" }
+            Standard.output.line(text)
+        }
+        if failed > 0 || left > 0 { throw Failure("", status: 1) }
+    }
+}
+
+extension JobCounts {
+    /// How many have ended otherwise than with success.
+    fileprivate var withoutSuccess: Int {
+        failed + deadLetters + cancelled + expired + discarded + dropped
     }
 }

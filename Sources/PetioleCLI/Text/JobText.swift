@@ -10,6 +10,7 @@ enum JobText {
         case .parked: "parked"
         case .paused: "paused"
         case .awaiting: "awaiting"
+        case .held: "held"
         case .running: "running"
         case .ended(let outcome): word(outcome.kind)
         }
@@ -80,6 +81,8 @@ enum JobText {
             line.add("attempt", attempts)
             line.add("due", TimeText.iso(due))
         case .awaiting(let workflow): line.add("workflow", Int(clamping: workflow.rawValue))
+        case .held(let after):
+            line.addRaw("after", "[\(after.map(\.description).joined(separator: ","))]")
         case .ready, .parked, .paused: break
         }
     }

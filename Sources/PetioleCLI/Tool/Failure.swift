@@ -73,6 +73,12 @@ struct Failure: Error {
                 \(Self.mebibytes(limit)) MiB)
                 free room with `petiole prune --older-than 1d`, or name another store with --store
                 """, status: 75)
+        case .refused(_, _, .noSuchJob(let id)):
+            self.init(
+                """
+                there is no job \(id) to come after; nothing was added
+                see which there are with: petiole jobs
+                """, status: 66)
         case .refused(_, _, let cause):
             // The name of the job and of its queue are not what was typed.
             let failure = Failure(cause)

@@ -38,6 +38,7 @@ struct PetioleTool: ParsableCommand {
             Failures.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
+            Kill.self, Env.self, Clean.self,
         ])
 }
 

@@ -104,7 +104,7 @@ struct Jobs: ParsableCommand {
             attempt = String(number)
             time = TimeText.duration(now.since(since))
         case .waiting(_, let attempts): attempt = String(attempts)
-        case .ready, .parked, .paused, .awaiting: break
+        case .ready, .parked, .paused, .held, .awaiting: break
         }
         let command = JobText.command(name: summary.name, payload: payload)
         let title =

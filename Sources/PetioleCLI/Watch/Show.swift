@@ -14,7 +14,7 @@ struct Show: ParsableCommand {
         discussion: """
             With --json the fields of `petiole jobs --json`, schedule and planned (which schedule enqueued it, and for \
             when) where one did, and payload (JSON, where its form can be shown so), \
-            attempts (those that another followed: attempt, started, microseconds, error), exit or signal, stdout and \
+            suspended (of one that runs), attempts (those that another followed: attempt, started, microseconds, error), exit or signal, stdout and \
             stderr of a command, or result. With --stdout or --stderr nothing but what the command wrote, as it is.
 
             With --tree the family of the job instead: who enqueued whom with its success, a line each, from the first \
@@ -107,7 +107,7 @@ struct Show: ParsableCommand {
     ) throws {
         let summary = details.summary
         line("job", summary.id.description)
-        line("state", state(summary.state, store.now))
+        line("state", state(summary, store))
         if let progress = store.progress(of: summary.id) {
             let total = progress.total.map { " of \(grouped($0))" } ?? ""
             let note = progress.note.isEmpty ? "" : ", \(visible(progress.note))"
@@ -173,21 +173,28 @@ struct Show: ParsableCommand {
         Standard.output.line(label + String(repeating: " ", count: max(1, 11 - label.count)) + text)
     }
 
-    private static func state(_ state: JobState, _ now: WallTime) -> String {
-        switch state {
+    private static func state(_ summary: JobSummary, _ store: JobStore) -> String {
+        switch summary.state {
         case .ready: "ready"
         case .waiting(let due, let attempts):
             "waiting for attempt \(attempts + 1), due \(TimeText.local(due))"
         case .parked(let name): "parked: no runner of its queue knows \"\(visible(name))\""
         case .paused(let name): "paused: the job type \"\(visible(name))\" is"
         case .awaiting(let workflow): "awaiting others: petiole workflow show \(workflow)"
+        case .held(let after):
+            after.isEmpty
+                ? "held: it goes on with petiole resume \(summary.id)"
+                : "held, until these have ended: \(after.map(\.description).joined(separator: ", "))"
         case .running(let attempt, let since, let pid):
-            "running for \(TimeText.duration(now.since(since))), attempt \(attempt), in process \(pid)"
+            "running for \(TimeText.duration(store.now.since(since))), attempt \(attempt), in process \(pid)"
+                + (store.isSuspended(summary.id)
+                    ? ", suspended: it goes on with petiole resume \(summary.id)" : "")
         case .ended(let outcome):
             switch outcome.kind {
             case .succeeded: "succeeded"
             case .failed: "failed"
-            case .cancelled: "cancelled"
+            case .cancelled:
+                "cancelled" + (outcome.failure.map { ": \(visible($0.message))" } ?? "")
             case .deadLetter: "dead: failed at attempt \(outcome.attempt), the last"
             case .expired: "expired: it had not started by then"
             case .dropped: "dropped: its queue was full, and others took its room"
@@ -203,6 +210,9 @@ struct Show: ParsableCommand {
     ) throws -> String {
         var line = JSONLine()
         JobText.add(details.summary, to: &line)
+        if case .running = details.summary.state {
+            line.add("suspended", store.isSuspended(details.summary.id))
+        }
         if let schedule = details.schedule {
             line.add("schedule", schedule)
             line.add("planned", details.plannedTime.map { TimeText.iso($0) })

@@ -10,7 +10,7 @@ struct Status: ParsableCommand {
             With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
             paused_types, ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, dropped, \
             retries, unserved (whether jobs wait that no process runs), unknown (names of parked jobs), \
-            bytes (of those that have not ended), capacity (null, or jobs, bytes, whenFull, waitUpTo), longest (null, \
+            suspended (ids of those that run and are suspended), bytes (of those that have not ended), capacity (null, or jobs, bytes, whenFull, waitUpTo), longest (null, \
             or id, attempt, since, seconds), overdue (null, or id and average, in seconds, of an attempt that runs ten times \
             as long as others of its type).
             """)
@@ -34,7 +34,7 @@ struct Status: ParsableCommand {
                         queue, running.filter { $0.queue == queue.name },
                         try store.unknownNames(queue: queue.name),
                         pausedTypes.filter { $0.queue == nil || $0.queue == queue.name },
-                        longRuns.first { $0.queue == queue.name }, now))
+                        longRuns.first { $0.queue == queue.name }, now, store))
             }
             return
         }
@@ -84,6 +84,11 @@ struct Status: ParsableCommand {
                 "longest running: job \(longest.id) of \(visible(longest.queue)), attempt \(longest.attempt), for "
                     + TimeText.duration(now.since(longest.since)))
         }
+        let suspended = running.filter { store.isSuspended($0.id) }
+        if !suspended.isEmpty {
+            Standard.output.line(
+                "suspended: job \(suspended.map(\.id.description).joined(separator: ", "))")
+        }
         for run in longRuns {
             let others = run.others > 0 ? ", and \(grouped(run.others)) more" : ""
             Standard.output.line(
@@ -106,7 +111,8 @@ struct Status: ParsableCommand {
 
     private static func json(
         _ queue: QueueStatus, _ running: [RunningJob], _ unknown: [String],
-        _ pausedTypes: [PausedJobType], _ longRun: LongRun?, _ now: WallTime
+        _ pausedTypes: [PausedJobType], _ longRun: LongRun?, _ now: WallTime,
+        _ store: JobStore
     ) -> String {
         var line = JSONLine()
         let counts = queue.counts
@@ -129,6 +135,9 @@ struct Status: ParsableCommand {
         line.add("retries", counts.retries)
         line.addRaw("unserved", queue.isUnserved ? "true" : "false")
         line.add("unknown", unknown.map { Array($0.utf8) })
+        let suspended = running.filter { store.isSuspended($0.id) }
+        line.addRaw(
+            "suspended", "[\(suspended.map(\.id.description).joined(separator: ","))]")
         line.add("bytes", counts.unfinishedBytes)
         if let capacity = queue.capacity {
             var part = JSONLine()

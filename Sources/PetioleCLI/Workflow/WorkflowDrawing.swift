@@ -136,6 +136,7 @@ struct WorkflowDrawing {
             ]
         case .parked: ["no runner knows it"]
         case .paused: ["its job type is paused"]
+        case .held: ["held"]
         case .running(let attempt, let since, _):
             ["attempt \(attempt)", "for \(TimeText.duration(now.since(since)))"]
         case .ended(let outcome):

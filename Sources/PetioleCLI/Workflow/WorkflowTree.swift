@@ -133,7 +133,7 @@ extension WorkflowTree.GroupTime {
                 microseconds: outcome.startedAt.microseconds
                     + Int64(outcome.runTime.wholeMicroseconds))
             last = max(last ?? end, end)
-        case .ended, .ready, .waiting, .parked, .paused, .awaiting: break
+        case .ended, .ready, .waiting, .parked, .paused, .held, .awaiting: break
         }
     }
 }

@@ -65,6 +65,19 @@ enum OperationExamples {
         return gone
     }
 
+    static func holding(_ store: JobStore, _ job: JobHandle<Int>) async throws {
+        if try await store.hold(job.id) == .held { print("it does not start") }
+        print(try await store.release(job.id))
+    }
+
+    static func following(_ store: JobStore, _ job: JobHandle<Int>) async throws -> JobState {
+        var behind = EnqueueOptions()
+        behind.after = [.success(of: job.id)]
+        let next = try await store.enqueue(SendReport(month: "2026-12"), options: behind)
+        print(try next.state)
+        return try next.state
+    }
+
     static func draining(_ store: JobStore) async throws {
         switch try await store.waitUntilDrained(queue: "reports", timeout: .seconds(600)) {
         case .drained: print("nothing is left to run")

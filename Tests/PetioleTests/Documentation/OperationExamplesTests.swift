@@ -13,6 +13,9 @@ import Testing
                 Issue.record("it does not wait")
                 return
             }
+            try await OperationExamples.holding(store, job)
+            let state = try await OperationExamples.following(store, job)
+            #expect(state == .held(after: [job.id]))
             try #expect(OperationExamples.listing(store, store.now) == job.id)
             #expect(try OperationExamples.lineage(store, job) == 1)
             let following = Task { try await OperationExamples.following(store) }

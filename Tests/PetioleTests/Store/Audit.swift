@@ -170,7 +170,8 @@ struct Audit {
             if !audit.jobs.contains(id) { audit.note("active job \(id) is not in the log") }
             let isWorkflow = row.state == .parked && row.parking == .workflow
             if row.state != .ready, !isWorkflow {
-                let isPaused = row.state == .parked && row.parking == .pausedType
+                let isPaused =
+                    row.state == .parked && (row.parking == .pausedType || row.parking == .held)
                 if timers.remove(id) == nil, !isPaused {
                     audit.note("job \(id) waits without a timer")
                 }
@@ -202,6 +203,28 @@ struct Audit {
                 try LaneRow(parked: (key, value))
             }) {
                 audit.sublanes.append(row)
+                parkedRows += 1
+            } else if let (job, other) = HeldJobs.numbers(key, "w") {
+                parkedRows += 1
+                let row = audit.active[job]
+                if row?.state != .parked || row?.parking != .held {
+                    audit.note("job \(job) waits for job \(other), and is not held")
+                }
+                guard other != HeldJobs.byHand else { return }
+                if audit.outcomes[other] != nil, audit.active[other] == nil,
+                    try reader.value(tables.parked, HeldJobs.left(other)) == nil
+                {
+                    audit.note("job \(job) waits for job \(other), which has ended")
+                }
+                if try reader.value(tables.parked, HeldJobs.follower(other, job)) == nil {
+                    audit.note("job \(other) does not know that job \(job) follows it")
+                }
+            } else if let (other, job) = HeldJobs.numbers(key, "f") {
+                parkedRows += 1
+                if try reader.value(tables.parked, HeldJobs.wait(job, other)) == nil {
+                    audit.note("job \(job) does not wait for job \(other), which it is to follow")
+                }
+            } else if HeldJobs.numbers(key, "l") != nil {
                 parkedRows += 1
             } else if key.count == 13, key[4] == UInt8(ascii: "o") {
                 parkedRows += 1
