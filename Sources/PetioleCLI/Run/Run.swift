@@ -16,13 +16,14 @@ struct Run: AsyncParsableCommand {
             INPUTS follow ::: or come from a file (:::: or -a), from the files below a folder (--find, --glob), or from \
             standard input, one a line; empty lines are left out. Several lists give all combinations, and those with + \
             behind (:::+, ::::+) go with the list before, one by one. Rows of --csv, --tsv and --colsep have columns, lines \
-            of --jsonl fields. Of any number of inputs only some are held in memory.
+            of --jsonl fields. Of any number of inputs only some are held in memory, of several lists all but the first.
 
             THE COMMAND. {} stands for the input, also inside of words; without a place it goes to the end. {.} is the input without \
             its extension, {/} its name and {//} its folder, {/.} the name without extension, {#} its number, {%} the place \
             among the commands that go on at once. {1}, {2} are the values of several lists, of columns, or of several \
             inputs (-n), {name} that of a column or field, and {2/}, {name.} parts of these; {} is then all values, each \
-            an argument of its own. A command given as one word is a line for /bin/sh, in which the input stays one literal \
+            an argument of its own. A column is found by a name of letters, digits, and _ . - or blanks inside, before its number; in single quotes a \
+            name is a place only alone. What columns are named is so part of the command: read headers of those you trust. A command given as one word is a line for /bin/sh, in which the input stays one literal \
             argument whatever it holds; a line that says the same without a shell is run without. (The line finds the input in \
             the variable PETIOLE_INPUT and the rest in others; do not hand {} to another shell inside of the line. A line with {} in \
             $(( )) or in a here-document is refused.) Several words are a program and its arguments, without a shell.
@@ -121,7 +122,7 @@ struct Run: AsyncParsableCommand {
         let directory = try Surroundings.workingDirectory()
         let words = command.first == "--" ? Array(command.dropFirst()) : command
         // Before anything is waited for: it might come to nothing.
-        let plain = try template(words, directory, inputs.rules)
+        let plain = try template(words, directory, try inputs.rules)
         try plain.checkProgram()
         let followUps = try [(FollowUp.Occasion.then, then), (.onFailure, onFailure)].compactMap {
             occasion, line in
@@ -130,11 +131,13 @@ struct Run: AsyncParsableCommand {
             }
         }
         let stopReading = try WakePipe()
-        let reader = try inputs.reader(paths: plain.paths, stop: stopReading.reading)
+        let reader = try inputs.reader(for: plain, stop: stopReading.reading)
         let template = try template(words, directory, reader.rules)
+        try template.check(reader.names)
         let session = RunSession(
             template: template,
-            identity: RunIdentity(template, directory: directory, shape: try inputs.shape.mark),
+            identity: RunIdentity(
+                template, directory: directory, shape: try inputs.shape.mark(names: reader.names)),
             pace: pace, output: output, again: again,
             jobLog: try output.jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
             followUps: followUps, location: location, stopReading: stopReading)

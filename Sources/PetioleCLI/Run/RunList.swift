@@ -48,16 +48,17 @@ enum RunList {
         filter.queue = queue
         try store.forEachRecord(filter) { summary, extras, payload in
             guard
-                let command = JobText.command(name: summary.name, payload: Array(payload)),
-                let input = InputMark.values(extras)
+                let command = JobText.command(name: summary.name, payload: Array(payload))
             else { return true }
-            found = (command, input)
+            // None of a long input, which its digest stands for.
+            found = (command, InputMark.values(extras) ?? [])
             return false
         }
         return found
     }
 
-    /// As it was typed, as far as that can be told: of words that hold an input `{}` stands for that.
+    /// As it was typed, as far as that can be told: a command in words has its input in them, and in some words it stands
+    /// by chance. The run's name tells which was it.
     private static func line(
         _ command: Command, _ input: [[UInt8]], _ queue: String, _ lines: inout RunLine
     ) -> String {
@@ -65,9 +66,23 @@ enum RunList {
             return Command.quoted(template)
         }
         let place = Array("{}".utf8)
-        let words = command.arguments.map { word in
+        let words = command.arguments
+        let whole = words.map { input.contains($0) ? place : $0 }
+        let everywhere = words.map { word in
             input.reduce(word) { $1.isEmpty ? $0 : $0.replacing($1, with: place) }
         }
-        return words.map { Command.quoted($0) }.joined(separator: " ")
+        let end = words.count > 1 && input.contains(words[words.count - 1])
+        let some = [end ? Array(words.dropLast()) : whole, whole, everywhere]
+        let blank = [UInt8(ascii: " ")]
+        for words in some + some.map({ [Array($0.joined(separator: blank))] }) {
+            // What is no command is none that was given.
+            guard
+                let template = try? CommandTemplate(
+                    words: words, directory: command.workingDirectory ?? []),
+                RunIdentity(template, directory: command.workingDirectory ?? []).owns(queue)
+            else { continue }
+            return words.map { Command.quoted($0) }.joined(separator: " ")
+        }
+        return whole.map { Command.quoted($0) }.joined(separator: " ")
     }
 }

@@ -82,11 +82,11 @@ struct RunSession {
         while let some = try inputs.next() {
             for input in some {
                 number += 1
-                guard past.inputs.list(InputMark.key(of: input)) != nil else { continue }
+                guard past.inputs.list(InputMark.Key(input)) != nil else { continue }
                 new += 1
                 do {
                     // It would run in the working directory, as all of them.
-                    let command = try template.command(for: input, number: number)
+                    let command = try template.command(for: input)
                     let shown = try Command(
                         arguments: command.arguments, environment: command.environment)
                     Standard.output.line(shown.shellLine)
@@ -267,7 +267,8 @@ struct RunSession {
         let after = try store.counts(queue: queue)
         let notWell = try report(past, listing, before, after, tally, request)
         return RunEnd(
-            notWell: notWell, accepted: after.accepted, isWhole: after.unfinished == 0,
+            notWell: notWell, accepted: after.accepted,
+            isWhole: listing.isWhole && after.unfinished == 0,
             request: request, current: current)
     }
 
@@ -300,14 +301,13 @@ struct RunSession {
             var requests: [JobStore.CommandRequest] = []
             for input in some {
                 listing.listed += 1
-                let key = InputMark.key(of: input)
+                let key = InputMark.Key(input)
                 guard let occurrence = known.list(key) else { continue }
                 do {
                     requests.append(
                         JobStore.CommandRequest(
-                            command: try template.command(
-                                for: input, number: listing.listed),
-                            input: InputMark.bytes(input, key: key, occurrence: occurrence)))
+                            command: try template.command(for: input),
+                            input: InputMark.bytes(key, occurrence: occurrence)))
                 } catch {
                     throw Failure("\(error)", status: 125)
                 }

@@ -31,16 +31,18 @@ struct ByteStream {
         }
         guard file >= 0 else {
             throw Failure(
-                "the file of inputs \(Command.quoted(path)) cannot be read: \(systemText(errno))",
-                status: 125)
+                """
+                the file of inputs \(Command.quoted(path)) cannot be read: \(systemText(errno))
+                see whether it is there and may be read; nothing was enqueued
+                """, status: 125)
         }
         self.init(descriptor: file, stop: stop)
     }
 
     /// Waits for some bytes and lends them; none at the end.
-    /// - Returns: false when reading was stopped.
-    mutating func read(_ take: (UnsafeRawBufferPointer) throws -> Void) throws -> Bool {
-        guard waitForBytes() else { return false }
+    /// - Throws: `CancellationError` when reading was stopped, so that nobody takes that for the end.
+    mutating func read(_ take: (UnsafeRawBufferPointer) throws -> Void) throws {
+        try waitForBytes()
         try withUnsafeTemporaryAllocation(byteCount: Self.readSize, alignment: 16) { buffer in
             let count = systemRead(descriptor, buffer.baseAddress, Self.readSize)
             if count < 0, errno != EINTR, errno != EAGAIN {
@@ -50,10 +52,15 @@ struct ByteStream {
             if count == 0 { isAtEnd = true }
             try take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         }
-        return true
     }
 
-    private func waitForBytes() -> Bool {
+    /// Whether reading may have to wait for somebody who writes.
+    var mayWait: Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return !isAtEnd && poll(&entry, 1, 0) == 0
+    }
+
+    private func waitForBytes() throws {
         while true {
             var entries = [
                 pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0),
@@ -61,10 +68,10 @@ struct ByteStream {
             ]
             if poll(&entries, 2, -1) < 0 {
                 if errno == EINTR { continue }
-                return true
+                return
             }
-            if entries[1].revents != 0 { return false }
-            if entries[0].revents != 0 { return true }
+            if entries[1].revents != 0 { throw CancellationError() }
+            if entries[0].revents != 0 { return }
         }
     }
 }

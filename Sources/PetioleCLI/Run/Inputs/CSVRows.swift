@@ -16,15 +16,16 @@ struct CSVRows {
         parser = Parser(separator: separator)
     }
 
-    /// Waits for some. Nil at the end, and when reading was stopped.
+    var mayWait: Bool { stream.mayWait }
+
+    /// Waits for some. Nil at the end.
     mutating func next() throws -> [[[UInt8]]]? {
         while !stream.isAtEnd {
             var parser = parser
             self.parser = Parser(separator: separator)
-            let goesOn = try stream.read { bytes in
+            try stream.read { bytes in
                 for byte in bytes { try parser.take(byte) }
             }
-            guard goesOn else { return nil }
             if stream.isAtEnd { try parser.finish() }
             let rows = parser.rows
             parser.rows = []
@@ -39,11 +40,16 @@ struct CSVRows {
         var parser = Parser(separator: separator)
         for byte in text { try parser.take(byte) }
         try parser.finish()
-        return Array(parser.rows.joined())
+        guard parser.rows.count < 2 else {
+            throw Failure.usage(
+                "\(Command.quoted(text)) is more than one row\ngive each row as an input of its own"
+            )
+        }
+        return parser.rows.first ?? [[]]
     }
 
     private struct Parser {
-        private enum State { case start, plain, quoted, quoteInQuoted }
+        private enum State { case start, plain, quoted, quoteInQuoted, returnBehindQuoted }
         let separator: UInt8
         var rows: [[[UInt8]]] = []
         private var state = State.start
@@ -53,6 +59,9 @@ struct CSVRows {
         /// Where the quotes were opened that are not closed.
         private var opened = 1
         private var bytes = 0
+        /// Of the row that is read, and where it began.
+        private var rowBytes = 0
+        private var began = 1
 
         private static let quote = UInt8(ascii: "\"")
         private static let newline = UInt8(ascii: "\n")
@@ -72,12 +81,14 @@ struct CSVRows {
             case .start where byte == Self.quote:
                 state = .quoted
                 opened = line
-            case .start, .plain, .quoteInQuoted:
+            case .start, .plain, .quoteInQuoted, .returnBehindQuoted:
                 if byte == separator {
                     endField()
                 } else if byte == Self.newline {
                     endRow()
-                } else if state == .quoteInQuoted, byte != UInt8(ascii: "\r") {
+                } else if state == .quoteInQuoted, byte == UInt8(ascii: "\r") {
+                    state = .returnBehindQuoted
+                } else if state == .quoteInQuoted || state == .returnBehindQuoted {
                     throw Failure(
                         """
                         line \(grouped(line)) has text behind a closing quote
@@ -93,17 +104,20 @@ struct CSVRows {
         }
 
         private mutating func append(_ byte: UInt8) throws {
-            guard field.count < InputRecords.limit else {
+            rowBytes += 1
+            guard rowBytes < InputRecords.limit else {
                 throw Failure(
                     """
-                    a field of line \(grouped(opened)) has more than \(grouped(InputRecords.limit)) bytes
-                    see whether the quotes that are opened there are closed
+                    the row that begins in line \(grouped(began)) has more than \(grouped(InputRecords.limit)) bytes
+                    see whether the quotes that are opened in it are closed
                     """, status: 125)
             }
             field.append(byte)
         }
 
         private mutating func endField() {
+            // A field costs something even if it is empty.
+            rowBytes += 1
             row.append(field)
             field = []
             state = .start
@@ -111,10 +125,11 @@ struct CSVRows {
 
         private mutating func endRow() {
             if state == .plain, field.last == UInt8(ascii: "\r") { field.removeLast() }
-            let isEmpty = row.isEmpty && field.isEmpty && state != .quoteInQuoted
+            let isEmpty = row.isEmpty && field.isEmpty && (state == .plain || state == .start)
             endField()
             if !isEmpty { rows.append(row) }
             row = []
+            (rowBytes, began) = (0, line)
         }
 
         mutating func finish() throws {

@@ -1,20 +1,43 @@
 import Petiole
 
 /// What `run` makes a command of for each input.
-struct CommandTemplate {
+struct CommandTemplate: Sendable {
     /// Words given straight to the system, or a line for a shell.
     private enum Form {
         case words([Word])
         case shell(ShellTemplate)
     }
-    private typealias Word = [ShellTemplate.Piece]
+
+    /// A word, or a variable's value, as it is put together.
+    private struct Word {
+        let parts: [Part]
+        /// Whether it stands once for each value of an input.
+        let isRepeated: Bool
+    }
+
+    private enum Part {
+        case text([UInt8])
+        /// Of the value that a word is repeated for, or of the first.
+        case all(InputForm)
+        /// - Parameter index: from 0.
+        case value(index: Int, InputForm)
+        case number
+        /// Known when the command starts, and to its environment alone.
+        case slot
+    }
 
     private let form: Form
-    let words: [[UInt8]]
-    let rules: PlaceRules
+    /// Names of variables, and what they are set to.
+    private let variables: [(name: [UInt8], part: Part)]
+    private let words: [[UInt8]]
+    private let rules: PlaceRules
+    private let directory: [UInt8]
+    /// What stands in it of an input.
+    let places: [Place]
     /// Whether it was given as a line for a shell.
     let isLine: Bool
-    private let directory: [UInt8]
+    /// Its program, where that is the same for all inputs and no shell is asked for it.
+    private let program: [UInt8]?
 
     /// One word is a line for the shell, unless it can be nothing but the name of a program; several are a program and its
     /// arguments, and no shell sees them. Nor does one see a line that says the same without it.
@@ -36,16 +59,66 @@ struct CommandTemplate {
         isLine = joins || words.count == 1 && !Self.isProgramName(first)
         let plain = isLine ? PlainLine.words(of: words[0], rules) : words
         guard let plain else {
-            form = .shell(try ShellTemplate(words[0], rules))
+            let shell = try ShellTemplate(words[0], rules)
+            form = .shell(shell)
+            places = shell.places
+            program = nil
+            variables = Self.variables(shell.places, rules)
             return
         }
         var pieces = plain.map { Self.pieces(of: $0, rules) }
-        if !pieces.contains(where: { $0.contains { $0.isReference } }) {
+        if !pieces.contains(where: { $0.contains { $0.place != nil } }) {
             pieces.append([.reference(.whole, .each)])
         }
+        let places = pieces.joined().compactMap { $0.place }
+        self.places = places
+        if pieces[0].count == 1, case .text(let program) = pieces[0][0] {
+            self.program = program
+        } else {
+            program = nil
+        }
         // Which of the commands that go on at once it is is known when it starts, and to its environment alone.
-        let knowsSlot = pieces.contains { $0.contains(.reference(.slot, .each)) }
-        form = knowsSlot ? .shell(try ShellTemplate(words: pieces, rules)) : .words(pieces)
+        if places.contains(.slot) {
+            let shell = try ShellTemplate(words: pieces, rules)
+            form = .shell(shell)
+            variables = Self.variables(shell.places, rules)
+        } else {
+            form = .words(
+                pieces.map { word in
+                    Word(
+                        parts: word.map { Self.part($0, rules) },
+                        isRepeated: rules.isSpread && word.contains { $0.place?.isOfAll ?? false })
+                })
+            // As a shell would have found them, for programs that look there.
+            variables = isLine ? Self.variables(places, rules) : []
+        }
+    }
+
+    private static func part(_ piece: ShellTemplate.Piece, _ rules: PlaceRules) -> Part {
+        switch piece {
+        case .text(let text): .text(text)
+        case .reference(let place, _): part(place, rules)
+        case .each: .text([])
+        }
+    }
+
+    private static func part(_ place: Place, _ rules: PlaceRules) -> Part {
+        switch place {
+        case .value(.all, let form): .all(form)
+        case .value(let key, let form): .value(index: rules.index(of: key) ?? 0, form)
+        case .number: .number
+        case .slot: .slot
+        }
+    }
+
+    /// Those that do not differ in number from one input to the next.
+    private static func variables(
+        _ places: [Place], _ rules: PlaceRules
+    ) -> [(name: [UInt8], part: Part)] {
+        var known: Set<Place> = []
+        return places.filter { place in
+            place != .slot && !(rules.isSpread && place.isOfAll) && known.insert(place).inserted
+        }.map { (Array($0.variable.utf8), part($0, rules)) }
     }
 
     private static func isProgramName(_ word: [UInt8]) -> Bool {
@@ -59,8 +132,10 @@ struct CommandTemplate {
         }
     }
 
-    private static func pieces(of word: [UInt8], _ rules: PlaceRules) -> Word {
-        var pieces: Word = []
+    private static func pieces(
+        of word: [UInt8], _ rules: PlaceRules
+    ) -> [ShellTemplate.Piece] {
+        var pieces: [ShellTemplate.Piece] = []
         var text: [UInt8] = []
         var index = 0
         while index < word.count {
@@ -80,13 +155,11 @@ struct CommandTemplate {
     /// The shell's part of it, when a shell runs it.
     var shell: ShellTemplate? { if case .shell(let shell) = form { shell } else { nil } }
 
+    /// The words by which a run is known.
+    var identity: [[UInt8]] { words }
+
     /// The paths of fields that stand in it, when fields are found by paths.
     var paths: [[UInt8]] {
-        let places: [Place] =
-            switch form {
-            case .shell(let shell): shell.places
-            case .words(let words): words.flatMap { $0.compactMap { $0.place } }
-            }
         var paths: [[UInt8]] = []
         for case .value(.name(let path), _) in places where !paths.contains(path) {
             paths.append(path)
@@ -94,70 +167,78 @@ struct CommandTemplate {
         return paths
     }
 
-    /// - Parameter number: which of the inputs it is, from 1.
-    func command(for input: Input, number: Int) throws(InvalidCommand) -> Command {
+    /// The most values that a command can take: each has its own place in a line for a shell, which is one argument.
+    var mostValues: Int {
+        guard let shell, shell.spreadCount > 0 else { return InputReader.openPositions }
+        return 90_000 / (shell.spreadCount * 28)
+    }
+
+    func command(for input: Input) throws(InvalidCommand) -> Command {
         if let fault = input.fault { return try failing(fault) }
+        var arguments: [[UInt8]] = []
         switch form {
         case .words(let words):
-            var arguments: [[UInt8]] = []
             arguments.reserveCapacity(words.count)
             for word in words {
-                guard rules.isSpread, word.contains(where: { $0.isOfAll }) else {
-                    arguments.append(fill(word, input, input.first, number))
+                guard word.isRepeated else {
+                    arguments.append(fill(word.parts, input, input.first))
                     continue
                 }
-                for value in input.values { arguments.append(fill(word, input, value, number)) }
+                for value in input.values { arguments.append(fill(word.parts, input, value)) }
             }
-            return try Command(arguments: arguments, workingDirectory: directory)
-        case .shell(let template):
-            return try Command(
-                arguments: [
-                    Array("/bin/sh".utf8), Array("-c".utf8), template.line(values: input.count),
-                ],
-                workingDirectory: directory,
-                environment: .inheritedWith(variables(template, input, number)))
+            guard isLine else {
+                return try Command(arguments: arguments, workingDirectory: directory)
+            }
+        case .shell(let shell):
+            arguments = [
+                Array("/bin/sh".utf8), Array("-c".utf8), shell.line(values: input.count),
+            ]
         }
+        var values = variables.map {
+            Command.Variable(name: $0.name, value: fill([$0.part], input, input.first))
+        }
+        if case .shell(let shell) = form, rules.isSpread { addAll(shell.places, input, &values) }
+        return try Command(
+            arguments: arguments, workingDirectory: directory,
+            environment: .inheritedWith(values))
     }
 
     /// - Parameter value: what stands for all.
-    private func fill(_ word: Word, _ input: Input, _ value: [UInt8], _ number: Int) -> [UInt8] {
-        if word.count == 1, case .text(let text) = word[0] { return text }
+    private func fill(_ parts: [Part], _ input: Input, _ value: [UInt8]) -> [UInt8] {
+        if parts.count == 1 {
+            switch parts[0] {
+            case .text(let text): return text
+            case .all(let form): return form.value(of: value)
+            case .value(let index, let form): return form.value(of: input.value(at: index))
+            case .number, .slot: break
+            }
+        }
         var result: [UInt8] = []
-        for piece in word {
-            switch piece {
+        for part in parts {
+            switch part {
             case .text(let text): result += text
-            case .reference(.value(.all, let form), _): result += form.value(of: value)
-            case .reference(.value(let key, let form), _):
-                result += form.value(of: input.value(at: rules.index(of: key) ?? 0))
-            case .reference(.number, _): result += Array(String(number).utf8)
-            case .reference(.slot, _): break
+            case .all(let form): result += form.value(of: value)
+            case .value(let index, let form): result += form.value(of: input.value(at: index))
+            case .number: result += Array(String(input.number).utf8)
+            case .slot: break
             }
         }
         return result
     }
 
-    private func variables(
-        _ template: ShellTemplate, _ input: Input, _ number: Int
-    ) -> [Command.Variable] {
-        var variables: [Command.Variable] = []
-        var added: Set<Place> = []
-        func add(_ place: Place, _ value: [UInt8]) {
-            guard added.insert(place).inserted else { return }
-            variables.append(Command.Variable(name: Array(place.variable.utf8), value: value))
-        }
-        for place in template.places {
-            switch place {
-            case .value(.all, .whole) where template.spreads:
-                for (index, value) in input.values.enumerated() {
-                    add(.value(.position(index + 1), .whole), value)
-                }
-            case .value(let key, let form):
-                add(place, form.value(of: input.value(at: rules.index(of: key) ?? 0)))
-            case .number: add(place, Array(String(number).utf8))
-            case .slot: break
+    /// A variable for each value, those that are there already left out.
+    private func addAll(
+        _ places: [Place], _ input: Input, _ variables: inout [Command.Variable]
+    ) {
+        for case .value(.all, let form) in places {
+            for (index, value) in input.values.enumerated() {
+                let place = Place.value(.position(index + 1), form)
+                if places.contains(place) { continue }
+                variables.append(
+                    Command.Variable(
+                        name: Array(place.variable.utf8), value: form.value(of: value)))
             }
         }
-        return variables
     }
 
     /// A job of its own for an input of which no command can be made: it fails with this sentence.
@@ -167,11 +248,44 @@ struct CommandTemplate {
             workingDirectory: nil)
     }
 
+    /// Refuses a name that two columns have, and tells of names that are left as they are.
+    /// - Parameter names: of the columns; nil: there are none.
+    func check(_ names: [[UInt8]]?) throws {
+        func text(_ place: Place) -> String { visible(String(decoding: place.text, as: UTF8.self)) }
+        for place in shell?.namesInQuotes ?? [] {
+            say(
+                """
+                \(text(place)) stands in single quotes beside other text, maybe in a program, and is left as it is
+                where the field is meant, end the quotes before it: '…'\(text(place))'…'
+                """)
+        }
+        guard let names else { return }
+        for name in paths where names.count(where: { $0 == name }) > 1 {
+            throw Failure.usage(
+                """
+                several columns are named \(Command.quoted(name))
+                name the one that is meant by its number: {\((names.firstIndex(of: name) ?? 0) + 1)}
+                """)
+        }
+        var rules = PlaceRules()
+        rules.names = .anyPath
+        for word in words {
+            for index in word.indices {
+                guard let (place, _) = Place.at(index, of: word, rules), place.isNamed,
+                    Place.at(index, of: word, self.rules) == nil
+                else { continue }
+                say(
+                    """
+                    \(text(place)) is no column, and is left as it is
+                    the columns are \(names.map { Command.quoted($0) }.joined(separator: ", "))
+                    """)
+            }
+        }
+    }
+
     /// Looks whether the program is there, where that can be told before anything runs.
     func checkProgram() throws {
-        guard case .words(let words) = form, words[0].count == 1,
-            case .text(let program) = words[0][0]
-        else { return }
+        guard let program, !isLine else { return }
         let name = Command.quoted(program)
         switch ProgramSearch.find(program) {
         case .found: return
@@ -190,10 +304,6 @@ struct CommandTemplate {
     }
 }
 
-extension ShellTemplate.Piece {
-    var isReference: Bool { place != nil }
-
-    fileprivate var place: Place? { if case .reference(let place, _) = self { place } else { nil } }
-
-    fileprivate var isOfAll: Bool { if case .value(.all, _) = place { true } else { false } }
+extension Place {
+    fileprivate var isNamed: Bool { if case .value(.name, _) = self { true } else { false } }
 }

@@ -30,30 +30,38 @@ struct FileTree {
         var names: [[UInt8]] = []
         if let code = Self.read(folder, into: &names) {
             throw Failure(
-                "the folder \(Command.quoted(folder)) cannot be read: \(systemText(code))",
-                status: 125)
+                """
+                the folder \(Command.quoted(folder)) cannot be read: \(systemText(code))
+                --find takes a folder that is there; nothing was enqueued
+                """, status: 125)
         }
         levels = [Level(path: folder, names: names)]
     }
 
-    /// Some more; nil at the end.
-    mutating func next() -> [[UInt8]]? {
-        var files: [[UInt8]] = []
-        while files.count < Self.chunkSize, let name = levels.last?.names.last {
+    /// Some more; nil at the end. A folder that cannot be read is among them, with the reason.
+    mutating func next() -> [Input]? {
+        var files: [Input] = []
+        while files.count < Self.chunkSize, let level = levels.last {
+            guard let name = level.names.last else {
+                levels.removeLast()
+                continue
+            }
             levels[levels.count - 1].names.removeLast()
-            let folder = levels[levels.count - 1].path
-            let path = folder.last == Self.slash ? folder + name : folder + [Self.slash] + name
+            let path =
+                level.path.last == Self.slash ? level.path + name : level.path + [Self.slash] + name
             if Self.isFolder(path) {
                 if name == Array(".petiole".utf8) { continue }
                 var names: [[UInt8]] = []
                 if let code = Self.read(path, into: &names) {
-                    say("the folder \(Command.quoted(path)) is left out: \(systemText(code))")
+                    var input = Input(path)
+                    input.fault =
+                        "the folder \(Command.quoted(path)) cannot be read: \(systemText(code))"
+                    files.append(input)
                 }
                 levels.append(Level(path: path, names: names))
             } else if isWanted(name, path), Self.isFile(path) {
-                files.append(path)
+                files.append(Input(path))
             }
-            while levels.last?.names.isEmpty == true { levels.removeLast() }
         }
         return files.isEmpty ? nil : files
     }
@@ -106,13 +114,16 @@ struct FileTree {
         guard code == 0 else {
             let reason = code == GLOB_NOMATCH ? "no file matches it" : "it cannot be followed"
             throw Failure(
-                "the pattern \(Command.quoted(pattern)) gives no inputs: \(reason)", status: 125)
+                """
+                the pattern \(Command.quoted(pattern)) gives no inputs: \(reason)
+                it is matched from the working directory; --find looks into folders below
+                """, status: 125)
         }
         return (0..<Int(found.gl_pathc)).compactMap { index in
             found.gl_pathv[index].map { path in
                 Array(UnsafeRawBufferPointer(start: path, count: strlen(path)))
             }
-        }
+        }.filter { isFile($0) }
     }
 
     private static func withCString<Value>(

@@ -6,6 +6,8 @@ struct Input: Equatable, Sendable {
     var source: [UInt8]?
     /// Why no command can be made of it; it becomes a job that fails with this sentence.
     var fault: String?
+    /// Which of the inputs it is, from 1.
+    var number = 0
 
     init(_ first: [UInt8], _ others: [[UInt8]] = []) {
         self.first = first

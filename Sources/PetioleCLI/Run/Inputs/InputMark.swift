@@ -8,40 +8,45 @@ enum InputMark {
     static let limit = 60_000
 
     /// What stands for an input, among those of its run.
-    static func key(of input: Input) -> [UInt8] {
-        let mark = input.mark
-        return mark.count <= limit ? mark : Digest.bytes(mark)
+    struct Key: Equatable {
+        let bytes: [UInt8]
+        /// Whether the bytes are the digest of a longer input: another key than that of an input with these bytes.
+        let isDigest: Bool
+
+        init(_ input: Input) {
+            let mark = input.mark
+            isDigest = mark.count > limit
+            bytes = isDigest ? Digest.bytes(mark) : mark
+        }
     }
 
-    static func bytes(_ input: Input, key: [UInt8], occurrence: Int) -> [UInt8] {
+    static func bytes(_ key: Key, occurrence: Int) -> [UInt8] {
         var bytes: [UInt8] = []
-        bytes.reserveCapacity(key.count + 3)
-        if isDigest(key, of: input) { bytes.append(0) }
+        bytes.reserveCapacity(key.bytes.count + 3)
+        if key.isDigest { bytes.append(0) }
         var rest = occurrence
         while rest > 127 {
             bytes.append(UInt8(rest & 127) | 128)
             rest >>= 7
         }
         bytes.append(UInt8(rest))
-        return bytes + key
+        return bytes + key.bytes
     }
 
-    private static func isDigest(_ key: [UInt8], of input: Input) -> Bool {
-        if let source = input.source { return source.count > limit }
-        return input.others.isEmpty
-            ? input.first.count > limit
-            : input.values.reduce(-1) { $0 + $1.count + 1 } > limit
-    }
-
-    /// The number among equals, and the key.
-    static func read(_ bytes: UnsafeRawBufferPointer) -> (Int, UnsafeRawBufferPointer)? {
+    /// The number among equals, the key's bytes, and whether these are a digest.
+    static func read(
+        _ bytes: UnsafeRawBufferPointer
+    ) -> (occurrence: Int, key: UnsafeRawBufferPointer, isDigest: Bool)? {
         // The number is never 0: a zero byte says that a digest follows it.
-        let number = bytes.first == 0 ? UnsafeRawBufferPointer(rebasing: bytes[1...]) : bytes
+        let isDigest = bytes.first == 0
+        let number = isDigest ? UnsafeRawBufferPointer(rebasing: bytes[1...]) : bytes
         var occurrence = 0
         for (index, byte) in number.prefix(9).enumerated() {
             occurrence |= Int(byte & 127) << (7 * index)
             if byte & 128 == 0 {
-                return (occurrence, UnsafeRawBufferPointer(rebasing: number[(index + 1)...]))
+                return (
+                    occurrence, UnsafeRawBufferPointer(rebasing: number[(index + 1)...]), isDigest
+                )
             }
         }
         return nil
@@ -49,7 +54,7 @@ enum InputMark {
 
     /// The values of the input; nil when they are not there.
     static func values(_ bytes: UnsafeRawBufferPointer) -> [[UInt8]]? {
-        guard bytes.first != 0, let (_, mark) = read(bytes) else { return nil }
+        guard let (_, mark, isDigest) = read(bytes), !isDigest else { return nil }
         return mark.split(separator: 0, omittingEmptySubsequences: false).map { Array($0) }
     }
 }

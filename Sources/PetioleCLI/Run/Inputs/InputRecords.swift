@@ -22,14 +22,16 @@ struct InputRecords {
         self.separator = separator
     }
 
-    /// Waits for some. Nil at the end, and when reading was stopped.
+    var mayWait: Bool { stream.mayWait }
+
+    /// Waits for some. Nil at the end.
     mutating func next() throws -> [[UInt8]]? {
         while !stream.isAtEnd {
             var records: [[UInt8]] = []
             let (end, skipsEmpty) = (separator.byte, separator.skipsEmpty)
             var partial = partial
             self.partial = []
-            let goesOn = try stream.read { bytes in
+            try stream.read { bytes in
                 var rest = bytes
                 while let base = rest.baseAddress, let place = memchr(base, Int32(end), rest.count)
                 {
@@ -45,7 +47,6 @@ struct InputRecords {
                 }
                 partial += rest
             }
-            guard goesOn else { return nil }
             if stream.isAtEnd, !partial.isEmpty {
                 records.append(partial)
                 partial = []

@@ -20,7 +20,8 @@ struct InputShape: Equatable, Sendable {
     var gathering = Gathering.none
 
     /// By what a run is known; empty for one value that is read.
-    var mark: [UInt8] {
+    /// - Parameter names: of columns: what `{name}` stands for.
+    func mark(names: [[UInt8]]?) -> [UInt8] {
         var text = ""
         switch columns {
         case .none: break
@@ -29,7 +30,7 @@ struct InputShape: Equatable, Sendable {
         case .csv(let separator): text += "csv \(separator),"
         case .json: text += "json,"
         }
-        if hasHeader { text += "header," }
+        for name in names ?? [] { text += "header \(name)," }
         switch gathering {
         case .none: break
         case .count(let count): text += "count \(count),"

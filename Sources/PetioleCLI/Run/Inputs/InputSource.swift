@@ -36,7 +36,7 @@ struct InputSource {
         }
         names = first.values
         self.content = source.content
-        row = 1
+        row = source.row - rows.count + 1
         waiting = try rows.dropFirst().map { try checked($0) }
     }
 
@@ -45,39 +45,54 @@ struct InputSource {
         if case .list(let rest) = content { rest.count + waiting.count } else { nil }
     }
 
-    /// Waits for some rows. Nil at the end, and when reading was stopped.
+    /// Whether ``next()`` may have to wait for somebody who writes.
+    var mayWait: Bool {
+        switch content {
+        case .list, .tree: false
+        case .records(let records): waiting.isEmpty && records.mayWait
+        case .rows(let rows): waiting.isEmpty && rows.mayWait
+        }
+    }
+
+    /// Waits for some rows; nil at the end.
     mutating func next() throws -> [Input]? {
         if !waiting.isEmpty {
             defer { waiting = [] }
             return waiting
         }
-        let values: [[UInt8]]?
         switch content {
         case .list(let rest):
             content = .list(rest.dropFirst(Self.chunkSize))
-            values = rest.isEmpty ? nil : Array(rest.prefix(Self.chunkSize))
+            return rest.isEmpty
+                ? nil : try rest.prefix(Self.chunkSize).map { try checked(split($0)) }
         case .records(var records):
             // Given back at once: a second reference would copy what is gathered.
             content = .list([])
-            values = try records.next()
+            let some = try records.next()
             content = .records(records)
+            return try some?.map { try checked(split($0)) }
         case .tree(var tree):
             content = .list([])
-            values = tree.next()
+            let some = tree.next()
             content = .tree(tree)
+            return try some?.map { try checked($0) }
         case .rows(var rows):
             content = .list([])
             let some = try rows.next()
             content = .rows(rows)
             return try some?.map { try checked(Input(values: $0)) }
         }
-        return try values?.map { try checked(split($0)) }
     }
 
     private func split(_ value: [UInt8]) throws -> Input {
         switch shape.columns {
         case .none: return Input(value)
-        case .separated(let separator): return Input(values: separator.split(value))
+        case .separated(let separator):
+            // As of a file from elsewhere: neither the mark of the byte order nor the end of its line is a part of it.
+            var row = value[...]
+            if self.row == 0, row.starts(with: [0xEF, 0xBB, 0xBF]) { row = row.dropFirst(3) }
+            if row.last == UInt8(ascii: "\r") { row = row.dropLast() }
+            return Input(values: separator.split(Array(row)))
         case .csv(let separator): return Input(values: try CSVRows.row(value, separator: separator))
         case .json:
             var input = Input(value)
@@ -94,8 +109,10 @@ struct InputSource {
     private mutating func checked(_ input: Input) throws -> Input {
         row += 1
         var input = input
-        if let fault = input.fault { input.fault = "line \(row) of the inputs \(fault)" }
-        if let names, input.count != names.count {
+        if let fault = input.fault, case .json = shape.columns {
+            input.fault = "line \(row) of the inputs \(fault)"
+        }
+        if let names, input.count != names.count, input.fault == nil {
             input.fault =
                 "row \(row) has \(counted(input.count, "column")), and the header names \(names.count)"
         }

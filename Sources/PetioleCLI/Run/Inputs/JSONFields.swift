@@ -71,6 +71,8 @@ struct JSONFields {
         guard depth < Self.depthLimit else { throw .malformed(at: place) }
         let start = place
         var own: [UInt8]?
+        // What an earlier value of the same name had is gone.
+        for (index, _) in wanted { found[index] = nil }
         switch peek {
         case UInt8(ascii: "{"): try object(wanted, depth)
         case UInt8(ascii: "["): try array(wanted, depth)
@@ -188,15 +190,20 @@ struct JSONFields {
         case UInt8(ascii: "t"): bytes.append(9)
         case UInt8(ascii: "u"):
             var scalar = try unit()
-            if (0xD800...0xDBFF).contains(scalar) {
-                try expect(UInt8(ascii: "\\"))
-                try expect(UInt8(ascii: "u"))
+            let behind = place
+            if (0xD800...0xDBFF).contains(scalar), peek == UInt8(ascii: "\\"),
+                place + 1 < text.count, text[place + 1] == UInt8(ascii: "u")
+            {
+                place += 2
                 let low = try unit()
-                guard (0xDC00...0xDFFF).contains(low) else { throw .malformed(at: place) }
-                scalar = 0x10000 + (scalar - 0xD800) << 10 + (low - 0xDC00)
+                if (0xDC00...0xDFFF).contains(low) {
+                    scalar = 0x10000 + (scalar - 0xD800) << 10 + (low - 0xDC00)
+                } else {
+                    place = behind
+                }
             }
-            guard let scalar = Unicode.Scalar(scalar) else { throw .malformed(at: place) }
-            bytes += Array(String(Character(scalar)).utf8)
+            // Half a pair is in the grammar, and is no character.
+            bytes += Array(String(Character(Unicode.Scalar(scalar) ?? "\u{FFFD}")).utf8)
         default: throw .malformed(at: place - 1)
         }
     }

@@ -10,13 +10,15 @@ struct KnownInputs {
         let low: Int
         let high: Int
 
-        init(_ input: UnsafeRawBufferPointer, occurrence: Int) {
+        init(_ input: UnsafeRawBufferPointer, _ isDigest: Bool, occurrence: Int) {
             var first = Hasher()
+            first.combine(isDigest)
             first.combine(occurrence)
             first.combine(bytes: input)
             low = first.finalize()
             var second = Hasher()
             second.combine(1)
+            second.combine(isDigest)
             second.combine(occurrence)
             second.combine(bytes: input)
             high = second.finalize()
@@ -37,18 +39,19 @@ struct KnownInputs {
 
     /// Notes the input of a job of an earlier start.
     mutating func record(_ extras: UnsafeRawBufferPointer, hasEnded: Bool) {
-        guard let (occurrence, input) = InputMark.read(extras) else { return }
-        recorded[Key(input, occurrence: occurrence)] = hasEnded
+        guard let (occurrence, input, isDigest) = InputMark.read(extras) else { return }
+        recorded[Key(input, isDigest, occurrence: occurrence)] = hasEnded
         if !hasEnded { pendingUnlisted += 1 }
     }
 
     /// Notes that an input is listed.
     /// - Returns: which of its equals it is, from 1, when it has no job yet; nil when it has.
-    mutating func list(_ input: [UInt8]) -> Int? {
-        input.withUnsafeBytes { bytes in
-            let occurrence = Int(listed[Key(bytes, occurrence: 0), default: 0]) + 1
-            listed[Key(bytes, occurrence: 0)] = Int32(clamping: occurrence)
-            guard let hasEnded = recorded[Key(bytes, occurrence: occurrence)] else {
+    mutating func list(_ input: InputMark.Key) -> Int? {
+        input.bytes.withUnsafeBytes { bytes in
+            let first = Key(bytes, input.isDigest, occurrence: 0)
+            let occurrence = Int(listed[first, default: 0]) + 1
+            listed[first] = Int32(clamping: occurrence)
+            guard let hasEnded = recorded[Key(bytes, input.isDigest, occurrence: occurrence)] else {
                 return occurrence
             }
             if !hasEnded { pendingUnlisted -= 1 }

@@ -33,7 +33,7 @@ enum Place: Hashable, Sendable {
         case .slot: "PETIOLE_SLOT"
         case .value(.all, let form): "PETIOLE_INPUT" + (form == .whole ? "" : "_\(form.word)")
         case .value(let key, let form):
-            "PETIOLE_FIELD\(form == .whole ? "" : form.variablePart)_\(Self.escaped(key.text))"
+            "PETIOLE_\(key.word)\(form.variablePart)_\(Self.escaped(key.text))"
         }
     }
 
@@ -114,14 +114,15 @@ enum Place: Hashable, Sendable {
         } else {
             let parts = variable.split(
                 separator: "_", maxSplits: 2, omittingEmptySubsequences: false)
-            guard parts.count == 3, parts[0] == "PETIOLE", parts[1].hasPrefix("FIELD"),
+            guard parts.count == 3, parts[0] == "PETIOLE", let word = parts[1].prefix(5).first,
                 let form = InputForm.allCases.first(where: {
                     $0.variablePart == parts[1].dropFirst(5)
                 }),
-                let name = Self.unescaped(Array(parts[2].utf8)), !name.isEmpty
+                let text = Self.unescaped(Array(parts[2].utf8)), !text.isEmpty
             else { return nil }
-            let key = Self.position(name).map { Key.position($0) } ?? .name(name)
-            self = .value(key, form)
+            let position = word == "V" ? Self.position(text) : nil
+            self = .value(position.map { .position($0) } ?? .name(text), form)
+            if self.variable != variable { return nil }
         }
     }
 
@@ -155,6 +156,8 @@ extension Place.Key {
         case .name(let name): name
         }
     }
+
+    fileprivate var word: String { if case .position = self { "VALUE" } else { "FIELD" } }
 }
 
 /// Which places there are in a command: it follows from what an input of the run is.
@@ -173,14 +176,30 @@ struct PlaceRules: Equatable, Sendable {
         case paths([[UInt8]])
         /// Any path, not yet known which there are.
         case anyPath
+        /// Any text: what names there are is read later.
+        case unread
     }
 
     func has(name: [UInt8]) -> Bool {
         switch names {
         case .none: false
-        case .listed(let names): names.contains(name)
+        case .listed(let names): Self.isName(name) && names.contains(name)
         case .paths, .anyPath: Self.isPath(name)
+        case .unread: Self.isName(name)
         }
+    }
+
+    /// Whether a column is found by that name: one that could be a piece of a program is not, since whoever wrote the data
+    /// would say where in the command it stands.
+    static func isName(_ name: [UInt8]) -> Bool {
+        func isLetter(_ byte: UInt8) -> Bool {
+            byte == UInt8(ascii: "_") || (48...57).contains(byte) || (65...90).contains(byte)
+                || (97...122).contains(byte) || byte >= 0x80
+        }
+        guard let first = name.first, let last = name.last, isLetter(first), isLetter(last) else {
+            return false
+        }
+        return name.allSatisfy { isLetter($0) || " .-".utf8.contains($0) }
     }
 
     /// The index of a key's value; nil for all of them.

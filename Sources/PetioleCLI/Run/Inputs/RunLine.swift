@@ -10,9 +10,9 @@ struct RunLine {
 
     /// The line that was given to `run`, for a command that it made and that is run by a shell; nil for any other.
     mutating func template(of command: Command, queue: String) -> [UInt8]? {
-        guard case .inheritedWith = command.environment, let line = command.arguments.last else {
-            return nil
-        }
+        guard case .inheritedWith = command.environment, command.arguments.count == 3,
+            command.arguments[0] == Array("/bin/sh".utf8), let line = command.arguments.last
+        else { return nil }
         if let last, last.line == line, last.queue == queue { return last.template }
         let template = Self.find(line, command.workingDirectory ?? [], queue)
         last = (line, queue, template)

@@ -20,20 +20,25 @@
 /// Were a place misread, the input would get quotes that it should not have, or be split at its blanks.
 ///
 /// Where an input has several values, `{}` becomes a reference to each, with what else is in its word around all of them.
-struct ShellTemplate {
+struct ShellTemplate: Sendable {
     /// What the line refers to, each once, in the order in which it does first.
     let places: [Place]
     /// Whether it refers to all values of an input.
     let spreads: Bool
+    /// Names of columns or fields that stand in single quotes beside other text: in what may be a program, and so left as they
+    /// are.
+    private(set) var namesInQuotes: [Place] = []
     private let pieces: [Piece]
 
-    enum Piece: Equatable {
+    enum Piece: Equatable, Sendable {
         case text([UInt8])
         case reference(Place, Quoting)
+        /// What stands once for each value, blanks between.
+        case each([Piece])
     }
 
     /// The quotes that a reference brings with it.
-    enum Quoting: Equatable {
+    enum Quoting: Equatable, Sendable {
         /// It stands in double quotes.
         case none
         /// Around each value, which is a word of its own.
@@ -61,7 +66,7 @@ struct ShellTemplate {
                 """)
         }
         var pieces = scanner.finished
-        if !pieces.contains(where: { $0.isReference }) {
+        if !pieces.contains(where: { $0.place != nil }) {
             if scanner.endsInHereDocument {
                 throw Failure.usage(
                     """
@@ -73,6 +78,7 @@ struct ShellTemplate {
             pieces += [.text([UInt8(ascii: " ")]), .reference(.whole, .each)]
         }
         try self.init(pieces: pieces, rules)
+        namesInQuotes = scanner.namesInQuotes
     }
 
     /// A line that runs a program with these arguments and no other.
@@ -80,17 +86,16 @@ struct ShellTemplate {
         var pieces: [Piece] = [.text(Array("exec".utf8))]
         for word in words {
             pieces.append(.text([UInt8(ascii: " ")]))
-            for piece in word {
-                guard case .text(let text) = piece else {
-                    pieces.append(piece)
-                    continue
-                }
-                let quoted = text.split(
-                    separator: UInt8(ascii: "'"), omittingEmptySubsequences: false
+            let quoted: [Piece] = word.map { piece in
+                guard case .text(let text) = piece else { return piece }
+                let parts = text.split(
+                    separator: UInt8(ascii: "'"), omittingEmptySubsequences: false)
+                return .text(
+                    Array("'".utf8) + parts.joined(separator: Array("'\\''".utf8)) + Array("'".utf8)
                 )
-                .joined(separator: Array("'\\''".utf8))
-                pieces.append(.text(Array("'".utf8) + quoted + Array("'".utf8)))
             }
+            let isRepeated = rules.isSpread && word.contains { $0.place?.isOfAll ?? false }
+            if isRepeated { pieces.append(.each(quoted)) } else { pieces += quoted }
         }
         try self.init(pieces: pieces, rules)
     }
@@ -98,14 +103,17 @@ struct ShellTemplate {
     private init(pieces: [Piece], _ rules: PlaceRules) throws {
         self.pieces = pieces
         var places: [Place] = []
-        for case .reference(let place, _) in pieces where !places.contains(place) {
-            places.append(place)
+        for piece in pieces {
+            let inner: [Piece] = if case .each(let inner) = piece { inner } else { [piece] }
+            for case .reference(let place, _) in inner where !places.contains(place) {
+                places.append(place)
+            }
         }
         spreads = rules.isSpread && places.contains(.whole)
         let form = places.first { place in
             if case .value(.all, let form) = place { form != .whole } else { false }
         }
-        if rules.isSpread, let form {
+        if rules.isSpread, let form, !pieces.contains(where: { $0.isEach }) {
             let text = String(decoding: form.text, as: UTF8.self)
             throw Failure.usage(
                 """
@@ -116,16 +124,41 @@ struct ShellTemplate {
         self.places = places
     }
 
+    /// How often the line refers to all values.
+    var spreadCount: Int {
+        pieces.count { piece in
+            switch piece {
+            case .reference(.whole, _): spreads
+            case .each: true
+            case .text, .reference: false
+            }
+        }
+    }
+
     /// The line as the shell gets it, the same for each input of so many values.
     func line(values: Int = 1) -> [UInt8] {
         var line: [UInt8] = []
+        let positions = 1...max(1, values)
         for piece in pieces {
             switch piece {
             case .text(let text): line += text
             case .reference(.whole, let quoting) where spreads:
-                let all = (1...max(1, values)).map { Place.value(.position($0), .whole) }
-                Self.refer(to: all, quoting, in: &line)
+                Self.refer(to: positions.map { .value(.position($0), .whole) }, quoting, in: &line)
             case .reference(let place, let quoting): Self.refer(to: [place], quoting, in: &line)
+            case .each(let inner):
+                for position in positions {
+                    if position > 1 { line.append(UInt8(ascii: " ")) }
+                    for piece in inner {
+                        switch piece {
+                        case .text(let text): line += text
+                        case .reference(.value(.all, let form), let quoting):
+                            Self.refer(to: [.value(.position(position), form)], quoting, in: &line)
+                        case .reference(let place, let quoting):
+                            Self.refer(to: [place], quoting, in: &line)
+                        case .each: break
+                        }
+                    }
+                }
             }
         }
         return line
@@ -152,6 +185,7 @@ struct ShellTemplate {
         var index = 0
         var places: [Surrounding] = [.plain]
         private let rules: PlaceRules
+        private(set) var namesInQuotes: [Place] = []
         private var pieces: [Piece] = []
         /// What stands behind the last piece.
         private var result: [UInt8] = []
@@ -379,8 +413,18 @@ struct ShellTemplate {
 
         private mutating func singleQuotes() {
             take()
+            let start = index
             while index < template.count, template[index] != UInt8(ascii: "'") {
                 if let (place, length) = Place.at(index, of: template, rules) {
+                    let behind = index + length
+                    let isAlone =
+                        index == start && behind < template.count
+                        && template[behind] == UInt8(ascii: "'")
+                    if case .value(.name, _) = place, !isAlone {
+                        namesInQuotes.append(place)
+                        take()
+                        continue
+                    }
                     result.append(UInt8(ascii: "'"))
                     refer(to: place, length, .all)
                     result.append(UInt8(ascii: "'"))
@@ -396,4 +440,15 @@ struct ShellTemplate {
             while index < template.count, template[index] != UInt8(ascii: "\n") { take() }
         }
     }
+}
+
+extension ShellTemplate.Piece {
+    var place: Place? { if case .reference(let place, _) = self { place } else { nil } }
+
+    fileprivate var isEach: Bool { if case .each = self { true } else { false } }
+}
+
+extension Place {
+    /// Whether it is of all values of an input.
+    var isOfAll: Bool { if case .value(.all, _) = self { true } else { false } }
 }

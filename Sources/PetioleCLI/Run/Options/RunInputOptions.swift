@@ -156,17 +156,30 @@ struct RunInputOptions: ParsableArguments {
 
     /// By which the command is looked at before an input is read.
     var rules: PlaceRules {
-        var rules = PlaceRules()
-        if jsonl { rules.names = .anyPath }
-        return rules
+        get throws {
+            InputReader.rules(try shape, sources: sourceCount, names: nil, paths: nil)
+        }
+    }
+
+    private var sourceCount: Int {
+        let listed = Arguments.listed.reduce(0) { $0 + ($1.isOfFiles ? $1.words.count : 1) }
+        let globbed = find.isEmpty && !glob.isEmpty ? 1 : 0
+        return max(1, inputFiles.count + find.count + globbed + listed)
     }
 
     /// - Parameters:
-    ///   - paths: the fields that the command names, of JSON.
+    ///   - plain: the command, as it was looked at before.
     ///   - stop: becomes readable when reading is to end.
-    func reader(paths: [[UInt8]], stop: Int32) throws -> InputReader {
+    func reader(for plain: CommandTemplate, stop: Int32) throws -> InputReader {
         var sources: [InputReader.Source] = []
         let shape = try shape
+        if case .count(let count) = shape.gathering, count > plain.mostValues {
+            throw Failure.usage(
+                """
+                so many inputs have no room in a line for a shell: -n takes \(grouped(plain.mostValues)) at most here
+                give the program and its arguments as several words, which need no shell
+                """)
+        }
         let separator =
             try delimiter.map { try InputSeparator($0) } ?? InputSeparator(zero: isZeroSeparated)
         func add(file path: [UInt8], isLinked: Bool = false) throws {
@@ -194,6 +207,13 @@ struct RunInputOptions: ParsableArguments {
             sources.append(.init(isLinked: false, content: .list(paths[...])))
         }
         for listed in Arguments.listed {
+            if listed.words.isEmpty {
+                throw Failure.usage(
+                    """
+                    there are no inputs behind \(listed.isOfFiles ? "::::" : ":::")
+                    give some, or leave it out: inputs then come from standard input
+                    """)
+            }
             if listed.isOfFiles {
                 for path in listed.words { try add(file: path, isLinked: listed.isLinked) }
             } else {
@@ -210,6 +230,15 @@ struct RunInputOptions: ParsableArguments {
             }
             try add(file: Array("-".utf8))
         }
-        return try InputReader(sources, shape, paths: paths, isShuffled: isShuffled, stop: stop)
+        if jsonl, sources.count > 1 {
+            throw Failure.usage(
+                """
+                fields of JSON come from one source, and there are \(sources.count)
+                join them: cat *.jsonl | petiole run --jsonl …
+                """)
+        }
+        return try InputReader(
+            sources, shape, paths: plain.paths, mostValues: plain.mostValues,
+            isShuffled: isShuffled)
     }
 }
