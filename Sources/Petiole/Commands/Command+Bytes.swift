@@ -6,7 +6,7 @@ extension Command {
     private static let version: UInt8 = 1
 
     package func encode(into bytes: inout [UInt8]) {
-        var writer = CompactWriter()
+        var writer = CompactWriter(behind: &bytes)
         writer.write(Self.version)
         writer.write(number: UInt64(arguments.count))
         for argument in arguments { writer.write(string: argument) }
@@ -36,7 +36,7 @@ extension Command {
             writer.write(2)
             writer.write(string: path)
         }
-        bytes.append(contentsOf: writer.bytes)
+        writer.giveBack(&bytes)
     }
 
     package static func decode(_ bytes: [UInt8]) throws(CompactFault) -> Command {

@@ -1,3 +1,9 @@
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 /// A program to run as a child process: the payload of a command job.
 ///
 /// Everything is bytes, exactly as the child gets them: no shell, no locale, no encoding. A value
@@ -96,13 +102,13 @@ package struct Command: Sendable, Equatable {
     ) throws(InvalidCommand) {
         guard !arguments.isEmpty else { throw .noProgram }
         guard arguments.count <= countBound else { throw .tooMany(arguments.count) }
-        if let index = arguments.firstIndex(where: { $0.contains(0) }) {
+        if let index = arguments.firstIndex(where: { $0.hasZeroByte }) {
             throw .zeroByte(in: "argument \(index)")
         }
-        if let workingDirectory, workingDirectory.contains(0) {
+        if let workingDirectory, workingDirectory.hasZeroByte {
             throw .zeroByte(in: "the working directory")
         }
-        if case .file(let path) = standardInput, path.contains(0) {
+        if case .file(let path) = standardInput, path.hasZeroByte {
             throw .zeroByte(in: "the path of standard input")
         }
         let variables: [Variable]
@@ -115,10 +121,16 @@ package struct Command: Sendable, Equatable {
             guard !variable.name.isEmpty, !variable.name.contains(UInt8(ascii: "=")) else {
                 throw .badVariableName
             }
-            if variable.name.contains(0) || variable.value.contains(0) {
+            if variable.name.hasZeroByte || variable.value.hasZeroByte {
                 throw .zeroByte(in: "the environment")
             }
         }
+    }
+}
+
+extension [UInt8] {
+    fileprivate var hasZeroByte: Bool {
+        withUnsafeBytes { $0.count > 0 && memchr($0.baseAddress!, 0, $0.count) != nil }
     }
 }
 

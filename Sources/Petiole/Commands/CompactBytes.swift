@@ -3,6 +3,13 @@
 struct CompactWriter {
     private(set) var bytes: [UInt8] = []
 
+    init() {}
+
+    /// Goes on behind bytes that are there, and takes them over until ``giveBack(_:)``: nothing is copied.
+    init(behind bytes: inout [UInt8]) { swap(&self.bytes, &bytes) }
+
+    mutating func giveBack(_ bytes: inout [UInt8]) { swap(&self.bytes, &bytes) }
+
     mutating func write(_ byte: UInt8) { bytes.append(byte) }
 
     mutating func write(number: UInt64) {

@@ -166,11 +166,13 @@ extension JobStore {
         let request = try request(
             name: CommandJob.name, options, codec: .raw, codecID: CommandJob.codec)
         var iterator = commands.makeIterator()
+        // One for all.
+        var bytes: [UInt8] = []
         let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
             (writer) throws(CodecError) in
             guard let next = iterator.next() else { return nil }
             next.input.withUnsafeBytes { writer.append(contentsOf: $0) }
-            var bytes: [UInt8] = []
+            bytes.removeAll(keepingCapacity: true)
             next.command.encode(into: &bytes)
             bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
             return next.input.count

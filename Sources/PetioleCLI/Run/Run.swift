@@ -142,7 +142,8 @@ struct Run: AsyncParsableCommand {
             jobLog: try output.jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
             followUps: followUps, location: location, stopReading: stopReading)
         do {
-            if dryRun { try session.preview(reader) } else { try await session.run(reader) }
+            let feed = InputFeed(reader, template)
+            if dryRun { try session.preview(feed) } else { try await session.run(feed) }
         } catch {
             guard var failure = Failure(error) else { throw error }
             // 1 to 101 count failed jobs, which is said without a message.

@@ -9,7 +9,6 @@ import Synchronization
 
 /// One start of a run, from the first look at its queue to the exit status.
 struct RunSession {
-    let template: CommandTemplate
     let identity: RunIdentity
     let pace: RunPaceOptions
     let output: RunOutputOptions
@@ -22,7 +21,7 @@ struct RunSession {
 
     /// What earlier starts have left.
     private struct Past: Sendable {
-        var inputs = KnownInputs()
+        var inputs: KnownInputs
         /// Ids of jobs that have ended, and of the others.
         var ended: [ClosedRange<UInt64>] = []
         var unfinished: [ClosedRange<UInt64>] = []
@@ -41,19 +40,19 @@ struct RunSession {
         var isWhole = false
     }
 
-    func run(_ inputs: InputReader) async throws {
-        var inputs = inputs
+    func run(_ feed: some RunFeed) async throws {
+        var feed = feed
         // Before a store is made for nothing.
-        let first = try inputs.next()
-        if first == nil, try location.path() == nil { throw Self.noInputs }
+        let isEmpty = try feed.isEmpty()
+        if isEmpty, try location.path() == nil { throw Self.noInputs }
         let store = try location.openOrMake()
         let generation = try identity.generation(in: store)
         let used = try await self.generation(after: generation, store)
         let queue = identity.queue(generation: used)
         if again.retryFailed { try await retryFailed(queue, store) }
         let past = try Self.past(of: queue, store)
-        if first == nil, past.pending + past.endedCount == 0 { throw Self.noInputs }
-        let end = try await work(store, queue, past, first, inputs)
+        if isEmpty, past.pending + past.endedCount == 0 { throw Self.noInputs }
+        let end = try await work(store, queue, past, feed)
         try await follow(end, store, queue, identity.followUpQueue(generation: used))
         if end.notWell > 0 { throw Failure("", status: Int32(min(end.notWell, 101))) }
     }
@@ -67,9 +66,9 @@ struct RunSession {
     }
 
     /// Prints what a start would run now, and changes nothing.
-    func preview(_ inputs: InputReader) throws {
-        var inputs = inputs
-        var past = Past()
+    func preview(_ feed: some RunFeed) throws {
+        var feed = feed
+        var past = Past(inputs: try KnownInputs(directory: nil))
         if !again.fresh, try location.path() != nil {
             do {
                 let store = try location.openExisting()
@@ -79,14 +78,13 @@ struct RunSession {
         }
         var number = 0
         var new = 0
-        while let some = try inputs.next() {
-            for input in some {
-                number += 1
-                guard past.inputs.list(InputMark.Key(input)) != nil else { continue }
-                new += 1
+        while let chunk = try feed.next(&past.inputs) {
+            number += chunk.listed
+            new += chunk.requests.count
+            for request in chunk.requests {
+                let command = request.command
                 do {
                     // It would run in the working directory, as all of them.
-                    let command = try template.command(for: input)
                     let shown = try Command(
                         arguments: command.arguments, environment: command.environment)
                     Standard.output.line(shown.shellLine)
@@ -162,14 +160,18 @@ struct RunSession {
     }
 
     private static func past(of queue: String, _ store: JobStore) throws -> Past {
-        var past = Past()
+        var past = Past(inputs: try KnownInputs(directory: store.path))
         let counts = try store.counts(queue: queue)
         past.accepted = counts.accepted
         if counts.accepted == 0 { return past }
         var filter = JobFilter()
         filter.queue = queue
+        var problem: (any Error)?
         try store.forEachRecord(filter) { summary, extras, _ in
-            past.inputs.record(extras, hasEnded: summary.state.isEnded)
+            do { try past.inputs.record(extras, hasEnded: summary.state.isEnded) } catch {
+                problem = error
+                return false
+            }
             let id = summary.id.rawValue
             guard case .ended(let outcome) = summary.state else {
                 past.pending += 1
@@ -181,6 +183,7 @@ struct RunSession {
             past.ended.append(id: id)
             return true
         }
+        if let problem { throw problem }
         try expectSound(past, counts, queue, store)
         return past
     }
@@ -211,7 +214,7 @@ struct RunSession {
     // MARK: The work
 
     private func work(
-        _ store: JobStore, _ queue: String, _ past: Past, _ first: [Input]?, _ inputs: InputReader
+        _ store: JobStore, _ queue: String, _ past: Past, _ feed: some RunFeed
     ) async throws -> RunEnd {
         let request = StopRequest()
         var options = JobRunner.Options()
@@ -251,7 +254,7 @@ struct RunSession {
                 printer.expect(past.unfinished)
                 printer.start(
                     history: isOutputRepeated ? past.ended : [], before: past.endedCount)
-                return try await enqueue(store, queue, past, first, inputs, printer)
+                return try await enqueue(store, queue, past, feed, printer)
             }
         } catch RunnerError.queueOwned(_, let pid, _) {
             problem = Self.isOwned(by: pid)
@@ -283,46 +286,38 @@ struct RunSession {
 
     /// Makes jobs of the inputs that have none, in chunks: what is read and not yet accepted is bounded.
     private func enqueue(
-        _ store: JobStore, _ queue: String, _ past: Past, _ first: [Input]?,
-        _ inputs: InputReader, _ printer: RunPrinter
+        _ store: JobStore, _ queue: String, _ past: Past, _ feed: some RunFeed,
+        _ printer: RunPrinter
     ) async throws -> Listing {
-        var inputs = inputs
+        var feed = feed
         var known = past.inputs
         var listing = Listing()
         var options = EnqueueOptions(queue: queue)
         options.maxAttempts = pace.retries + 1
         options.timeLimit = pace.time.limit
-        var chunk = first
-        if let total = inputs.total {
+        if let total = feed.total {
             // Those of before that are no longer listed are added when that is known.
-            printer.setTotal(max(total + (first?.count ?? 0), past.pending + past.endedCount))
+            printer.setTotal(max(total, past.pending + past.endedCount))
         }
-        while let some = chunk {
-            var requests: [JobStore.CommandRequest] = []
-            for input in some {
-                listing.listed += 1
-                let key = InputMark.Key(input)
-                guard let occurrence = known.list(key) else { continue }
-                do {
-                    requests.append(
-                        JobStore.CommandRequest(
-                            command: try template.command(for: input),
-                            input: InputMark.bytes(key, occurrence: occurrence)))
-                } catch {
-                    throw Failure("\(error)", status: 125)
-                }
-            }
-            if !requests.isEmpty {
-                printer.expect(try await store.enqueue(commands: requests, options: options))
-                if listing.new == 0, past.pending == 0 {
+        var ahead = EnqueueAhead(store, options) { printer.expect($0) }
+        do {
+            while let chunk = try feed.next(&known) {
+                listing.listed += chunk.listed
+                try await ahead.add(chunk.requests)
+                if listing.new == 0, past.pending == 0, !chunk.requests.isEmpty {
                     // Else it was said that the run goes on, or will be that it is finished.
                     printer.sayRepeated()
                 }
-                listing.new += requests.count
+                listing.new += chunk.requests.count
+                if feed.mayWait { try await ahead.settle() }
+                if Task.isCancelled { throw CancellationError() }
             }
-            if Task.isCancelled { throw CancellationError() }
-            chunk = try inputs.next()
+        } catch {
+            // What was handed over before counts.
+            try await ahead.settle()
+            throw error
         }
+        try await ahead.settle()
         if Task.isCancelled { throw CancellationError() }
         listing.pendingUnlisted = known.pendingUnlisted
         listing.isWhole = true

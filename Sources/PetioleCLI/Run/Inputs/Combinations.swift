@@ -21,14 +21,19 @@ struct Combinations {
         places = others.map { _ in 0 }
     }
 
-    /// How many there are beforehand; nil when it is not known, or too many to count.
+    /// How many are left; nil when it is not known, or too many to count.
     var count: Int? {
-        var count = first.count ?? -1
-        for group in others {
-            let (product, isOver) = count.multipliedReportingOverflow(by: group.count ?? -1)
-            count = isOver || count < 0 ? -1 : product
+        guard var count = first.count else { return nil }
+        count += rows.count - row
+        var done = 0
+        for (index, group) in others.enumerated() {
+            guard let size = held?[index].count ?? group.count else { return nil }
+            let (product, isOver) = count.multipliedReportingOverflow(by: size)
+            if isOver { return nil }
+            count = product
+            done = done * size + places[index]
         }
-        return count < 0 ? nil : count
+        return count - done
     }
 
     var mayWait: Bool {

@@ -2,60 +2,64 @@ import Petiole
 
 /// Which inputs a run has jobs for, and which of them are listed this time.
 ///
-/// An input is known by its bytes and by which of its equals it is, not by its place. What is kept of one is 128 bits that
-/// are keyed at random for each process: 10 million distinct inputs take some 600 MB, and two of them to meet is less
-/// likely than the disk to err.
+/// An input is known by its bytes and by which of its equals it is, not by its place. What is kept of one is 128 bits, of a
+/// hash with a key that each process draws anew, and a number, in an ``InputTable``: two inputs to meet is less likely than the
+/// disk to err, and nobody can choose them so that they do. All of its equals share one entry, but for those behind the
+/// first that have jobs.
 struct KnownInputs {
-    private struct Key: Hashable {
-        let low: Int
-        let high: Int
-
-        init(_ input: UnsafeRawBufferPointer, _ isDigest: Bool, occurrence: Int) {
-            var first = Hasher()
-            first.combine(isDigest)
-            first.combine(occurrence)
-            first.combine(bytes: input)
-            low = first.finalize()
-            var second = Hasher()
-            second.combine(1)
-            second.combine(isDigest)
-            second.combine(occurrence)
-            second.combine(bytes: input)
-            high = second.finalize()
-        }
-
-        func hash(into hasher: inout Hasher) { hasher.combine(low) }
-        static func == (left: Key, right: Key) -> Bool {
-            left.low == right.low && left.high == right.high
-        }
-    }
-
-    /// Inputs with jobs of earlier starts, and whether the job has ended.
-    private var recorded: [Key: Bool] = [:]
-    /// How often an input was listed this time.
-    private var listed: [Key: Int32] = [:]
+    private let table: InputTable
+    private let key = KeyedHash.Key()
     /// Jobs of earlier starts that have not ended and are not listed, or not yet.
     private(set) var pendingUnlisted = 0
 
+    // The numbers in the table. Of an input: how often it was listed this time, and two bits for the job of the first of its
+    // equals. Of a further one of its equals: the two bits.
+    private static let hasJob: UInt32 = 1 << 31
+    private static let hasEnded: UInt32 = 1 << 30
+    private static let mostListed: UInt32 = 1 << 30 - 1
+
+    /// - Parameter directory: where a file goes when there are many; nil: they stay in memory.
+    init(directory: String?) throws { table = try InputTable(directory: directory) }
+
+    /// For tests of small tables that are files.
+    init(_ table: InputTable) { self.table = table }
+
+    /// A digest is another key than an input of the same bytes.
+    private func hash(_ bytes: UnsafeRawBufferPointer, isDigest: Bool) -> KeyedHash.Value {
+        var hash = KeyedHash.of(bytes, key)
+        if isDigest { hash.high = ~hash.high }
+        return hash
+    }
+
+    private static func further(
+        _ hash: KeyedHash.Value, _ occurrence: Int
+    ) -> KeyedHash.Value {
+        KeyedHash.Value(
+            low: hash.low ^ UInt64(occurrence) &* 0x9E37_79B9_7F4A_7C15,
+            high: hash.high ^ UInt64(occurrence))
+    }
+
     /// Notes the input of a job of an earlier start.
-    mutating func record(_ extras: UnsafeRawBufferPointer, hasEnded: Bool) {
+    mutating func record(_ extras: UnsafeRawBufferPointer, hasEnded: Bool) throws {
         guard let (occurrence, input, isDigest) = InputMark.read(extras) else { return }
-        recorded[Key(input, isDigest, occurrence: occurrence)] = hasEnded
+        let hash = hash(input, isDigest: isDigest)
+        let number = try table.add(occurrence == 1 ? hash : Self.further(hash, occurrence))
+        number.pointee = Self.hasJob | (hasEnded ? Self.hasEnded : 0)
         if !hasEnded { pendingUnlisted += 1 }
     }
 
     /// Notes that an input is listed.
     /// - Returns: which of its equals it is, from 1, when it has no job yet; nil when it has.
-    mutating func list(_ input: InputMark.Key) -> Int? {
-        input.bytes.withUnsafeBytes { bytes in
-            let first = Key(bytes, input.isDigest, occurrence: 0)
-            let occurrence = Int(listed[first, default: 0]) + 1
-            listed[first] = Int32(clamping: occurrence)
-            guard let hasEnded = recorded[Key(bytes, input.isDigest, occurrence: occurrence)] else {
-                return occurrence
-            }
-            if !hasEnded { pendingUnlisted -= 1 }
-            return nil
-        }
+    mutating func list(_ input: InputMark.Key) throws -> Int? {
+        let hash = input.bytes.withUnsafeBytes { hash($0, isDigest: input.isDigest) }
+        let number = try table.add(hash)
+        let listed = min(number.pointee & Self.mostListed + 1, Self.mostListed)
+        number.pointee = number.pointee & ~Self.mostListed | listed
+        let occurrence = Int(listed)
+        let job =
+            occurrence == 1 ? number.pointee : table.find(Self.further(hash, occurrence))?.pointee
+        guard let job, job & Self.hasJob != 0 else { return occurrence }
+        if job & Self.hasEnded == 0 { pendingUnlisted -= 1 }
+        return nil
     }
 }

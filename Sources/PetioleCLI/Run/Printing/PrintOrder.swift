@@ -7,7 +7,12 @@ struct PrintOrder {
     /// Those that have ended before their turn.
     private var ended = RangeSet<UInt64>()
 
-    mutating func expect(_ ranges: [ClosedRange<UInt64>]) { expected += ranges }
+    mutating func expect(_ ranges: [ClosedRange<UInt64>]) {
+        for range in ranges {
+            // What was given out whole does not grow; what is not yet may.
+            if place == expected.count { expected.append(range) } else { expected.add(range) }
+        }
+    }
 
     mutating func add(_ ranges: [ClosedRange<UInt64>]) {
         for range in ranges { ended.insert(contentsOf: Range(range)) }

@@ -45,6 +45,9 @@ final class RunPrinter: Sendable {
     private let log: JobLog?
     private let stopRun: @Sendable (_ isNow: Bool) -> Void
 
+    /// Ranges that wait to be printed, 1 MiB of them: when the output is read so slowly that there are more, those that wait are
+    /// printed in the order of their ids.
+    private static let mostRanges = 65_536
     /// A line of a log each 10 seconds; a bar is drawn ten times a second.
     private static let logInterval = Duration.seconds(10)
     private static let barInterval = Duration.milliseconds(100)
@@ -79,7 +82,7 @@ final class RunPrinter: Sendable {
 
     func add(_ range: ClosedRange<UInt64>) {
         let isFirst = handed.withLock { handed in
-            defer { handed.ended.append(range) }
+            defer { handed.ended.add(range, atMost: Self.mostRanges) }
             return handed.ended.isEmpty
         }
         if isFirst { wake.ring() }

@@ -1,0 +1,66 @@
+import Petiole
+
+/// What a run makes jobs of, as it comes.
+protocol RunFeed: Sendable {
+    /// How many there are, when it is known beforehand.
+    var total: Int? { get }
+    /// Whether ``next(_:)`` may have to wait for somebody who writes.
+    var mayWait: Bool { get }
+
+    /// Waits for the first. True when there is none, and when reading was stopped.
+    mutating func isEmpty() throws -> Bool
+
+    /// Waits for some. Nil at the end, and when reading was stopped.
+    mutating func next(_ known: inout KnownInputs) throws -> RunChunk?
+}
+
+/// Some of what a run makes jobs of.
+struct RunChunk {
+    var listed = 0
+    /// For those that have no job yet.
+    var requests: [JobStore.CommandRequest] = []
+}
+
+/// Inputs, each of which a template makes a command of.
+struct InputFeed: RunFeed {
+    private var reader: InputReader
+    private let template: CommandTemplate
+    private var first: [Input]?
+    private var hasBegun = false
+
+    init(_ reader: InputReader, _ template: CommandTemplate) {
+        self.reader = reader
+        self.template = template
+    }
+
+    var total: Int? { reader.total.map { $0 + (first?.count ?? 0) } }
+    var mayWait: Bool { reader.mayWait }
+
+    mutating func isEmpty() throws -> Bool {
+        if !hasBegun { first = try reader.next() }
+        hasBegun = true
+        return first == nil
+    }
+
+    mutating func next(_ known: inout KnownInputs) throws -> RunChunk? {
+        let taken = first
+        first = nil
+        guard let inputs = try taken ?? reader.next() else { return nil }
+        hasBegun = true
+        var chunk = RunChunk(listed: inputs.count)
+        chunk.requests.reserveCapacity(inputs.count)
+        for input in inputs {
+            let key = InputMark.Key(input)
+            guard let occurrence = try known.list(key) else { continue }
+            do {
+                chunk.requests.append(
+                    JobStore.CommandRequest(
+                        command: try template.command(for: input),
+                        input: InputMark.bytes(key, occurrence: occurrence)))
+            } catch {
+                throw Failure("\(error)", status: 125)
+            }
+        }
+        return chunk
+    }
+}
