@@ -102,7 +102,8 @@ import Testing
     func equals() throws {
         var known = try KnownInputs(directory: nil)
         func record(_ text: String, _ occurrence: Int, hasEnded: Bool) throws {
-            let mark = InputMark.bytes(Array(text.utf8), occurrence: occurrence)
+            let input = Input(Array(text.utf8))
+            let mark = InputMark.bytes(input, key: input.mark, occurrence: occurrence)
             try mark.withUnsafeBytes { try known.record($0, hasEnded: hasEnded) }
         }
         try record("a", 1, hasEnded: true)

@@ -6,6 +6,7 @@
 #include "crash.h"
 #include "files.h"
 #include "futex.h"
+#include "pipes.h"
 #include "process.h"
 #include "threads.h"
 #endif

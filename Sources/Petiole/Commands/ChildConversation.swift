@@ -24,6 +24,8 @@ struct ChildConversation: ~Copyable {
     private var outputNumber: Int32
     private var errorNumber: Int32
     private var outputHeldOpen = false
+    /// Why not all of the input was had.
+    private var inputFault: SpawnError?
 
     init(pipes: consuming ChildPipes, child: ChildProcess) {
         self.child = child
@@ -56,10 +58,12 @@ struct ChildConversation: ~Copyable {
     }
 
     consuming func finish(cause: CommandEnd.Cause) -> CommandEnd {
-        CommandEnd(
+        var end = CommandEnd(
             cause: cause, runTime: (endedAt ?? .now) - child.startedAt,
             output: output.finish(), errorOutput: errorOutput.finish(),
             outputHeldOpen: outputHeldOpen)
+        end.inputFault = inputFault
+        return end
     }
 
     /// Until when nothing may happen: the hard signal of a stop, or, after the child's end, the end
@@ -129,6 +133,12 @@ struct ChildConversation: ~Copyable {
     /// reads.
     private mutating func feed() {
         guard let number = pipes.input?.number else { return }
+        switch pipes.range?.write(to: number) {
+        case .full: return
+        case .failed(let fault): inputFault = fault
+        case .finished, nil: break
+        }
+        pipes.range = nil
         while inputPosition < pipes.inputBytes.count {
             let count = pipes.inputBytes.withUnsafeBytes {
                 petiole_write_quietly(

@@ -104,7 +104,9 @@ package final class ChildProcess: Sendable {
         }
         defer { running.remove(child) }
         onStart(child)
-        return child.awaitEnd()
+        let end = child.awaitEnd()
+        if let fault = end.inputFault { throw fault }
+        return end
     }
 
     /// Sends a signal to the child's process group.
@@ -221,6 +223,8 @@ struct ChildPipes: ~Copyable {
     /// There when the command's input is bytes that have not all been written.
     var input: Descriptor?
     var inputBytes: [UInt8]
+    /// What goes there in place of bytes.
+    var range: FileRangeFeed?
     var limits: CaptureLimits
 }
 
@@ -249,6 +253,7 @@ extension ChildProcess {
         var childInput: Descriptor?
         var input: Descriptor?
         var inputBytes: [UInt8] = []
+        var range: FileRangeFeed?
         switch command.standardInput {
         case .null:
             break
@@ -261,6 +266,15 @@ extension ChildProcess {
             childInput = .some(pipe.reading)
             input = .some(pipe.writing)
             inputBytes = bytes
+        case .range(let part):
+            range = .some(try FileRangeFeed(part, directory: directoryNumber))
+            let pipe = try Pipe(ours: .writing)
+            petiole_enlarge_pipe(pipe.writing.number, FileRangeFeed.pipeSize)
+            childInput = .some(pipe.reading)
+            input = .some(pipe.writing)
+        case .stored:
+            // Who runs it names the file.
+            throw .removedInput
         }
         let inputNumber = childInput?.number ?? null
         let output = try Pipe(ours: .reading)
@@ -286,7 +300,7 @@ extension ChildProcess {
         _ = consume childInput
         let pipes = ChildPipes(
             output: output.reading, errorOutput: errorOutput.reading, input: input,
-            inputBytes: inputBytes, limits: limits)
+            inputBytes: inputBytes, range: range, limits: limits)
         return Started(pid: pid, pipes: pipes)
     }
 

@@ -35,6 +35,12 @@ extension Command {
         case .file(let path):
             writer.write(2)
             writer.write(string: path)
+        case .range(let range):
+            writer.write(3)
+            range.write(into: &writer)
+        case .stored(let name):
+            writer.write(4)
+            writer.write(string: name)
         }
         writer.giveBack(&bytes)
     }
@@ -65,6 +71,8 @@ extension Command {
             case 0: .null
             case 1: .bytes(try reader.string())
             case 2: .file(path: try reader.string())
+            case 3: .range(try FileRange(from: &reader))
+            case 4: .stored(name: try reader.string())
             default: throw CompactFault.malformed
             }
         try reader.finish()

@@ -22,6 +22,11 @@ extension Command: CustomStringConvertible {
         }
         line += description
         if case .file(let path) = standardInput { line += " < \(Self.quoted(path))" }
+        if case .range(let range) = standardInput {
+            let path = Self.quoted(range.path)
+            line =
+                "tail -c +\(range.offset + 1) -- \(path) | head -c \(range.length) | { \(line); }"
+        }
         return line
     }
 

@@ -40,6 +40,10 @@ package struct Command: Sendable, Equatable {
         /// A file, opened for reading; a relative path is meant from the command's working
         /// directory. A FIFO is opened without waiting for somebody who writes.
         case file(path: [UInt8])
+        /// A part of a regular file, through a pipe; the command fails when the file is another by then.
+        case range(FileRange)
+        /// A file of the store's folder `inputs`: see ``StoredInputs``.
+        case stored(name: [UInt8])
     }
 
     /// Arguments, and variables, of one command. Linux takes 6 MiB of both together, of which each
@@ -89,10 +93,16 @@ package struct Command: Sendable, Equatable {
         return Command(self, environment)
     }
 
-    private init(_ command: Command, _ environment: Environment) {
+    /// The same, with a file of the store's as its standard input where that has one.
+    func reading(from directory: String) -> Command {
+        guard case .stored(let name) = standardInput else { return self }
+        return Command(self, environment, .file(path: Array("\(directory)/".utf8) + name))
+    }
+
+    private init(_ command: Command, _ environment: Environment, _ input: Input? = nil) {
         arguments = command.arguments
         workingDirectory = command.workingDirectory
-        standardInput = command.standardInput
+        standardInput = input ?? command.standardInput
         self.environment = environment
     }
 
@@ -110,6 +120,12 @@ package struct Command: Sendable, Equatable {
         }
         if case .file(let path) = standardInput, path.hasZeroByte {
             throw .zeroByte(in: "the path of standard input")
+        }
+        if case .range(let range) = standardInput, range.path.hasZeroByte || !range.isSound {
+            throw .badRange
+        }
+        if case .stored(let name) = standardInput, !StoredInputs.isName(name) {
+            throw .badRange
         }
         let variables: [Variable]
         switch environment {
@@ -140,11 +156,14 @@ package enum InvalidCommand: Error, Equatable, CustomStringConvertible {
     case zeroByte(in: String)
     case badVariableName
     case tooMany(Int)
+    /// A part of no file, or not within it.
+    case badRange
 
     package var description: String {
         switch self {
         case .noProgram: "a command needs at least one argument, the program"
         case .zeroByte(let place): "\(place) of the command holds a zero byte, which ends a string"
+        case .badRange: "standard input is a part of a file that cannot be"
         case .badVariableName: "the name of an environment variable is empty or holds '='"
         case .tooMany(let count):
             "a command takes at most \(Command.countBound) arguments or variables, not \(count)"

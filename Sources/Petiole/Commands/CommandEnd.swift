@@ -24,6 +24,8 @@ package struct CommandEnd: Sendable, Equatable {
     package let outputHeldOpen: Bool
     /// The time limit after which it was stopped.
     package var passedLimit: Duration?
+    /// Why its input was not what it was to be; not encoded, since the attempt fails with it.
+    var inputFault: SpawnError?
 
     package init(
         cause: Cause, runTime: Duration, output: CapturedOutput, errorOutput: CapturedOutput,

@@ -16,6 +16,11 @@ package enum SpawnError: Error, Equatable, CustomStringConvertible {
     case noInterpreter(String)
     case badWorkingDirectory(String, code: Int32)
     case unreadableInput(String, code: Int32)
+    /// Standard input is a part of a file that was written to, or put in place of another, since. Found at the end of what was
+    /// read too: then the command has run.
+    case changedInput(String)
+    /// Standard input was kept in the store until the job succeeded.
+    case removedInput
     /// Arguments and environment exceed what the system takes (E2BIG).
     case tooLong(byteCount: Int)
     /// No processes, memory or descriptors are left: worth another attempt later.
@@ -34,6 +39,12 @@ package enum SpawnError: Error, Equatable, CustomStringConvertible {
             "cannot work in \(path)   [\(Self.text(code))]"
         case .unreadableInput(let path, let code):
             "cannot read standard input from \(path)   [\(Self.text(code))]"
+        case .changedInput(let path):
+            "\(path) has changed since its blocks were listed; "
+                + "start the same line again, which lists it anew, or put the file back as it was"
+        case .removedInput:
+            "its standard input came from a pipe and was kept until the job succeeded; "
+                + "start the line that made it anew, with --fresh and the same input"
         case .tooLong(let byteCount):
             "the arguments and the environment, \(byteCount) bytes, are more than the system takes; "
                 + "hand the data over in standard input or a file   [\(Self.text(E2BIG))]"

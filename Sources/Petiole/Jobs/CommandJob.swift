@@ -65,6 +65,13 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
 
     private func run(_ command: Command, _ context: JobContext) throws -> CommandEnd {
         let store = context.runner.store
+        var command = command
+        if case .stored(let name) = command.standardInput {
+            let directory = "\(store.path)/\(StoredInputs.folder)"
+            command = command.reading(from: directory)
+            let path = "\(directory)/\(String(decoding: name, as: UTF8.self))"
+            guard access(path, F_OK) == 0 else { throw SpawnError.removedInput }
+        }
         let limits = CaptureLimits(
             memoryBound: memoryBound,
             spill: SpillPlace(

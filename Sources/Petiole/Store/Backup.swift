@@ -108,21 +108,27 @@ private struct StoreBackup {
         defer { store.locks.unlock(StoreFormat.backupLock) }
         report.bytes = try copyData(compacting: compacting)
         CrashPoint.pass(.backupCopied)
-        let outputs = FileCopy.names(in: store.path + "/outputs")
-        if !outputs.isEmpty {
-            guard mkdir(draft + "/outputs", 0o700) == 0 else {
-                throw FileCopy.Failure("mkdir \(draft)/outputs", errno)
-            }
-            for name in outputs {
-                let bytes = try FileCopy.copy(
-                    "\(store.path)/outputs/\(name)", to: "\(draft)/outputs/\(name)")
-                guard let bytes else { continue }
-                report.outputs += 1
-                report.outputBytes += bytes
-            }
-            try sync(draft + "/outputs")
-        }
+        for folder in ["outputs", StoredInputs.folder] { try copy(folder, &report) }
         try renumber()
+    }
+
+    /// What lies beside the data of jobs.
+    private func copy(
+        _ folder: String, _ report: inout BackupReport
+    ) throws(FileCopy.Failure) {
+        let names = FileCopy.names(in: "\(store.path)/\(folder)")
+        if names.isEmpty { return }
+        guard mkdir("\(draft)/\(folder)", 0o700) == 0 else {
+            throw FileCopy.Failure("mkdir \(draft)/\(folder)", errno)
+        }
+        for name in names {
+            let bytes = try FileCopy.copy(
+                "\(store.path)/\(folder)/\(name)", to: "\(draft)/\(folder)/\(name)")
+            guard let bytes else { continue }
+            report.outputs += 1
+            report.outputBytes += bytes
+        }
+        try sync("\(draft)/\(folder)")
     }
 
     private func lock() throws(FileCopy.Failure) {

@@ -12,6 +12,7 @@ enum SpilledOutputs {
     /// Deletes the files of jobs that were pruned or purged. After that, and after a start: a crash may have come between it
     /// and this. Cost: a look at the log for each file; nothing where no output was ever that large.
     static func sweep(_ store: OpenStore) {
+        StoredInputs.sweep(store)
         let path = store.path + "/outputs"
         guard let directory = opendir(path) else { return }
         defer { closedir(directory) }

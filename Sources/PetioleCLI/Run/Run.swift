@@ -1,4 +1,5 @@
 import ArgumentParser
+import CPetiole
 import Petiole
 
 #if canImport(Darwin)
@@ -70,6 +71,7 @@ struct Run: AsyncParsableCommand {
             """)
 
     @OptionGroup var inputs: RunInputOptions
+    @OptionGroup var blocks: RunPipeOptions
     @OptionGroup var pace: RunPaceOptions
     @OptionGroup var output: RunOutputOptions
     @OptionGroup var again: RunAgainOptions
@@ -110,6 +112,7 @@ struct Run: AsyncParsableCommand {
         if json, !runs {
             throw ValidationError("--json is for --runs; petiole jobs --json tells of the jobs")
         }
+        if blocks.isOn { try blocks.checkAlone(inputs) }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             // The parser takes it for a part of the command.
             if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
@@ -131,19 +134,30 @@ struct Run: AsyncParsableCommand {
             }
         }
         let stopReading = try WakePipe()
-        let reader = try inputs.reader(for: plain, stop: stopReading.reading)
-        let template = try template(words, directory, reader.rules)
-        try template.check(reader.names)
+        let reader =
+            blocks.isOn ? nil : try inputs.reader(for: plain, stop: stopReading.reading)
+        let template = try reader.map { try template(words, directory, $0.rules) } ?? plain
+        try template.check(reader?.names)
+        let identity = RunIdentity(
+            template, directory: directory,
+            shape: try blocks.isOn ? blocks.mark : inputs.shape.mark(names: reader?.names))
         let session = RunSession(
-            template: template,
-            identity: RunIdentity(
-                template, directory: directory, shape: try inputs.shape.mark(names: reader.names)),
+            identity: identity,
             pace: pace, output: output, again: again,
             jobLog: try output.jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
             followUps: followUps, location: location, stopReading: stopReading)
         do {
-            let feed = InputFeed(reader, template)
-            if dryRun { try session.preview(feed) } else { try await session.run(feed) }
+            if let reader {
+                try await run(session, InputFeed(reader, template))
+            } else {
+                try await run(
+                    session,
+                    blocks.feed(
+                        files: inputs.inputFiles.map { Arguments.bytes(of: $0) },
+                        words: template.words, isLine: template.isLine, directory: directory,
+                        jobs: pace.jobs ?? Int(petiole_processors()),
+                        run: identity.queue(generation: 1), stop: stopReading.reading))
+            }
         } catch {
             guard var failure = Failure(error) else { throw error }
             // 1 to 101 count failed jobs, which is said without a message.
@@ -152,6 +166,10 @@ struct Run: AsyncParsableCommand {
             }
             throw failure
         }
+    }
+
+    private func run(_ session: RunSession, _ feed: some RunFeed) async throws {
+        if dryRun { try session.preview(feed) } else { try await session.run(feed) }
     }
 
     private func template(

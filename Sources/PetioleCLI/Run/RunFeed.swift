@@ -7,10 +7,17 @@ protocol RunFeed: Sendable {
     /// Whether ``next(_:)`` may have to wait for somebody who writes.
     var mayWait: Bool { get }
 
-    /// Waits for the first. True when there is none, and when reading was stopped.
+    /// Waits for the first. True when there is none.
     mutating func isEmpty() throws -> Bool
 
-    /// Waits for some. Nil at the end, and when reading was stopped.
+    /// Called before any job of the queue is run or enqueued; not at all where none is to be.
+    mutating func begin(_ store: JobStore, queue: String) throws
+
+    /// Called when none is run any more, if ``begin(_:queue:)`` was.
+    func end() async
+
+    /// Waits for some. Nil at the end.
+    /// - Throws: `CancellationError` when reading was stopped.
     mutating func next(_ known: inout KnownInputs) throws -> RunChunk?
 }
 
@@ -41,6 +48,9 @@ struct InputFeed: RunFeed {
         hasBegun = true
         return first == nil
     }
+
+    func begin(_ store: JobStore, queue: String) {}
+    func end() async {}
 
     mutating func next(_ known: inout KnownInputs) throws -> RunChunk? {
         let taken = first

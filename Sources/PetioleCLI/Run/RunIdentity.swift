@@ -5,10 +5,11 @@ import Petiole
 struct RunIdentity {
     private let name: String
 
+    /// - Parameter shape: what an input is made of, where that is not said by the rest.
     init(_ template: CommandTemplate, directory: [UInt8], shape: [UInt8] = []) {
         var bytes = Array("petiole run 1".utf8)
         bytes.append(template.isLine ? 1 : 0)
-        for part in [directory] + template.identity + (shape.isEmpty ? [] : [[0] + shape]) {
+        for part in [directory] + template.words + (shape.isEmpty ? [] : [[0] + shape]) {
             // The length first: ["ab"] and ["a", "b"] are different runs.
             for shift in stride(from: 56, through: 0, by: -8) {
                 bytes.append(UInt8(truncatingIfNeeded: part.count >> shift))

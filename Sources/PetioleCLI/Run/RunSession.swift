@@ -238,6 +238,9 @@ struct RunSession {
             stopReading.ring()
             request.answer(signal, current.runner)
         }
+        var begun = feed
+        try begun.begin(store, queue: queue)
+        let feed = begun
         let isOutputRepeated = !Standard.output.isTerminal
         let observer = store.observeOutcomes { printer.add($0) }
         var listing = Listing()
@@ -264,6 +267,7 @@ struct RunSession {
             problem = error
         }
         let tally = await printer.finish()
+        await feed.end()
         store.stopObserving(observer)
         if let problem { throw problem }
         if let problem = tally.problem { throw problem }

@@ -29,7 +29,7 @@ struct CommandTemplate: Sendable {
     private let form: Form
     /// Names of variables, and what they are set to.
     private let variables: [(name: [UInt8], part: Part)]
-    private let words: [[UInt8]]
+    let words: [[UInt8]]
     private let rules: PlaceRules
     private let directory: [UInt8]
     /// What stands in it of an input.
@@ -154,9 +154,6 @@ struct CommandTemplate: Sendable {
 
     /// The shell's part of it, when a shell runs it.
     var shell: ShellTemplate? { if case .shell(let shell) = form { shell } else { nil } }
-
-    /// The words by which a run is known.
-    var identity: [[UInt8]] { words }
 
     /// The paths of fields that stand in it, when fields are found by paths.
     var paths: [[UInt8]] {
