@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -25,6 +26,7 @@
 #endif
 #else
 #include <libproc.h>
+#include <mach/mach.h>
 #include <sys/event.h>
 #include <sys/sysctl.h>
 #endif
@@ -60,7 +62,8 @@ static void discard(struct prepared *spawn) {
 }
 
 /// The child gets `count` descriptors, from 0 on. On an error nothing is left to discard.
-static int prepare(struct prepared *spawn, int directory, const int *descriptors, int count) {
+static int prepare(struct prepared *spawn, int directory, const int *descriptors, int count,
+                   int niceness) {
     int error = posix_spawnattr_init(&spawn->attributes);
     if (error)
         return error;
@@ -74,6 +77,13 @@ static int prepare(struct prepared *spawn, int directory, const int *descriptors
     short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 #ifdef POSIX_SPAWN_CLOEXEC_DEFAULT
     flags |= POSIX_SPAWN_CLOEXEC_DEFAULT;
+#endif
+#ifdef POSIX_SPAWN_START_SUSPENDED
+    // Before it is its own, nothing of it runs.
+    if (niceness > 0)
+        flags |= POSIX_SPAWN_START_SUSPENDED;
+#else
+    (void)niceness;
 #endif
     sigset_t none, all;
     sigemptyset(&none);
@@ -156,7 +166,7 @@ static int search_and_start(const struct petiole_spawn_request *request,
     }
 }
 
-int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
+static int spawn(const struct petiole_spawn_request *request, pid_t *pid) {
     // Low numbers would be overwritten by the copies to 0, 1, 2 and 3 before their own turn.
     int given[4] = {request->input, request->output, request->error, request->channel};
     int lifted[4] = {-1, -1, -1, -1};
@@ -179,8 +189,9 @@ int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
         lifted_request.directory = lifted_directory;
     }
     if (!error) {
-        struct prepared spawn;
-        error = prepare(&spawn, lifted_request.directory, given, count);
+        struct prepared attributes;
+        error = prepare(&attributes, lifted_request.directory, given, count,
+                        lifted_request.niceness);
         if (!error) {
 #ifdef __linux__
             // A new process has the name of the thread that made it until it becomes its program.
@@ -188,12 +199,12 @@ int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
             int is_named = request->starting_name && *request->starting_name &&
                            !prctl(PR_GET_NAME, name) && !prctl(PR_SET_NAME, request->starting_name);
 #endif
-            error = search_and_start(&lifted_request, &spawn, pid);
+            error = search_and_start(&lifted_request, &attributes, pid);
 #ifdef __linux__
             if (is_named)
                 prctl(PR_SET_NAME, name);
 #endif
-            discard(&spawn);
+            discard(&attributes);
         }
     }
     for (int index = 0; index < 4; index++) {
@@ -204,6 +215,53 @@ int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
         close(lifted_directory);
     return error;
 }
+
+#ifdef __linux__
+struct nice_spawn {
+    const struct petiole_spawn_request *request;
+    pid_t *pid;
+    int error;
+};
+
+static void *spawn_nicely(void *argument) {
+    struct nice_spawn *nicely = argument;
+    // To Linux a niceness is a thread's, and a child has that of the thread which made it.
+    int now = getpriority(PRIO_PROCESS, 0);
+    int wanted = now + nicely->request->niceness;
+    nicely->error = setpriority(PRIO_PROCESS, 0, wanted > 19 ? 19 : wanted) ? errno : 0;
+    if (!nicely->error)
+        nicely->error = spawn(nicely->request, nicely->pid);
+    return NULL;
+}
+
+int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
+    if (request->niceness <= 0)
+        return spawn(request, pid);
+    // A thread of its own for the time of the start: who has become nicer cannot go back.
+    struct nice_spawn nicely = {request, pid, 0};
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&thread, NULL, spawn_nicely, &nicely);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error)
+        return error;
+    pthread_join(thread, NULL);
+    return nicely.error;
+}
+#else
+int petiole_spawn(const struct petiole_spawn_request *request, pid_t *pid) {
+    int error = spawn(request, pid);
+    if (error || request->niceness <= 0)
+        return error;
+    // It was started suspended.
+    int wanted = getpriority(PRIO_PROCESS, 0) + request->niceness;
+    setpriority(PRIO_PROCESS, (id_t)*pid, wanted > 19 ? 19 : wanted);
+    kill(*pid, SIGCONT);
+    return 0;
+}
+#endif
 
 // Waiting for the end
 
@@ -498,5 +556,29 @@ void petiole_error_text(int code, char *text, size_t capacity) {
 #else
     if (strerror_r(code, text, capacity))
         snprintf(text, capacity, "unknown error");
+#endif
+}
+
+int64_t petiole_available_memory(void) {
+#ifdef __linux__
+    FILE *file = fopen("/proc/meminfo", "re");
+    if (!file)
+        return -1;
+    char line[128];
+    long long kibibytes = -1;
+    while (kibibytes < 0 && fgets(line, sizeof line, file))
+        sscanf(line, "MemAvailable: %lld kB", &kibibytes);
+    fclose(file);
+    return kibibytes < 0 ? -1 : kibibytes * 1024;
+#else
+    vm_statistics64_data_t pages;
+    mach_msg_type_number_t count = HOST_VM_INFO64_COUNT;
+    mach_port_t host = mach_host_self();
+    kern_return_t code = host_statistics64(host, HOST_VM_INFO64, (host_info64_t)&pages, &count);
+    mach_port_deallocate(mach_task_self(), host);
+    if (code != KERN_SUCCESS)
+        return -1;
+    int64_t free = (int64_t)pages.free_count + pages.inactive_count + pages.purgeable_count;
+    return free * sysconf(_SC_PAGESIZE);
 #endif
 }

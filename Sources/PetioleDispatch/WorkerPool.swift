@@ -17,9 +17,14 @@ import Synchronization
 //
 // | number                | bound                                                                 |
 // |-----------------------|-----------------------------------------------------------------------|
-// | threads with a place  | `size`, plus `surplus`                                                |
+// | threads with a place  | `placeCount`, at first `size`, plus `surplus`                         |
 // | surplus plus blocked  | `spareLimit`; beyond it `blocking` gives nil                          |
 // | all threads           | `size + spareLimit`, and the server of the executor                   |
+//
+// More places, and fewer. `setPlaces` lets spare threads have places, or makes some of those that
+// have one surplus. Who is parked then would take the next ticket although all places that are left
+// are taken, so it is woken, and leaves the search for the spare ones. What it was woken for besides
+// is for the one whom it wakes in `settle`.
 //
 // Stopping. `isStopping` is set, then everybody who is parked is woken; who is about to park looks
 // at it after announcing, like at any other work. What is in the ring or in a rest by then stays
@@ -28,7 +33,7 @@ import Synchronization
 /// A fixed number of threads that run a source's tickets.
 // Unchecked: all that changes is atomic or `Guarded`.
 package final class WorkerPool: @unchecked Sendable {
-    /// How many jobs run at once.
+    /// How many jobs run at once before ``setPlaces(_:)`` says otherwise.
     package let size: Int
     /// How many jobs may be inside ``blocking(_:)`` at once.
     package let spareLimit: Int
@@ -59,6 +64,8 @@ package final class WorkerPool: @unchecked Sendable {
         var started: Set<Int> = []
         var blocked = 0
         var surplus = 0
+        /// How many jobs run at once.
+        var count: Int
         var handles: [PoolThread.Handle] = []
         var isStarted = false
         var isStopping = false
@@ -100,7 +107,7 @@ package final class WorkerPool: @unchecked Sendable {
         let (seconds, attoseconds) = spin.components
         spinNanoseconds =
             processors == 1 ? 0 : seconds * 1_000_000_000 + attoseconds / 1_000_000_000
-        places = Guarded(Places())
+        places = Guarded(Places(count: size))
         workers = (0..<size + spareLimit).map { Worker(index: $0, pool: self) }
         places.withLock { $0.spare = workers[size...].reversed() }
     }
@@ -191,6 +198,57 @@ package final class WorkerPool: @unchecked Sendable {
             return try body()
         default:
             return try body()
+        }
+    }
+
+    // MARK: More places, and fewer
+
+    /// How many jobs run at once, but for those that go on beyond it until they end.
+    package var placeCount: Int { places.withLock { $0.count } }
+
+    /// Lets so many jobs run at once from now on: at least 1, at most as many as there are threads to
+    /// be had. Jobs that run go on.
+    /// - Returns: how many it is now.
+    @discardableResult
+    package func setPlaces(_ count: Int) -> Int {
+        let count = max(1, count)
+        while true {
+            enum Step { case done(Int), fewer, more, wake(Worker), start(Worker) }
+            let step = places.withLock { places -> Step in
+                if places.isStopping || places.count == count { return .done(places.count) }
+                if places.count > count {
+                    places.count -= 1
+                    places.surplus += 1
+                    setHint(places)
+                    return .fewer
+                }
+                if places.surplus > 0 {
+                    // The thread that was to go stays.
+                    places.count += 1
+                    places.surplus -= 1
+                    setHint(places)
+                    return .more
+                }
+                guard let worker = places.spare.popLast() else { return .done(places.count) }
+                places.count += 1
+                if !places.started.contains(worker.index) { return .start(worker) }
+                worker.sleeper.pick()
+                return .wake(worker)
+            }
+            switch step {
+            case .done(let count): return count
+            case .fewer: parking.wakeOne()
+            case .more: break
+            case .wake(let worker): worker.sleeper.wake()
+            case .start(let worker):
+                do throws(ThreadError) { try startThread(of: worker) } catch {
+                    return places.withLock { places in
+                        places.count -= 1
+                        places.spare.append(worker)
+                        return places.count
+                    }
+                }
+            }
         }
     }
 
@@ -329,6 +387,8 @@ package final class WorkerPool: @unchecked Sendable {
     private func searchAndPark(_ worker: Worker) {
         if parking.search(), let found = spin(worker) { return settle(found, on: worker) }
         while !stopWord {
+            // One too many: `live` lets it go, if it is that still.
+            if hasSurplus { return settle(more: true) }
             let role = parking.announce(worker.sleeper)
             let seen = bell.value
             if let found = look(worker) {
@@ -341,6 +401,7 @@ package final class WorkerPool: @unchecked Sendable {
                 parking.wait(worker.sleeper, as: role, whileBellAt: seen, until: deadline)
             }
             parking.leave(worker.sleeper)
+            if hasSurplus { continue }
             if let found = look(worker) { return settle(found, on: worker) }
         }
         settle(more: false)
@@ -371,8 +432,7 @@ package final class WorkerPool: @unchecked Sendable {
     /// If there is a thread too many, waits among the spare ones until it is given a place. False:
     /// it keeps its place.
     private func retire(_ worker: Worker) -> Bool {
-        // Relaxed: a hint; the lock decides.
-        if surplusHint.load(ordering: .relaxed) == 0 { return false }
+        if !hasSurplus { return false }
         let retires = places.withLock { places -> Bool in
             if places.surplus == 0 || places.isStopping { return false }
             places.surplus -= 1
@@ -386,6 +446,11 @@ package final class WorkerPool: @unchecked Sendable {
         worker.sleeper.wait()
         places.withLock { _ in worker.sleeper.reset() }
         return true
+    }
+
+    private var hasSurplus: Bool {
+        // Relaxed: a hint; the lock decides.
+        surplusHint.load(ordering: .relaxed) != 0
     }
 
     private func countBlocked() -> Bool {

@@ -48,7 +48,7 @@ import Testing
     func usage() throws {
         #expect(try tool.run("run", ":::", "a").status == 64)
         #expect(try tool.run("run", "--no-such-option", "echo", ":::", "a").status == 64)
-        #expect(try tool.run("run", "-j0", "echo", ":::", "a").status == 64)
+        #expect(try tool.run("run", "-j", "x", "echo", ":::", "a").status == 64)
         #expect(try tool.run("add").status == 64)
         #expect(try tool.run("add", "--queue", "../x", "--", "true").status == 64)
         #expect(try tool.run("show", "none").status == 64)
@@ -59,7 +59,7 @@ import Testing
         "a value out of its bounds is answered by what is allowed",
         arguments: [
             ("run --retries -1 true ::: a", "--retries takes 0 to 254"),
-            ("run -j -1 true ::: a", "-j takes 1 to 128"),
+            ("run -j 129 true ::: a", "-j takes 1 to 128, 50% of the processors"),
             ("worker -j-1", "-j takes 1 to 128"),
             ("add --retries -1 -- true", "--retries takes 0 to 254"),
             ("add --priority -1 -- true", "--priority takes 0 to 9"),

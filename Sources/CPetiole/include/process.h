@@ -20,6 +20,8 @@ struct petiole_spawn_request {
     /// NULL or empty, or at most 15 bytes: the child's name until it becomes its program, see
     /// `petiole_process_info`. Linux alone.
     const char *_Nullable starting_name;
+    /// How much nicer than the calling thread the child is, 0 to 19: from its first instruction on.
+    int niceness;
 };
 
 /// Starts a child in a process group of its own, with no signal blocked, every disposition default
@@ -111,4 +113,8 @@ ssize_t petiole_list_processes(pid_t *_Nonnull pids, size_t capacity);
 /// Returns the length read, at most `capacity`, or -errno: EAGAIN when the process is just becoming
 /// another program and has no environment yet.
 ssize_t petiole_process_environment(pid_t pid, char *_Nonnull bytes, size_t capacity);
+
+/// Bytes of memory that new processes could have without swapping: MemAvailable of /proc/meminfo; on macOS pages that are
+/// free, inactive or purgeable. -1: the system does not tell.
+int64_t petiole_available_memory(void);
 #endif

@@ -14,7 +14,12 @@ struct ChildConversation: ~Copyable {
     /// A child may make its pipe larger, by default up to 1 MiB.
     private static let readsOfFullPipe = 16
 
+    /// A disk that is full tells nobody when it has room: it is tried again each second.
+    private static let fullDiskTick = Duration.seconds(1)
+
     private let child: ChildProcess
+    private let watcher: OutputWatcher?
+    private var isToldOfFullDisk = false
     private var pipes: ChildPipes
     private var output: OutputCapture
     private var errorOutput: OutputCapture
@@ -29,6 +34,7 @@ struct ChildConversation: ~Copyable {
 
     init(pipes: consuming ChildPipes, child: ChildProcess) {
         self.child = child
+        watcher = pipes.watcher
         output = OutputCapture(limits: pipes.limits, suffix: "out")
         errorOutput = OutputCapture(limits: pipes.limits, suffix: "err")
         outputNumber = pipes.output.number
@@ -46,8 +52,12 @@ struct ChildConversation: ~Copyable {
         feed()
         while endedAt == nil || outputNumber >= 0 || errorNumber >= 0 {
             let stop = child.performStop()
-            let deadline = deadline(stop)
-            if endedAt != nil, let deadline, deadline <= .now {
+            var deadline = deadline(stop)
+            if isWaiting, awaitsRoom(stop) {
+                // The command, or what it has written before its end, waits with us.
+                let tick = ContinuousClock.now + Self.fullDiskTick
+                deadline = stop.map { $0.hardIsSent ? tick : min($0.hardAt, tick) } ?? tick
+            } else if endedAt != nil, let deadline, deadline <= .now {
                 // This process may have been suspended since: what is there is read first.
                 drain(buffer)
                 outputHeldOpen = outputNumber >= 0 || errorNumber >= 0
@@ -55,6 +65,26 @@ struct ChildConversation: ~Copyable {
             }
             step(until: deadline, buffer)
         }
+    }
+
+    private var isWaiting: Bool { output.isWaiting || errorOutput.isWaiting }
+
+    /// Tries what found no room on the disk once more.
+    /// - Returns: whether it is still to be waited for: not when a stop was asked for and the command has ended.
+    private mutating func awaitsRoom(_ stop: ChildProcess.Stop?) -> Bool {
+        if !isToldOfFullDisk {
+            isToldOfFullDisk = true
+            watcher?.onFullDisk(false)
+        } else {
+            output.tryAgain()
+            errorOutput.tryAgain()
+        }
+        if !isWaiting {
+            isToldOfFullDisk = false
+            watcher?.onFullDisk(true)
+            return false
+        }
+        return stop == nil || endedAt == nil
     }
 
     consuming func finish(cause: CommandEnd.Cause) -> CommandEnd {
@@ -79,8 +109,9 @@ struct ChildConversation: ~Copyable {
     ) {
         let events = Int16(POLLIN)
         var watched = (
-            pollfd(fd: outputNumber, events: events, revents: 0),
-            pollfd(fd: errorNumber, events: events, revents: 0),
+            // Of one that finds no room on the disk nothing more is read, and the command waits.
+            pollfd(fd: output.isWaiting ? -1 : outputNumber, events: events, revents: 0),
+            pollfd(fd: errorOutput.isWaiting ? -1 : errorNumber, events: events, revents: 0),
             pollfd(fd: pipes.input?.number ?? -1, events: Int16(POLLOUT), revents: 0),
             pollfd(fd: endedAt == nil ? child.endDescriptor : -1, events: events, revents: 0),
             pollfd(fd: child.wakeDescriptor, events: events, revents: 0)
@@ -94,10 +125,12 @@ struct ChildConversation: ~Copyable {
         guard count > 0 else { return }
         if watched.4.revents != 0 { child.drainWake() }
         if watched.2.revents != 0 { feed() }
-        if watched.0.revents != 0, Self.read(outputNumber, into: &output, buffer) {
+        if watched.0.revents != 0, Self.read(outputNumber, into: &output, buffer, tell(.output)) {
             outputNumber = -1
         }
-        if watched.1.revents != 0, Self.read(errorNumber, into: &errorOutput, buffer) {
+        if watched.1.revents != 0,
+            Self.read(errorNumber, into: &errorOutput, buffer, tell(.errorOutput))
+        {
             errorNumber = -1
         }
         if watched.3.revents != 0 {
@@ -111,21 +144,37 @@ struct ChildConversation: ~Copyable {
     /// meanwhile.
     private mutating func drain(_ buffer: UnsafeMutableRawBufferPointer) {
         for _ in 0..<Self.readsOfFullPipe {
-            if outputNumber >= 0, Self.read(outputNumber, into: &output, buffer) {
+            if outputNumber >= 0, Self.read(outputNumber, into: &output, buffer, tell(.output)) {
                 outputNumber = -1
             }
-            if errorNumber >= 0, Self.read(errorNumber, into: &errorOutput, buffer) {
+            if errorNumber >= 0,
+                Self.read(errorNumber, into: &errorOutput, buffer, tell(.errorOutput))
+            {
                 errorNumber = -1
             }
         }
     }
 
+    private typealias Listener = (
+        OutputStream, @Sendable (OutputStream, UnsafeRawBufferPointer) -> Void
+    )
+
+    private func tell(_ stream: OutputStream) -> Listener? {
+        (watcher?.onOutput).map { (stream, $0) }
+    }
+
     /// Reads once. True at the end of the pipe.
     private static func read(
-        _ number: Int32, into capture: inout OutputCapture, _ buffer: UnsafeMutableRawBufferPointer
+        _ number: Int32, into capture: inout OutputCapture,
+        _ buffer: UnsafeMutableRawBufferPointer, _ listener: Listener?
     ) -> Bool {
         let count = systemRead(number, buffer)
-        if count > 0 { capture.take(UnsafeRawBufferPointer(rebasing: buffer[..<count])) }
+        if count > 0 {
+            let wanted = capture.take(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+            if let (stream, tell) = listener, wanted > 0 {
+                tell(stream, UnsafeRawBufferPointer(rebasing: buffer[..<wanted]))
+            }
+        }
         return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR)
     }
 

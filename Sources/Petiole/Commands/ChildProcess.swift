@@ -56,10 +56,10 @@ package final class ChildProcess: Sendable {
     ///   tests.
     convenience init(
         spawning command: Command, mark: AttemptMark?, limits: CaptureLimits,
-        endByThread: Bool = false
+        watcher: OutputWatcher? = nil, endByThread: Bool = false
     ) throws(SpawnError) {
         try self.init(endByThread: endByThread) { () throws(SpawnError) in
-            try Self.spawn(command, mark: mark, limits: limits)
+            try Self.spawn(command, mark: mark, limits: limits, watcher: watcher)
         }
     }
 
@@ -95,12 +95,13 @@ package final class ChildProcess: Sendable {
 
     /// Runs a command from its start to its end on the calling thread.
     /// - Parameter onStart: called once the child is there, before its end is awaited.
-    package static func run(
+    static func run(
         _ command: Command, mark: AttemptMark? = nil, limits: CaptureLimits = CaptureLimits(),
-        among running: RunningCommands = .shared, onStart: (ChildProcess) -> Void = { _ in }
+        watcher: OutputWatcher? = nil, among running: RunningCommands = .shared,
+        onStart: (ChildProcess) -> Void = { _ in }
     ) throws(SpawnError) -> CommandEnd {
         let child = try running.start { () throws(SpawnError) in
-            try ChildProcess(spawning: command, mark: mark, limits: limits)
+            try ChildProcess(spawning: command, mark: mark, limits: limits, watcher: watcher)
         }
         defer { running.remove(child) }
         onStart(child)
@@ -226,6 +227,7 @@ struct ChildPipes: ~Copyable {
     /// What goes there in place of bytes.
     var range: FileRangeFeed?
     var limits: CaptureLimits
+    var watcher: OutputWatcher?
 }
 
 extension ChildProcess {
@@ -236,7 +238,7 @@ extension ChildProcess {
     }
 
     private static func spawn(
-        _ command: Command, mark: AttemptMark?, limits: CaptureLimits
+        _ command: Command, mark: AttemptMark?, limits: CaptureLimits, watcher: OutputWatcher?
     ) throws(SpawnError) -> Started {
         var directory: Descriptor?
         if let path = command.workingDirectory {
@@ -289,7 +291,7 @@ extension ChildProcess {
                 var request = petiole_spawn_request(
                     arguments: arguments, environment: environment, directory: directoryNumber,
                     input: inputNumber, output: outputs.0, error: outputs.1, channel: -1,
-                    starting_name: name)
+                    starting_name: name, niceness: Int32(command.niceness))
                 return petiole_spawn(&request, &pid)
             }
         }
@@ -300,7 +302,7 @@ extension ChildProcess {
         _ = consume childInput
         let pipes = ChildPipes(
             output: output.reading, errorOutput: errorOutput.reading, input: input,
-            inputBytes: inputBytes, range: range, limits: limits)
+            inputBytes: inputBytes, range: range, limits: limits, watcher: watcher)
         return Started(pid: pid, pipes: pipes)
     }
 

@@ -4,10 +4,12 @@ extension Command {
     /// What a payload in this form is marked with in the store.
     package static let codecID: UInt8 = 3
     private static let version: UInt8 = 1
+    /// A byte more at the end, the niceness. Written only where there is one, so that what knows none reads all others.
+    private static let versionWithNiceness: UInt8 = 2
 
     package func encode(into bytes: inout [UInt8]) {
         var writer = CompactWriter(behind: &bytes)
-        writer.write(Self.version)
+        writer.write(niceness == 0 ? Self.version : Self.versionWithNiceness)
         writer.write(number: UInt64(arguments.count))
         for argument in arguments { writer.write(string: argument) }
         if let workingDirectory {
@@ -42,13 +44,16 @@ extension Command {
             writer.write(4)
             writer.write(string: name)
         }
+        if niceness > 0 { writer.write(niceness) }
         writer.giveBack(&bytes)
     }
 
     package static func decode(_ bytes: [UInt8]) throws(CompactFault) -> Command {
         var reader = CompactReader(bytes)
         let version = try reader.byte()
-        guard version == Self.version else { throw .unknownVersion(version) }
+        guard version == Self.version || version == Self.versionWithNiceness else {
+            throw .unknownVersion(version)
+        }
         var arguments: [[UInt8]] = []
         for _ in 0..<(try reader.count(atMost: countBound)) {
             arguments.append(try reader.string())
@@ -75,11 +80,15 @@ extension Command {
             case 4: .stored(name: try reader.string())
             default: throw CompactFault.malformed
             }
+        let niceness = version == Self.versionWithNiceness ? try reader.byte() : 0
+        guard niceness <= mostNiceness, (niceness > 0) == (version == Self.versionWithNiceness)
+        else { throw .malformed }
         try reader.finish()
         do {
             return try Command(
                 arguments: arguments, workingDirectory: workingDirectory,
-                environment: environment, standardInput: standardInput)
+                environment: environment, standardInput: standardInput
+            ).nicer(by: niceness)
         } catch {
             throw .invalid(error)
         }

@@ -15,6 +15,7 @@ extension Command: CustomStringConvertible {
     package var shellLine: String {
         var line = ""
         if let workingDirectory { line += "cd -- \(Self.quoted(workingDirectory)) && " }
+        if niceness > 0 { line += "nice -n \(niceness) " }
         switch environment {
         case .inherited: break
         case .inheritedWith(let variables): line += "env " + Self.assignments(variables)

@@ -58,6 +58,9 @@ package struct Command: Sendable, Equatable {
     package let workingDirectory: [UInt8]?
     package let environment: Environment
     package let standardInput: Input
+    /// How much nicer than its runner it is, 0 to ``mostNiceness``.
+    package private(set) var niceness: UInt8 = 0
+    package static let mostNiceness: UInt8 = 19
 
     package init(
         arguments: [[UInt8]], workingDirectory: [UInt8]? = nil,
@@ -80,8 +83,15 @@ package struct Command: Sendable, Equatable {
             environment: environment, standardInput: standardInput)
     }
 
+    /// The same, so much nicer.
+    package func nicer(by niceness: UInt8) -> Command {
+        var command = self
+        command.niceness = min(niceness, Self.mostNiceness)
+        return command
+    }
+
     /// The same with more variables, none of which holds a zero byte.
-    func with(_ variables: [Variable]) -> Command {
+    package func with(_ variables: [Variable]) -> Command {
         let names = variables.map { $0.name }
         func without(_ own: [Variable]) -> [Variable] { own.filter { !names.contains($0.name) } }
         let environment: Environment =
@@ -103,6 +113,7 @@ package struct Command: Sendable, Equatable {
         arguments = command.arguments
         workingDirectory = command.workingDirectory
         standardInput = input ?? command.standardInput
+        niceness = command.niceness
         self.environment = environment
     }
 

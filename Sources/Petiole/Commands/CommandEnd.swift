@@ -51,6 +51,8 @@ package enum CapturedOutput: Sendable, Equatable {
     case spilled(name: String, byteCount: UInt64)
     /// The first bytes, and how many after them are gone.
     case incomplete(kept: [UInt8], lostByteCount: UInt64, reason: LossOfOutput)
+    /// No more was wanted than this, which is none of its kind, and how many bytes came behind it.
+    indirect case cut(CapturedOutput, cutByteCount: UInt64)
 
     package enum LossOfOutput: Sendable, Equatable {
         /// There was more than fits in memory and nowhere to put it.
@@ -61,7 +63,21 @@ package enum CapturedOutput: Sendable, Equatable {
     }
 
     package var isComplete: Bool {
-        if case .incomplete = self { false } else { true }
+        switch self {
+        case .incomplete: false
+        case .cut(let wanted, _): wanted.isComplete
+        case .inline, .spilled: true
+        }
+    }
+
+    /// How many bytes came behind those that were wanted.
+    package var cutByteCount: UInt64 {
+        if case .cut(_, let count) = self { count } else { 0 }
+    }
+
+    /// What was wanted of it.
+    package var wanted: CapturedOutput {
+        if case .cut(let wanted, _) = self { wanted } else { self }
     }
 
     package var byteCount: UInt64 {
@@ -69,16 +85,20 @@ package enum CapturedOutput: Sendable, Equatable {
         case .inline(let bytes): UInt64(bytes.count)
         case .spilled(_, let byteCount): byteCount
         case .incomplete(let kept, let lost, _): UInt64(kept.count) + lost
+        case .cut(let wanted, let count): wanted.byteCount + count
         }
     }
 }
 
 extension CommandEnd {
     private static let version: UInt8 = 1
+    /// An end with an output that was cut: a tool that knows none says so, and not that the end is damaged.
+    private static let versionWithCut: UInt8 = 2
 
     package func encode(into bytes: inout [UInt8]) {
         var writer = CompactWriter()
-        writer.write(Self.version)
+        let isCut = output.cutByteCount > 0 || errorOutput.cutByteCount > 0
+        writer.write(isCut ? Self.versionWithCut : Self.version)
         switch cause {
         case .exited(let code):
             writer.write(0)
@@ -103,7 +123,9 @@ extension CommandEnd {
     package static func decode(_ bytes: [UInt8]) throws(CompactFault) -> CommandEnd {
         var reader = CompactReader(bytes)
         let version = try reader.byte()
-        guard version == Self.version else { throw .unknownVersion(version) }
+        guard version == Self.version || version == Self.versionWithCut else {
+            throw .unknownVersion(version)
+        }
         let cause: Cause =
             switch try reader.byte() {
             case 0: .exited(code: try reader.code())
@@ -154,10 +176,16 @@ extension CapturedOutput {
                 writer.write(3)
                 writer.write(number: UInt64(UInt32(bitPattern: code)))
             }
+        case .cut(let wanted, let count):
+            writer.write(3)
+            writer.write(number: count)
+            wanted.write(into: &writer)
         }
     }
 
-    fileprivate init(from reader: inout CompactReader) throws(CompactFault) {
+    fileprivate init(
+        from reader: inout CompactReader, mayBeCut: Bool = true
+    ) throws(CompactFault) {
         switch try reader.byte() {
         case 0:
             self = .inline(try reader.string())
@@ -183,6 +211,13 @@ extension CapturedOutput {
                 default: throw CompactFault.malformed
                 }
             self = .incomplete(kept: kept, lostByteCount: lost, reason: reason)
+        case 3 where mayBeCut:
+            let count = try reader.number()
+            let wanted = try CapturedOutput(from: &reader, mayBeCut: false)
+            guard count > 0, !wanted.byteCount.addingReportingOverflow(count).overflow else {
+                throw .malformed
+            }
+            self = .cut(wanted, cutByteCount: count)
         default:
             throw .malformed
         }

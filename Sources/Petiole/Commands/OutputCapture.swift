@@ -47,21 +47,26 @@ package struct CaptureLimits: Sendable, Equatable {
     package var spillBound: UInt64?
     /// `nil`: what exceeds ``memoryBound`` is lost, and the result says so.
     package var spill: SpillPlace?
+    /// Bytes of each output that are wanted; what comes behind them is counted alone, and nothing is lost by that.
+    package var outputLimit: UInt64?
 
     package init(
-        memoryBound: Int = 256 * 1024, spillBound: UInt64? = nil, spill: SpillPlace? = nil
+        memoryBound: Int = 256 * 1024, spillBound: UInt64? = nil, spill: SpillPlace? = nil,
+        outputLimit: UInt64? = nil
     ) {
         precondition(memoryBound >= 0, "a bound is zero or more")
         self.memoryBound = memoryBound
         self.spillBound = spillBound
         self.spill = spill
+        self.outputLimit = outputLimit
     }
 }
 
 /// Takes the bytes of one output: in memory within the bound, all of them in a file beyond it.
 ///
-/// The first bytes stay in memory also while the file is written, so that a disk that fills up
-/// costs the rest and not the beginning. Used by the one thread that waits for the command.
+/// The first bytes stay in memory also while the file is written, so that a disk that fails costs the rest and not the
+/// beginning. What a full disk has no room for is held until it has: whoever reads the output reads no more meanwhile, so
+/// that the command waits on its pipe. Used by the one thread that waits for the command.
 struct OutputCapture: ~Copyable {
     private enum Place {
         case memory
@@ -73,7 +78,11 @@ struct OutputCapture: ~Copyable {
     private let suffix: String
     private var place = Place.memory
     private var kept: [UInt8] = []
+    /// Bytes that are wanted, and those behind them that are not.
     private var byteCount: UInt64 = 0
+    private var cutCount: UInt64 = 0
+    /// What is still to be written to the file.
+    private var unwritten: [UInt8] = []
 
     /// - Parameter suffix: what tells the outputs of a command apart in the names of their files.
     init(limits: CaptureLimits, suffix: String) {
@@ -87,53 +96,112 @@ struct OutputCapture: ~Copyable {
         place = .file(SpillFile(name: "given", directory: directory, file: file))
     }
 
-    mutating func take(_ bytes: UnsafeRawBufferPointer) {
+    /// Whether the disk has no room for what was taken: ``tryAgain()`` before more is read.
+    var isWaiting: Bool { !unwritten.isEmpty }
+
+    /// - Returns: how many of the bytes are wanted: all, or those before the limit.
+    @discardableResult
+    mutating func take(_ bytes: UnsafeRawBufferPointer) -> Int {
+        var bytes = bytes
+        if let limit = limits.outputLimit, UInt64(bytes.count) > limit - byteCount {
+            let wanted = Int(limit - byteCount)
+            cutCount += UInt64(bytes.count - wanted)
+            bytes = UnsafeRawBufferPointer(rebasing: bytes[..<wanted])
+        }
+        if bytes.isEmpty { return 0 }
         byteCount += UInt64(bytes.count)
-        let room = limits.memoryBound - kept.count
-        if case .memory = place, bytes.count > room { openFile() }
-        if room > 0 { kept.append(contentsOf: bytes.prefix(room)) }
-        guard case .file(let file) = place else { return }
-        if let bound = limits.spillBound, byteCount > bound {
-            lose(file, .overSpillBound)
-        } else if let code = file.write(bytes) {
-            lose(file, CapturedOutput.LossOfOutput(code: code))
+        let room = max(0, limits.memoryBound - kept.count)
+        kept.append(contentsOf: bytes.prefix(room))
+        switch place {
+        case .memory where bytes.count > room:
+            if unwritten.isEmpty { unwritten = kept }
+            unwritten.append(contentsOf: bytes.dropFirst(room))
+            openFile()
+        case .file(let file):
+            if let bound = limits.spillBound, byteCount > bound {
+                lose(file, .overSpillBound)
+            } else if !unwritten.isEmpty {
+                // The command has ended, and this is what its pipe still held.
+                unwritten.append(contentsOf: bytes)
+            } else {
+                let (count, code) = file.write(bytes)
+                if count < bytes.count { unwritten = Array(bytes.dropFirst(count)) }
+                if let code { refused(file, code) }
+            }
+        case .memory, .lost: break
+        }
+        return bytes.count
+    }
+
+    /// Writes what the disk had no room for, if it has now.
+    mutating func tryAgain() {
+        guard isWaiting else { return }
+        switch place {
+        case .memory: openFile()
+        case .file(let file): writeOut(file)
+        case .lost: break
         }
     }
 
     consuming func finish() -> CapturedOutput {
+        tryAgain()
+        if isWaiting {
+            if case .file(let file) = place { file.remove() }
+            place = .lost(.diskFull)
+        }
         if case .file(let file) = place, let code = file.close() {
             lose(file, CapturedOutput.LossOfOutput(code: code))
         }
+        let output: CapturedOutput
         switch place {
         case .memory:
-            return .inline(kept)
+            output = .inline(kept)
         case .file(let file):
-            return .spilled(name: file.name, byteCount: byteCount)
+            output = .spilled(name: file.name, byteCount: byteCount)
         case .lost(let reason):
             let lost = byteCount - UInt64(kept.count)
-            return .incomplete(kept: kept, lostByteCount: lost, reason: reason)
+            output = .incomplete(kept: kept, lostByteCount: lost, reason: reason)
         }
+        return cutCount == 0 ? output : .cut(output, cutByteCount: cutCount)
     }
 
     /// Opens the file and writes what is in memory to it.
     private mutating func openFile() {
         guard let spill = limits.spill else {
+            unwritten = []
             place = .lost(.noSpillDirectory)
             return
         }
         switch SpillFile.make(in: spill, suffix: suffix) {
         case .failure(let failure):
+            // A disk that has no room for a name may have some later.
+            guard CapturedOutput.LossOfOutput(code: failure.code) != .diskFull else { return }
+            unwritten = []
             place = .lost(CapturedOutput.LossOfOutput(code: failure.code))
         case .success(let file):
             place = .file(file)
-            if let code = kept.withUnsafeBytes({ file.write($0) }) {
-                lose(file, CapturedOutput.LossOfOutput(code: code))
-            }
+            writeOut(file)
         }
+        if case .file(let file) = place, let bound = limits.spillBound, byteCount > bound {
+            lose(file, .overSpillBound)
+        }
+    }
+
+    private mutating func writeOut(_ file: SpillFile) {
+        let (count, code) = unwritten.withUnsafeBytes { file.write($0) }
+        unwritten.removeFirst(count)
+        if let code { refused(file, code) }
+    }
+
+    /// A full disk is waited for; any other error costs the rest.
+    private mutating func refused(_ file: SpillFile, _ code: Int32) {
+        let reason = CapturedOutput.LossOfOutput(code: code)
+        if reason != .diskFull { lose(file, reason) }
     }
 
     private mutating func lose(_ file: SpillFile, _ reason: CapturedOutput.LossOfOutput) {
         file.remove()
+        unwritten = []
         place = .lost(reason)
     }
 }
@@ -172,19 +240,19 @@ private struct SpillFile {
         return .failure(Failure(code: code))
     }
 
-    /// Writes all of it; an errno if that fails.
-    func write(_ bytes: UnsafeRawBufferPointer) -> Int32? {
+    /// Writes all of it, or as much as can be: how much that is, and an errno.
+    func write(_ bytes: UnsafeRawBufferPointer) -> (count: Int, code: Int32?) {
         var rest = bytes[...]
         while !rest.isEmpty {
             let slice = UnsafeRawBufferPointer(rebasing: rest)
             let count = systemWrite(file, slice.baseAddress, slice.count)
             if count < 0 {
                 if errno == EINTR { continue }
-                return errno
+                return (bytes.count - rest.count, errno)
             }
             rest = rest.dropFirst(count)
         }
-        return nil
+        return (bytes.count, nil)
     }
 
     /// Makes the bytes and the name durable. On failure, an errno, the file is still to be removed.

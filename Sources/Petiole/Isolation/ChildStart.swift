@@ -38,7 +38,8 @@ extension ChildProcess {
             arguments.withPointers { arguments, environment in
                 var request = petiole_spawn_request(
                     arguments: arguments, environment: environment, directory: -1, input: input,
-                    output: output, error: error, channel: channel, starting_name: name)
+                    output: output, error: error, channel: channel, starting_name: name, niceness: 0
+                )
                 return petiole_spawn(&request, &pid)
             }
         }

@@ -22,15 +22,20 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
     private let memoryBound: Int
     private let onEnd: (@Sendable (JobID, CommandEnd) -> Void)?
     private let onStart: (@Sendable (JobID) -> Void)?
+    private let running: CommandRunOptions
+    private let medianLimit: MedianLimit?
 
     init(
         queue: String, retryPolicy: RetryPolicy, memoryBound: Int = 1 << 20,
+        running: CommandRunOptions = CommandRunOptions(),
         onStart: (@Sendable (JobID) -> Void)? = nil,
         onEnd: (@Sendable (JobID, CommandEnd) -> Void)? = nil
     ) {
         self.memoryBound = memoryBound
         self.onStart = onStart
         self.onEnd = onEnd
+        self.running = running
+        medianLimit = running.medianPercent.map { MedianLimit(percent: $0) }
         super.init(name: CommandJob.name, queue: queue, retryPolicy: retryPolicy, kind: .command)
     }
 
@@ -54,6 +59,13 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         var end = try run(command, context)
         onEnd?(context.id, end)
         let passed = context.runner.deadlines.hasPassed(context.id.rawValue)
+        if let medianLimit {
+            // Its own limit, if it has one, ends with it.
+            _ = context.runner.deadlines.end(context.id.rawValue)
+            medianLimit.end(
+                context.id.rawValue, end.runTime, succeeded: end.succeeded,
+                context.runner.deadlines, context.runner.stoppables)
+        }
         if context.isCancelled, !end.succeeded, passed == nil { return .stopped }
         if !end.succeeded { end.passedLimit = passed?.limit }
         var encoded: [UInt8] = []
@@ -75,13 +87,16 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         let limits = CaptureLimits(
             memoryBound: memoryBound,
             spill: SpillPlace(
-                directory: Array(store.outputsPath.utf8), name: "\(context.id)-\(context.attempt)"))
+                directory: Array(store.outputsPath.utf8), name: "\(context.id)-\(context.attempt)"),
+            outputLimit: running.outputLimit)
         let mark = AttemptMark(
             storeID: store.mark, job: context.id.rawValue, attempt: context.attempt)
         let stoppables = context.runner.stoppables
         let slot = context.slot
         defer { stoppables.remove(context.id.rawValue) }
-        return try ChildProcess.run(command, mark: mark, limits: limits) { child in
+        return try ChildProcess.run(
+            command, mark: mark, limits: limits, watcher: watcher(context)
+        ) { child in
             slot.setChild(
                 pid: child.pid, group: child.processGroup, startTime: child.startTime)
             stoppables.add(context.id.rawValue, startedAt: slot.startedAt) {
@@ -89,9 +104,29 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
             } kill: {
                 child.stop(after: .zero)
             }
+            medianLimit?.begin(
+                context.id.rawValue, slot, context.runner.deadlines, stoppables)
             // Asked to stop before it could be found.
             if context.isCancelled { child.stop() }
         }
+    }
+
+    private func watcher(_ context: JobContext) -> OutputWatcher {
+        let id = context.id
+        let core = context.runner
+        let tell = running.onFullDisk
+        var watcher = OutputWatcher { isOver in
+            if let tell { return tell(id, isOver) }
+            let text: Logger.Message =
+                isOver
+                ? "the output of a command has room again"
+                : "a command waits: the disk has no room for its output"
+            core.logger.warning(text, metadata: ["job": "\(id)"])
+        }
+        if let onOutput = running.onOutput {
+            watcher.onOutput = { stream, bytes in onOutput(id, stream, bytes) }
+        }
+        return watcher
     }
 }
 
@@ -125,7 +160,7 @@ extension CommandEnd {
     /// What is lost of the output, in words; nil when all of it is kept.
     private var lossOfOutput: String? {
         for part in [output, errorOutput] {
-            if case .incomplete(_, let lost, let reason) = part {
+            if case .incomplete(_, let lost, let reason) = part.wanted {
                 return "\(lost) bytes of its output could not be kept: \(reason.text)"
             }
         }
@@ -234,13 +269,18 @@ extension JobRunner {
     /// A runner of commands of one queue.
     package convenience init(
         commandsOf queue: String, in store: JobStore, retryPolicy: RetryPolicy, options: Options,
+        running: CommandRunOptions = CommandRunOptions(),
         onStart: (@Sendable (JobID) -> Void)? = nil,
         onEnd: (@Sendable (JobID, CommandEnd) -> Void)? = nil
     ) throws(RunnerError) {
         var registry = try JobRegistry(types: [], closures: [])
         try registry.add(
-            CommandEntry(queue: queue, retryPolicy: retryPolicy, onStart: onStart, onEnd: onEnd))
+            CommandEntry(
+                queue: queue, retryPolicy: retryPolicy, running: running, onStart: onStart,
+                onEnd: onEnd))
         try self.init(
             store, registry: registry, options: options, logger: Logger(label: "petiole"))
+        core.mostPlaces = running.mostPlaces
+        if !running.start.isEmpty { core.startGate = StartGate(running.start) }
     }
 }

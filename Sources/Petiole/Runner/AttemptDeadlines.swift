@@ -29,13 +29,37 @@ final class AttemptDeadlines: Sendable {
     /// An attempt begins. Its slot names it already.
     func begin(_ id: UInt64, _ slot: AttemptSlot, _ limit: TimeLimit, _ stoppables: Stoppables) {
         let now = petiole_steady_time()
-        func at(_ duration: Duration?) -> Int64? {
-            duration.map { now + min(RetryPolicy.microseconds($0), .max >> 11) * 1_000 }
-        }
-        let isFirst = state.withLock { state -> Bool in
-            state.entries[id] = Entry(
+        func at(_ duration: Duration?) -> Int64? { duration.map { now + Self.nanoseconds($0) } }
+        enter(
+            id,
+            Entry(
                 slot: slot, startedAt: slot.startedAt, limit: limit, softAt: at(limit.soft),
-                hardAt: at(limit.hard))
+                hardAt: at(limit.hard)), stoppables)
+    }
+
+    /// An attempt that may have begun a while ago, by the steady clock, is to be asked to stop after so long; its hard limit, if it
+    /// has one, stays. It is ended with ``end(_:)``.
+    func limit(
+        _ id: UInt64, _ slot: AttemptSlot, after soft: Duration, from startedAt: Int64,
+        _ stoppables: Stoppables
+    ) {
+        guard slot.job == id else { return }
+        let earlier = state.withLock { $0.entries[id] }
+        enter(
+            id,
+            Entry(
+                slot: slot, startedAt: slot.startedAt,
+                limit: TimeLimit(soft: soft, hard: earlier?.limit.hard),
+                softAt: startedAt + Self.nanoseconds(soft), hardAt: earlier?.hardAt), stoppables)
+    }
+
+    private static func nanoseconds(_ duration: Duration) -> Int64 {
+        min(RetryPolicy.microseconds(duration), .max >> 11) * 1_000
+    }
+
+    private func enter(_ id: UInt64, _ entry: Entry, _ stoppables: Stoppables) {
+        let isFirst = state.withLock { state -> Bool in
+            state.entries[id] = entry
             defer { state.isStarted = true }
             return !state.isStarted
         }

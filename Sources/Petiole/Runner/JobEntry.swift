@@ -113,6 +113,8 @@ class JobEntry: @unchecked Sendable {
 
     /// How many to hand out in one ticket: a millisecond of measured work.
     final var ticketSize: Int {
+        // A process each: how long starting one takes in vain says nothing of the next.
+        if kind == .command { return 1 }
         if kind == .batch { return (self as? BatchEntry)?.limit ?? 1 }
         // Relaxed: a hint.
         let average = averageNanoseconds.load(ordering: .relaxed)

@@ -173,6 +173,14 @@ public final class JobRunner: Sendable {
         core.stopNow()
     }
 
+    /// How many jobs run at once, or will when it has started.
+    package var places: Int { core.placeCount ?? options.workers ?? usableProcessors() }
+
+    /// Lets so many jobs run at once from now on; those that run go on. Returns at once, from any thread.
+    /// - Returns: how many it is now; nil: the number of this runner is fixed.
+    @discardableResult
+    package func setPlaces(_ count: Int) -> Int? { core.setPlaces(count) }
+
     private func run(while body: @escaping @Sendable () async -> Void) async throws {
         guard
             isStarted.withLock({ started in
@@ -299,7 +307,7 @@ public final class JobRunner: Sendable {
     private static func endAttempts(_ core: RunnerCore, _ grace: Duration) -> Bool {
         let joined = SharedWord()
         let deadline = petiole_steady_time() + nanoseconds(grace)
-        core.pool.stop()
+        core.stopPool()
         OSThread.start(named: "petiole-join") {
             core.pool.join()
             joined.publish(1)

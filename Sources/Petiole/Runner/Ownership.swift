@@ -195,6 +195,7 @@ final class Ownership: Sendable {
     /// Lets the next owner come.
     func giveUp() {
         for slot in store.slots.occupied(seat: seat) { slot.clear() }
+        store.slots.setPlaces(seat: seat, 0)
         claims.begin([], suspects: [])
         for queue in queues { store.writer.progress.forget(queue: queue) }
         store.locks.unlock(seatLock)

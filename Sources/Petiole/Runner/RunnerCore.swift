@@ -33,6 +33,10 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     var spareLimit = WorkerPool.defaultSpareLimit
     /// In a child process, which has neither pool nor claims: what runs its jobs. Set before the first.
     private(set) var child: ChildRunner?
+    /// Jobs at once at most, when that may be changed while the runner runs; nil: it may not. Set before the start.
+    var mostPlaces: Int?
+    /// Passed before each ticket; nil: none. Set before the start.
+    var startGate: StartGate?
     /// Lets jobs begin one at a time when somebody asks for the next; nil but in tests. Set before the start.
     let stepper: Stepper?
     let unserved: UnservedJobs
@@ -72,10 +76,12 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         registry.number(numbers)
         // A slot for each thread, the spare ones too, and for each asynchronous job in flight.
         let most = RunningSlots.slotsPerSeat - WorkerPool.defaultSpareLimit - places.limit
+        let size = min(max(workers ?? usableProcessors(), 1), most)
+        if let mostPlaces { spareLimit = max(spareLimit, mostPlaces - size) }
         pool = WorkerPool(
-            source: stepper ?? self, bell: store.signals.work,
-            size: min(max(workers ?? usableProcessors(), 1), most), spareLimit: spareLimit,
-            steals: stepper == nil)
+            source: stepper ?? self, bell: store.signals.work, size: size, spareLimit: spareLimit,
+            // Who waits at the gate keeps its ticket: another would wait there no less.
+            steals: stepper == nil && startGate == nil)
         // All that are left: a job that waits for another keeps its slot, and must not be in the other's way.
         store.slots.use(seat: seat, upTo: pool.workers.count)
         places.useSlots(store.slots, seat: seat, from: pool.workers.count)
@@ -124,23 +130,67 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
 
     // MARK: Stopping
 
-    private let claiming = Mutex<(pool: WorkerPool?, isOver: Bool)>((nil, false))
+    /// Until the pool has started, what is asked of it is kept.
+    private struct Claiming {
+        var pool: WorkerPool?
+        var isOver = false
+        var places: Int?
+    }
+    private let claiming = Mutex(Claiming())
 
     /// From now on ``stopClaiming()`` stops the pool itself.
     func poolHasStarted() {
-        let isOver = claiming.withLock { claiming in
+        let (isOver, places) = claiming.withLock { claiming in
             claiming.pool = pool
-            return claiming.isOver
+            return (claiming.isOver, claiming.places)
         }
-        if isOver { pool.stop() }
+        store.slots.setPlaces(seat: seat, places.map { pool.setPlaces($0) } ?? pool.placeCount)
+        if isOver { stopPool() }
     }
 
     /// No job begins after this returns.
     func stopClaiming() {
-        claiming.withLock { claiming in
+        let pool = claiming.withLock { claiming in
             claiming.isOver = true
             return claiming.pool
-        }?.stop()
+        }
+        if pool != nil { stopPool() }
+    }
+
+    func stopPool() {
+        pool.stop()
+        startGate?.stop()
+    }
+
+    // MARK: Places
+
+    /// How many jobs run at once; nil: the pool has not started, and nobody has said.
+    var placeCount: Int? {
+        let (pool, places) = claiming.withLock { ($0.pool, $0.places) }
+        return pool?.placeCount ?? places
+    }
+
+    /// Lets so many run at once from now on, within what is allowed.
+    /// - Returns: how many it is now; nil: this runner's number is fixed.
+    func setPlaces(_ count: Int) -> Int? {
+        guard let mostPlaces else { return nil }
+        let count = min(max(count, 1), mostPlaces)
+        let pool = claiming.withLock { claiming in
+            claiming.places = count
+            return claiming.pool
+        }
+        guard let pool else { return count }
+        let now = pool.setPlaces(count)
+        store.slots.setPlaces(seat: seat, now)
+        return now
+    }
+
+    /// Does what another process has asked for; for the steward.
+    func answerWantedPlaces() {
+        while let wanted = store.slots.wantedPlaces(seat: seat) {
+            let now = setPlaces(wanted) ?? pool.placeCount
+            store.slots.answer(seat: seat, wanted: wanted, now)
+        }
     }
 
     /// Set when the time for ending by themselves is over: attempts are asked to stop.
@@ -163,7 +213,7 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         }
         guard isFirst else { return }
         logger.error("runner stops", metadata: ["reason": "\(error)"])
-        pool.stop()
+        stopPool()
         onFailure.withLock { $0 }?()
     }
 
@@ -222,6 +272,10 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     func run(on worker: Worker) {
         guard let loop = worker.context as? AttemptLoop else { return }
         if worker.rest.tag == HeldBatches.tag { return loop.runBatchTicket() }
+        guard let startGate else { return loop.runTicket() }
+        // With nothing open and nothing kept back while it waits: the ticket stays in the rest.
+        willPark(worker)
+        guard startGate.pass() else { return }
         loop.runTicket()
     }
 

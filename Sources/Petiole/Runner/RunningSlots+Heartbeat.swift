@@ -10,7 +10,8 @@ import PetioleStorage
 /// | 8 | 8 | the job whose attempt takes far longer than others of its kind, 0: none |
 /// | 16 | 8 | how long others take on average, nanoseconds |
 /// | 24 | 4 | how many such attempts there are |
-/// | 28 | 4 | 0 |
+/// | 28 | 2 | how many jobs run there at once, 0: nobody has said; see `RunningSlots+Places.swift` |
+/// | 30 | 2 | how many somebody has asked for, 0: nobody has |
 extension RunningSlots {
     struct Overdue: Equatable {
         var job: UInt64
@@ -19,7 +20,7 @@ extension RunningSlots {
         var count: Int
     }
 
-    private func heart(_ seat: Int) -> UnsafeMutableRawPointer {
+    func heart(_ seat: Int) -> UnsafeMutableRawPointer {
         precondition(seat < Self.seatCount, "no such seat")
         return header + 2_048 + seat * 32
     }

@@ -41,6 +41,7 @@ final class Steward: Sendable {
             // Acquiring: pairs with the releasing store in `stop`.
             if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
+            core.answerWantedPlaces()
             DropSettling.settle(core)
             core.flushAll()
             core.children.lookAfter()

@@ -33,6 +33,35 @@ extension JobStore {
             failure: outcome.failure)
     }
 
+    /// What a job keeps beside its payload: of a run's job its input. Empty: nothing, or there is no such job.
+    package func extras(of id: JobID) throws(StoreError) -> [UInt8] {
+        let tables = open.tables
+        return try open.read { (reader) throws(StorageError) in
+            guard let block = try Lookup.block(id.rawValue, reader, tables) else { return [] }
+            return try formatted { () throws(FormatError) in
+                Array(try block.entry(id.rawValue).extras())
+            }
+        }
+    }
+
+    /// Lets jobs that have ended run once more, in one transaction; others are left alone.
+    /// - Parameter ids: in ascending order, at most 1,000.
+    package func requeue(ids: [UInt64]) async throws(StoreError) -> Int {
+        let tables = open.tables
+        var rest = ids[...]
+        var count = 0
+        while !rest.isEmpty {
+            let some = rest.map { Requeue.Listed(id: $0) }
+            let step = try await open.perform(bringing: Requeue.byteLimit) {
+                (transaction, state) throws(StorageError) in
+                try Requeue.requeue(some, tables, &transaction, &state)
+            }
+            count += step.count
+            rest = rest.dropFirst(max(1, step.passed))
+        }
+        return count
+    }
+
     /// Calls `body` with the ids whose outcomes this process has recorded, when they are durable, in the order of the
     /// commits, until ``stopObserving(_:)``. On the writer's thread: `body` only hands over.
     package func observeOutcomes(

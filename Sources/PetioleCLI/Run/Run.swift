@@ -41,12 +41,34 @@ struct Run: AsyncParsableCommand {
 
             --dry-run prints the commands that would be started now, one a line as a shell reads them, and starts none.
 
-            With --retry-failed what did not succeed runs once more, with the same --retries; else it stays as it is. --halt \
+            With --retry-failed what did not succeed runs once more, with the same --retries; else it stays as it is. With --redo \
+            all that is listed does: the same jobs, which keep what they came to before; killed in the middle, the line without \
+            --redo does the rest. --halt \
             stops the run when so many commands have failed, succeeded or ended, or so many percent of those that ended \
             (three at least): soon lets the running ones end, now asks them to; the same line again goes on.
 
             --runs lists what runs there were, with what is left of them; with --json one object each: v, queue, run, \
             directory, jobs, succeeded, failed, left, pid.
+
+            How many commands go on at once can be changed while they do: SIGUSR1 lets one more run and SIGUSR2 one less, and \
+            --set-jobs, from another terminal, so many, until this run ends. What runs goes on. --runs --json tells how many as \
+            at_once.
+
+            To a terminal control characters that a command wrote are printed as \\u{1b}, unless --raw. --line-buffer prints lines \
+            while commands run; a line of more than 1 MiB comes in pieces. A command whose output has no room on the disk waits \
+            until it has, and this is said; --output-limit keeps it small: an output is cut there, which is said with the number of \
+            bytes behind it, and the command goes on.
+
+            --results writes DIR/1/<input>/stdout, stderr, seq (the job's number) and exitval (128 + n for signal n), as GNU \
+            parallel does; / in an input is +z and + is ++ there, control bytes +x and their hex digits, and a long name is cut and \
+            ends with +h and a digest. A file has its name when it is whole, and exitval comes last: started again, the same line \
+            writes what is not there, from the store, and replaces what a job came to before.
+
+            Two runs are the same when their command is, the directory in which petiole run was started, and what an input is made \
+            of: lists, columns, fields, several at once. No other option is a part of it. \
+            A job keeps its command, with --env, --workdir, --tmpdir and --nice, its --retries and the time of --timeout from \
+            the start that accepted it, also when it goes on with other ones. All else is as each start says: -j, --delay, \
+            --memfree, --backoff, --timeout 200%, --halt, --output-limit, --results, what is printed and how.
 
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
             after 10 s, a third one kills them at once.
@@ -67,12 +89,15 @@ struct Run: AsyncParsableCommand {
               petiole run echo {2}-{1} ::: a b ::: 1 2 3
               petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
               petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
+              petiole run -j 50% --delay 0.2 --retries 5 --backoff 2s --timeout 300% --tag 'curl -fsS {}' < urls.txt
+              petiole run --set-jobs 8 'gzip -9 {}'
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
             """)
 
     @OptionGroup var inputs: RunInputOptions
     @OptionGroup var blocks: RunPipeOptions
     @OptionGroup var pace: RunPaceOptions
+    @OptionGroup var surroundings: RunSurroundingsOptions
     @OptionGroup var output: RunOutputOptions
     @OptionGroup var again: RunAgainOptions
 
@@ -124,9 +149,19 @@ struct Run: AsyncParsableCommand {
         if runs { return try RunList.show(location.openExisting(), json: json) }
         let directory = try Surroundings.workingDirectory()
         let words = command.first == "--" ? Array(command.dropFirst()) : command
+        let place = try surroundings.workingDirectory(in: directory)
         // Before anything is waited for: it might come to nothing.
-        let plain = try template(words, directory, try inputs.rules)
-        try plain.checkProgram()
+        if let jobs = pace.wantedJobs {
+            // What a header names is known to who reads the inputs.
+            let isKnown = try !words.isEmpty && !inputs.shape.hasHeader && !blocks.isOn
+            let identity =
+                isKnown
+                ? try identity(template(words, directory, inputs.rules), directory, nil) : nil
+            return try SetJobs.set(jobs, identity, location.openExisting())
+        }
+        let plain = try template(words, place, try inputs.rules)
+        // A path may mean something else where it runs.
+        if place == directory || words.first?.contains("/") != true { try plain.checkProgram() }
         let followUps = try [(FollowUp.Occasion.then, then), (.onFailure, onFailure)].compactMap {
             occasion, line in
             try line.map {
@@ -136,16 +171,16 @@ struct Run: AsyncParsableCommand {
         let stopReading = try WakePipe()
         let reader =
             blocks.isOn ? nil : try inputs.reader(for: plain, stop: stopReading.reading)
-        let template = try reader.map { try template(words, directory, $0.rules) } ?? plain
+        let template = try reader.map { try self.template(words, place, $0.rules) } ?? plain
         try template.check(reader?.names)
-        let identity = RunIdentity(
-            template, directory: directory,
-            shape: try blocks.isOn ? blocks.mark : inputs.shape.mark(names: reader?.names))
+        let identity = try self.identity(template, directory, reader?.names)
         let session = RunSession(
-            identity: identity,
+            identity: identity, rules: template.rules,
             pace: pace, output: output, again: again,
+            surroundings: try surroundings.surroundings(in: directory),
             jobLog: try output.jobLog.map { try JobLog(Arguments.bytes(of: $0)) },
-            followUps: followUps, location: location, stopReading: stopReading)
+            followUps: followUps, location: location, stopReading: stopReading,
+            hasOwnDirectory: place != directory)
         do {
             if let reader {
                 try await run(session, InputFeed(reader, template))
@@ -154,8 +189,8 @@ struct Run: AsyncParsableCommand {
                     session,
                     blocks.feed(
                         files: inputs.inputFiles.map { Arguments.bytes(of: $0) },
-                        words: template.words, isLine: template.isLine, directory: directory,
-                        jobs: pace.jobs ?? Int(petiole_processors()),
+                        words: template.words, isLine: template.isLine, directory: place,
+                        jobs: pace.jobsAtOnce?.count() ?? Int(petiole_processors()),
                         run: identity.queue(generation: 1), stop: stopReading.reading))
             }
         } catch {
@@ -178,5 +213,13 @@ struct Run: AsyncParsableCommand {
         try CommandTemplate(
             words: words.map { Arguments.bytes(of: $0) }, directory: directory, rules: rules,
             joins: inputs.shell)
+    }
+
+    private func identity(
+        _ template: CommandTemplate, _ directory: [UInt8], _ names: [[UInt8]]?
+    ) throws -> RunIdentity {
+        RunIdentity(
+            template, directory: directory,
+            shape: try blocks.isOn ? blocks.mark : inputs.shape.mark(names: names))
     }
 }

@@ -26,6 +26,20 @@ struct RunChunk {
     var listed = 0
     /// For those that have no job yet.
     var requests: [JobStore.CommandRequest] = []
+    /// Where ended jobs run once more: of each input that is run its job, in their order; nil: one of the requests.
+    var order: [UInt64?] = []
+
+    /// Takes an input that is listed.
+    /// - Returns: which of its equals it is, when it has no job yet.
+    mutating func list(_ key: InputMark.Key, _ known: inout KnownInputs) throws -> Int? {
+        listed += 1
+        if let occurrence = try known.list(key) {
+            if known.keepsJobs { order.append(nil) }
+            return occurrence
+        }
+        if let job = known.lastEnded { order.append(job) }
+        return nil
+    }
 }
 
 /// Inputs, each of which a template makes a command of.
@@ -57,11 +71,11 @@ struct InputFeed: RunFeed {
         first = nil
         guard let inputs = try taken ?? reader.next() else { return nil }
         hasBegun = true
-        var chunk = RunChunk(listed: inputs.count)
+        var chunk = RunChunk()
         chunk.requests.reserveCapacity(inputs.count)
         for input in inputs {
             let key = InputMark.Key(input)
-            guard let occurrence = try known.list(key) else { continue }
+            guard let occurrence = try chunk.list(key, &known) else { continue }
             do {
                 chunk.requests.append(
                     JobStore.CommandRequest(

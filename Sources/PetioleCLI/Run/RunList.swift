@@ -9,6 +9,7 @@ enum RunList {
         ])
         var lines = RunLine()
         var count = 0
+        let places = store.placesOfRunners()
         for queue in try store.queues() where RunIdentity.isRun(queue.name) {
             guard let (command, input) = try first(of: queue.name, store) else { continue }
             count += 1
@@ -25,6 +26,7 @@ enum RunList {
                 line.add("failed", counts.ended - counts.succeeded)
                 line.add("left", counts.unfinished)
                 line.add("pid", queue.ownerPID)
+                line.add("at_once", queue.ownerPID.flatMap { places[$0] })
                 Standard.output.line(line.line)
             } else {
                 table.add([

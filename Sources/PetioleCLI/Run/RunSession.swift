@@ -10,14 +10,19 @@ import Synchronization
 /// One start of a run, from the first look at its queue to the exit status.
 struct RunSession {
     let identity: RunIdentity
+    /// What places there are in its command.
+    let rules: PlaceRules
     let pace: RunPaceOptions
     let output: RunOutputOptions
     let again: RunAgainOptions
+    let surroundings: RunSurroundingsOptions.Surroundings
     let jobLog: JobLog?
     /// What is run when all inputs have ended.
     let followUps: [FollowUp]
     let location: StoreLocation
     let stopReading: WakePipe
+    /// Whether the commands run elsewhere than in the working directory.
+    let hasOwnDirectory: Bool
 
     /// What earlier starts have left.
     private struct Past: Sendable {
@@ -35,6 +40,8 @@ struct RunSession {
     /// What reading the inputs came to.
     private struct Listing: Sendable {
         var new = 0
+        /// That had ended, and run once more.
+        var redone = 0
         var listed = 0
         var pendingUnlisted = 0
         var isWhole = false
@@ -50,7 +57,7 @@ struct RunSession {
         let used = try await self.generation(after: generation, store)
         let queue = identity.queue(generation: used)
         if again.retryFailed { try await retryFailed(queue, store) }
-        let past = try Self.past(of: queue, store)
+        let past = try Self.past(of: queue, store, keepsJobs: again.redo)
         if isEmpty, past.pending + past.endedCount == 0 { throw Self.noInputs }
         let end = try await work(store, queue, past, feed)
         try await follow(end, store, queue, identity.followUpQueue(generation: used))
@@ -69,11 +76,12 @@ struct RunSession {
     func preview(_ feed: some RunFeed) throws {
         var feed = feed
         var past = Past(inputs: try KnownInputs(directory: nil))
-        if !again.fresh, try location.path() != nil {
+        if !again.fresh, !again.redo, try location.path() != nil {
             do {
                 let store = try location.openExisting()
                 let generation = max(try identity.generation(in: store), 1)
-                past = try Self.past(of: identity.queue(generation: generation), store)
+                past = try Self.past(
+                    of: identity.queue(generation: generation), store, keepsJobs: false)
             } catch StoreError.noStore {}
         }
         var number = 0
@@ -82,11 +90,14 @@ struct RunSession {
             number += chunk.listed
             new += chunk.requests.count
             for request in chunk.requests {
-                let command = request.command
                 do {
-                    // It would run in the working directory, as all of them.
+                    // Where it would run needs no word when that is here.
+                    let command = surroundings.around(request.command)
                     let shown = try Command(
-                        arguments: command.arguments, environment: command.environment)
+                        arguments: command.arguments,
+                        workingDirectory: hasOwnDirectory ? command.workingDirectory : nil,
+                        environment: command.environment
+                    ).nicer(by: command.niceness)
                     Standard.output.line(shown.shellLine)
                 } catch {
                     throw Failure("\(error)", status: 125)
@@ -159,8 +170,11 @@ struct RunSession {
         }
     }
 
-    private static func past(of queue: String, _ store: JobStore) throws -> Past {
+    private static func past(
+        of queue: String, _ store: JobStore, keepsJobs: Bool
+    ) throws -> Past {
         var past = Past(inputs: try KnownInputs(directory: store.path))
+        past.inputs.keepsJobs = keepsJobs
         let counts = try store.counts(queue: queue)
         past.accepted = counts.accepted
         if counts.accepted == 0 { return past }
@@ -168,11 +182,13 @@ struct RunSession {
         filter.queue = queue
         var problem: (any Error)?
         try store.forEachRecord(filter) { summary, extras, _ in
-            do { try past.inputs.record(extras, hasEnded: summary.state.isEnded) } catch {
+            let id = summary.id.rawValue
+            do {
+                try past.inputs.record(extras, hasEnded: summary.state.isEnded, job: id)
+            } catch {
                 problem = error
                 return false
             }
-            let id = summary.id.rawValue
             guard case .ended(let outcome) = summary.state else {
                 past.pending += 1
                 past.unfinished.append(id: id)
@@ -218,15 +234,20 @@ struct RunSession {
     ) async throws -> RunEnd {
         let request = StopRequest()
         var options = JobRunner.Options()
-        options.workers = pace.jobs
+        options.workers = pace.jobsAtOnce?.count()
         options.asyncLimit = 1
+        let style = output.style(rules)
+        let live = output.lineBuffer ? LivePrinter(store, style: style) : nil
         let runner = try JobRunner(
-            commandsOf: queue, in: store, retryPolicy: RetryPolicy(maxAttempts: pace.retries + 1),
-            options: options)
+            commandsOf: queue, in: store, retryPolicy: pace.retryPolicy, options: options,
+            running: running(live), onEnd: live.map { Self.lastLine(of: $0) })
         let stopReading = stopReading
         let printer = try RunPrinter(
             store, showsBar: output.bar, keepsOrder: output.keepOrder, halt: pace.haltRule,
-            log: jobLog
+            log: jobLog,
+            manner: RunPrinter.Manner(
+                style: style, live: live,
+                results: try output.results.map { try ResultFolder(Arguments.bytes(of: $0)) })
         ) { isNow in
             stopReading.ring()
             runner.stop()
@@ -234,7 +255,10 @@ struct RunSession {
         }
         let before = try store.counts(queue: queue)
         let current = CurrentRunner(runner)
-        StopSignals.start(store) { signal in
+        StopSignals.start(store) { change in
+            let count = runner.setPlaces(runner.places + change) ?? runner.places
+            say("\(counted(count, "command")) at once now")
+        } stop: { signal in
             stopReading.ring()
             request.answer(signal, current.runner)
         }
@@ -256,7 +280,9 @@ struct RunSession {
                 greet(past)
                 printer.expect(past.unfinished)
                 printer.start(
-                    history: isOutputRepeated ? past.ended : [], before: past.endedCount)
+                    history: isOutputRepeated && !again.redo ? past.ended : [],
+                    before: again.redo ? 0 : past.endedCount,
+                    ended: again.redo ? [] : past.ended)
                 return try await enqueue(store, queue, past, feed, printer)
             }
         } catch RunnerError.queueOwned(_, let pid, _) {
@@ -298,16 +324,27 @@ struct RunSession {
         var listing = Listing()
         var options = EnqueueOptions(queue: queue)
         options.maxAttempts = pace.retries + 1
-        options.timeLimit = pace.time.limit
+        options.timeLimit = pace.timeLimit
         if let total = feed.total {
             // Those of before that are no longer listed are added when that is known.
             printer.setTotal(max(total, past.pending + past.endedCount))
         }
-        var ahead = EnqueueAhead(store, options) { printer.expect($0) }
+        // What runs once more stands among what is new: the order is known when both are.
+        let merging = again.redo
+        var ahead = EnqueueAhead(store, options) { if !merging { printer.expect($0) } }
         do {
             while let chunk = try feed.next(&known) {
                 listing.listed += chunk.listed
-                try await ahead.add(chunk.requests)
+                let requests = chunk.requests.map { surroundings.around($0) }
+                if again.redo {
+                    let accepted =
+                        try await requests.isEmpty
+                        ? [] : store.enqueue(commands: requests, options: options)
+                    listing.redone += try await redo(chunk.order, store)
+                    printer.expect(Self.merged(chunk.order, accepted))
+                } else {
+                    try await ahead.add(requests)
+                }
                 if listing.new == 0, past.pending == 0, !chunk.requests.isEmpty {
                     // Else it was said that the run goes on, or will be that it is finished.
                     printer.sayRepeated()
@@ -325,7 +362,9 @@ struct RunSession {
         if Task.isCancelled { throw CancellationError() }
         listing.pendingUnlisted = known.pendingUnlisted
         listing.isWhole = true
-        printer.setTotal(past.pending + past.endedCount + listing.new)
+        printer.setTotal(
+            past.pending + listing.new + (again.redo ? listing.redone : past.endedCount))
+        if again.redo { say("\(counted(listing.redone, "job")) that had ended run once more") }
         if listing.pendingUnlisted > 0 {
             say(
                 "\(counted(listing.pendingUnlisted, "input")) of before had not ended and "
@@ -334,6 +373,51 @@ struct RunSession {
             )
         }
         return listing
+    }
+
+    /// Lets those jobs of a chunk of inputs run once more that had ended.
+    private func redo(_ order: [UInt64?], _ store: JobStore) async throws -> Int {
+        let jobs = order.compactMap { $0 }
+        var count = 0
+        for start in stride(from: 0, to: jobs.count, by: 1_000) {
+            let some = jobs[start..<min(jobs.count, start + 1_000)]
+            count += try await store.requeue(ids: some.sorted())
+        }
+        return count
+    }
+
+    /// The jobs of a chunk of inputs in their order: those that had ended, and those just accepted.
+    private static func merged(
+        _ order: [UInt64?], _ accepted: [ClosedRange<UInt64>]
+    ) -> [ClosedRange<UInt64>] {
+        var new = accepted.joined().makeIterator()
+        return order.compactMap { job in (job ?? new.next()).map { $0...$0 } }
+    }
+
+    private static func lastLine(
+        of live: LivePrinter
+    ) -> @Sendable (JobID, CommandEnd) -> Void {
+        { id, _ in live.end(id) }
+    }
+
+    /// How its commands are run.
+    private func running(_ live: LivePrinter?) -> CommandRunOptions {
+        var running = CommandRunOptions()
+        running.mostPlaces = JobsAtOnce.most
+        running.outputLimit = output.limit
+        running.medianPercent = pace.medianPercent
+        running.start = pace.start
+        if let live { running.onOutput = { live.take($0, $1, $2) } }
+        running.onFullDisk = { id, isOver in
+            say(
+                isOver
+                    ? "job \(id) goes on: there is room for its output"
+                    : """
+                    job \(id) waits: the disk has no room for its output
+                    make some, or end it: petiole cancel \(id)
+                    """)
+        }
+        return running
     }
 
     // MARK: The end
@@ -397,7 +481,7 @@ struct RunSession {
             throw Failure("", status: 128 + SIGPIPE)
         }
         let total = past.endedCount + past.pending + listing.new
-        if past.pending == 0, listing.new == 0 {
+        if past.pending == 0, listing.new == 0, listing.redone == 0 {
             say(
                 "this run is finished: \(counted(total, "job")), "
                     + (notWell == 0 ? "all succeeded" : "\(grouped(notWell)) not well")

@@ -32,30 +32,40 @@ enum OutputText {
             bytes.withUnsafeBytes { _ = Standard.output.write($0) }
             if bytes.last != UInt8(ascii: "\n") { Standard.output.line("") }
         }
-        if UInt64(bytes.count) < output.byteCount {
+        if UInt64(bytes.count) < output.wanted.byteCount {
             say("the rest is printed by `petiole show --\(label)`, where it was kept")
         }
+        sayCut(output)
     }
 
     /// Prints an output byte for byte.
     static func copy(_ output: CapturedOutput, _ store: JobStore) throws {
-        switch output {
+        switch output.wanted {
+        case .cut: break
         case .inline(let bytes), .incomplete(let bytes, _, _):
             bytes.withUnsafeBytes { _ = Standard.output.write($0) }
         case .spilled(let name, _):
             try read(name, store, limit: .max) { Standard.output.write($0) == nil }
         }
         Standard.output.flush()
-        if case .incomplete(_, let lost, let reason) = output {
+        sayCut(output)
+        if case .incomplete(_, let lost, let reason) = output.wanted {
             throw Failure(
                 "\(grouped(Int(clamping: lost))) bytes more are lost: \(reason.text)", status: 74)
         }
     }
 
+    private static func sayCut(_ output: CapturedOutput) {
+        if output.cutByteCount == 0 { return }
+        let count = Int(clamping: output.cutByteCount)
+        say("\(counted(count, "byte")) more were written behind the limit, and dropped")
+    }
+
     static func bytes(
         _ output: CapturedOutput, _ store: JobStore, limit: Int = jsonLimit
     ) throws -> [UInt8] {
-        switch output {
+        switch output.wanted {
+        case .cut: return []
         case .inline(let bytes), .incomplete(let bytes, _, _): return Array(bytes.prefix(limit))
         case .spilled(let name, _):
             var bytes: [UInt8] = []

@@ -50,7 +50,9 @@ struct PetioleTool: ParsableCommand {
 enum Entry {
     static func main() {
         Standard.fillClosed()
-        if Arguments.command.map({ stoppable.contains($0) }) == true { StopSignals.block() }
+        if Arguments.command.map({ stoppable.contains($0) }) == true {
+            StopSignals.block(resizes: Arguments.command == "run")
+        }
         // Detached: this thread, the main actor's, only waits.
         Task.detached {
             do {

@@ -94,6 +94,16 @@ final class Standard: Sendable {
         }
     }
 
+    /// Writes bytes behind what is gathered, at once: what others write stands before or behind them.
+    /// - Returns: an errno when writing has failed, now or before.
+    func writeAtOnce(_ bytes: UnsafeRawBufferPointer) -> Int32? {
+        state.withLock { state in
+            Self.makeRoom(&state)
+            state.gathered.append(contentsOf: bytes)
+            return writeOut(&state)
+        }
+    }
+
     /// Writes what is gathered.
     /// - Returns: an errno when writing has failed, now or before.
     @discardableResult

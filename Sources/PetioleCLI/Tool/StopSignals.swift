@@ -7,7 +7,7 @@ import Synchronization
     import Glibc
 #endif
 
-/// The signals that end or suspend a run, taken one after another by a thread that waits for them; no handler runs.
+/// The signals that end or suspend a run, or change how many of its commands go on at once, taken one after another by a thread that waits for them; no handler runs.
 ///
 /// They are blocked before any other thread starts, so that all threads inherit that, and children do not: they are started
 /// with no signal blocked.
@@ -15,13 +15,15 @@ enum StopSignals {
     private static let blocked = Mutex<[Int32]>([])
 
     /// Blocks the signals. Call before threads are started.
-    static func block() {
+    /// - Parameter resizes: whether SIGUSR1 and SIGUSR2 are taken too.
+    static func block(resizes: Bool = false) {
         // One that the parent had ignored (`nohup`, `&` in a script) stays ignored: blocked, it would be delivered.
-        var signals = [SIGINT, SIGTERM, SIGHUP, SIGTSTP].filter { signal in
-            var action = sigaction()
-            guard sigaction(signal, nil, &action) == 0 else { return false }
-            return !isIgnored(action)
-        }
+        var signals = ([SIGINT, SIGTERM, SIGHUP, SIGTSTP] + (resizes ? [SIGUSR1, SIGUSR2] : []))
+            .filter { signal in
+                var action = sigaction()
+                guard sigaction(signal, nil, &action) == 0 else { return false }
+                return !isIgnored(action)
+            }
         if signals.contains(SIGTSTP) {
             // Its default is to be discarded: one that has a handler, which is never called, can be waited for.
             _ = signal(SIGCONT) { _ in }
@@ -36,7 +38,11 @@ enum StopSignals {
 
     /// Waits for signals on a thread of its own. SIGTSTP suspends the running commands and this process, SIGCONT lets them go
     /// on; for any other, `stop` is called there.
-    static func start(_ store: JobStore, stop: @escaping @Sendable (Int32) -> Void) {
+    /// - Parameter resize: called with 1 for SIGUSR1 and -1 for SIGUSR2.
+    static func start(
+        _ store: JobStore, resize: (@Sendable (Int) -> Void)? = nil,
+        stop: @escaping @Sendable (Int32) -> Void
+    ) {
         let signals = blocked.withLock { $0 }
         if signals.isEmpty { return }
         OSThread.start(named: "petiole-signals") {
@@ -47,6 +53,8 @@ enum StopSignals {
                 switch signal {
                 case SIGTSTP: suspend(store)
                 case SIGCONT: RunningCommands.shared.resumeAll()
+                case SIGUSR1: resize?(1)
+                case SIGUSR2: resize?(-1)
                 default: stop(signal)
                 }
             }

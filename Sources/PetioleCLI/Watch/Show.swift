@@ -244,6 +244,10 @@ struct Show: ParsableCommand {
             }
             line.add("stdout", try OutputText.bytes(end.output, store))
             line.add("stderr", try OutputText.bytes(end.errorOutput, store))
+            for (name, output) in [("stdout_cut", end.output), ("stderr_cut", end.errorOutput)]
+            where output.cutByteCount > 0 {
+                line.add(name, Int(clamping: output.cutByteCount))
+            }
         } else if let result = details.resultJSON(), details.resultCodec != CommandJob.codec {
             line.addRaw("result", oneLine(result))
         }

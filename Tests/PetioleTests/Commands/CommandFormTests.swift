@@ -52,7 +52,7 @@ import Testing
 
     @Test("a later version is refused by name")
     func laterVersion() {
-        #expect(throws: CompactFault.unknownVersion(2)) { try Command.decode([2, 1, 1, 65]) }
+        #expect(throws: CompactFault.unknownVersion(3)) { try Command.decode([3, 1, 1, 65]) }
     }
 
     @Test(
@@ -86,6 +86,12 @@ import Testing
                 cause: .lost(.takenByOthers), runTime: .seconds(1), output: .inline([]),
                 errorOutput: .incomplete(kept: [], lostByteCount: 1, reason: .system(code: 5)),
                 outputHeldOpen: false),
+            CommandEnd(
+                cause: .exited(code: 0), runTime: .seconds(1),
+                output: .cut(.spilled(name: "a.out", byteCount: 7), cutByteCount: 1 << 50),
+                errorOutput: .cut(
+                    .incomplete(kept: [1], lostByteCount: 2, reason: .diskFull), cutByteCount: 1),
+                outputHeldOpen: false),
         ]
         for end in ends {
             var bytes: [UInt8] = []
@@ -97,6 +103,25 @@ import Testing
                 }
             }
         }
+    }
+
+    @Test("a command that is to be nice comes back from its bytes, and others have none for it")
+    func niceness() throws {
+        let plain = try Command("true")
+        func bytes(_ command: Command) -> [UInt8] {
+            var bytes: [UInt8] = []
+            command.encode(into: &bytes)
+            return bytes
+        }
+        #expect(bytes(plain)[0] == 1)
+        let nice = plain.nicer(by: 7)
+        #expect(try Command.decode(bytes(nice)) == nice)
+        #expect(bytes(nice).count == bytes(plain).count + 1)
+        #expect(plain.nicer(by: 200).niceness == Command.mostNiceness)
+        for wrong in [bytes(nice).dropLast() + [20], bytes(nice).dropLast() + [0]] {
+            #expect(throws: CompactFault.malformed) { try Command.decode(Array(wrong)) }
+        }
+        #expect(nice.shellLine == "nice -n 7 true")
     }
 
     @Test("the name of a spill file cannot lead out of its directory")

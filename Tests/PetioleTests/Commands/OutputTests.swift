@@ -92,6 +92,40 @@ import Testing
         #expect(scratch.names.isEmpty)
     }
 
+    @Test("behind a limit output is counted and not kept, and the command has succeeded")
+    func outputLimit() throws {
+        let scratch = try ScratchDirectory()
+        var limits = Self.limits(scratch, memory: 100)
+        limits.outputLimit = 4
+        let end = try run(shell("printf 123456789; printf 12345 >&2; printf 6 >&2"), limits: limits)
+        #expect(end.succeeded)
+        #expect(end.output == .cut(.inline(Array("1234".utf8)), cutByteCount: 5))
+        #expect(end.errorOutput == .cut(.inline(Array("1234".utf8)), cutByteCount: 2))
+        #expect(end.output.byteCount == 9)
+        // Just as much as is wanted is all of it.
+        #expect(try run(shell("printf 1234"), limits: limits).output == .inline(Array("1234".utf8)))
+        limits.outputLimit = 100_000
+        let large = try run(shell("head -c 1000000 /dev/zero"), limits: limits)
+        #expect(
+            large.output
+                == .cut(.spilled(name: "7-1.out", byteCount: 100_000), cutByteCount: 900_000))
+        #expect(try scratch.bytes("7-1.out").count == 100_000)
+    }
+
+    @Test("what is taken piece by piece is whole in its file")
+    func pieces() throws {
+        let scratch = try ScratchDirectory()
+        let place = SpillPlace(directory: Array(scratch.path.utf8), name: "7-1")
+        var capture = OutputCapture(
+            limits: CaptureLimits(memoryBound: 4, spill: place), suffix: "out")
+        Array("123".utf8).withUnsafeBytes { _ = capture.take($0) }
+        Array("4567".utf8).withUnsafeBytes { _ = capture.take($0) }
+        let waits = capture.isWaiting
+        #expect(!waits)
+        #expect(capture.finish() == .spilled(name: "7-1.out", byteCount: 7))
+        #expect(try scratch.bytes("7-1.out") == Array("1234567".utf8))
+    }
+
     #if os(Linux)
         @Test("a disk that fills up while spilling costs the rest, by name, and not the beginning")
         func fullDisk() throws {
@@ -103,7 +137,10 @@ import Testing
             var capture = OutputCapture(
                 limits: limits, suffix: "out", spillingInto: full, directory: directory)
             for chunk in ["123", "4567", "89"] {
-                Array(chunk.utf8).withUnsafeBytes { capture.take($0) }
+                Array(chunk.utf8).withUnsafeBytes { _ = capture.take($0) }
+                capture.tryAgain()
+                let waits = capture.isWaiting
+                #expect(waits)
             }
             #expect(
                 capture.finish()

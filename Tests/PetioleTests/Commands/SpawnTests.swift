@@ -82,7 +82,7 @@ import Testing
             var request = petiole_spawn_request(
                 arguments: arguments, environment: environment, directory: -1,
                 input: petiole_null_input(), output: pipe.1, error: 0, channel: -1,
-                starting_name: nil)
+                starting_name: nil, niceness: 0)
             return petiole_spawn(&request, &pid)
         }
         dup2(saved, 0)

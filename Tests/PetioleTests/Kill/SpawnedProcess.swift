@@ -33,7 +33,7 @@ final class SpawnedProcess: Sendable {
                 var request = petiole_spawn_request(
                     arguments: strings.baseAddress!, environment: variables.baseAddress!,
                     directory: -1, input: nowhere, output: output < 0 ? nowhere : output,
-                    error: nowhere, channel: -1, starting_name: nil)
+                    error: nowhere, channel: -1, starting_name: nil, niceness: 0)
                 return petiole_spawn(&request, &started)
             }
         }

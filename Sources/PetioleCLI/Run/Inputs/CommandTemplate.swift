@@ -30,7 +30,7 @@ struct CommandTemplate: Sendable {
     /// Names of variables, and what they are set to.
     private let variables: [(name: [UInt8], part: Part)]
     let words: [[UInt8]]
-    private let rules: PlaceRules
+    let rules: PlaceRules
     private let directory: [UInt8]
     /// What stands in it of an input.
     let places: [Place]

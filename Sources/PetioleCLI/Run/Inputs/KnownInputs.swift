@@ -9,6 +9,11 @@ import Petiole
 struct KnownInputs {
     private let table: InputTable
     private let key = KeyedHash.Key()
+    /// The jobs of those that have ended, when they are to be run once more: 24 bytes and more each, for that start alone.
+    private var jobs: [KeyedHash.Value: UInt64] = [:]
+    var keepsJobs = false
+    /// The job, if that has ended and jobs are kept, of the input that was listed last.
+    private(set) var lastEnded: UInt64?
     /// Jobs of earlier starts that have not ended and are not listed, or not yet.
     private(set) var pendingUnlisted = 0
 
@@ -40,10 +45,14 @@ struct KnownInputs {
     }
 
     /// Notes the input of a job of an earlier start.
-    mutating func record(_ extras: UnsafeRawBufferPointer, hasEnded: Bool) throws {
+    mutating func record(
+        _ extras: UnsafeRawBufferPointer, hasEnded: Bool, job: UInt64 = 0
+    ) throws {
         guard let (occurrence, input, isDigest) = InputMark.read(extras) else { return }
-        let hash = hash(input, isDigest: isDigest)
-        let number = try table.add(occurrence == 1 ? hash : Self.further(hash, occurrence))
+        let hash = self.hash(input, isDigest: isDigest)
+        let entry = occurrence == 1 ? hash : Self.further(hash, occurrence)
+        let number = try table.add(entry)
+        if keepsJobs, hasEnded { jobs[entry] = job }
         number.pointee = Self.hasJob | (hasEnded ? Self.hasEnded : 0)
         if !hasEnded { pendingUnlisted += 1 }
     }
@@ -51,14 +60,16 @@ struct KnownInputs {
     /// Notes that an input is listed.
     /// - Returns: which of its equals it is, from 1, when it has no job yet; nil when it has.
     mutating func list(_ input: InputMark.Key) throws -> Int? {
-        let hash = input.bytes.withUnsafeBytes { hash($0, isDigest: input.isDigest) }
+        let hash = input.bytes.withUnsafeBytes { self.hash($0, isDigest: input.isDigest) }
         let number = try table.add(hash)
         let listed = min(number.pointee & Self.mostListed + 1, Self.mostListed)
         number.pointee = number.pointee & ~Self.mostListed | listed
         let occurrence = Int(listed)
-        let job =
-            occurrence == 1 ? number.pointee : table.find(Self.further(hash, occurrence))?.pointee
+        lastEnded = nil
+        let entry = occurrence == 1 ? hash : Self.further(hash, occurrence)
+        let job = occurrence == 1 ? number.pointee : table.find(entry)?.pointee
         guard let job, job & Self.hasJob != 0 else { return occurrence }
+        if keepsJobs { lastEnded = jobs[entry] }
         if job & Self.hasEnded == 0 { pendingUnlisted -= 1 }
         return nil
     }

@@ -97,10 +97,10 @@ struct PipeFeed: RunFeed {
         if isStopped { return nil }
         var chunk = RunChunk()
         while chunk.listed < Self.chunkSize, let block = try file.next() {
-            chunk.listed += 1
             number += 1
             let mark = Self.mark(of: block)
-            guard let occurrence = try known.list(InputMark.Key(Input(mark))) else { continue }
+            guard let occurrence = try chunk.list(InputMark.Key(Input(mark)), &known)
+            else { continue }
             chunk.requests.append(try request(.range(block), mark, occurrence))
         }
         return chunk.listed == 0 ? nil : chunk
@@ -116,17 +116,17 @@ struct PipeFeed: RunFeed {
         }
         var found: (mark: [UInt8], occurrence: Int)?
         let keeping = kept
+        var chunk = RunChunk()
         let block = try pipe.next(key) {
             guard let keeping else { return nil }
             return try keeping.store.newStoredInput(queue: keeping.queue)
         } isWanted: { block in
             let mark = Self.mark(of: block)
-            found = try known.list(InputMark.Key(Input(mark))).map { (mark, $0) }
+            found = try chunk.list(InputMark.Key(Input(mark)), &known).map { (mark, $0) }
             return found != nil
         }
         guard let block else { return nil }
         number = block.number
-        var chunk = RunChunk(listed: 1)
         if let (mark, occurrence) = found {
             let input = block.name.map { Command.Input.stored(name: Array($0.utf8)) }
             chunk.requests.append(try request(input ?? .null, mark, occurrence))

@@ -14,6 +14,7 @@ import Synchronization
 final class RunPrinter: Sendable {
     private struct Handed {
         var history: [ClosedRange<UInt64>] = []
+        var endedBefore: [ClosedRange<UInt64>] = []
         var ended: [ClosedRange<UInt64>] = []
         /// Jobs in the order of their inputs, for who is to print in that.
         var expected: [ClosedRange<UInt64>] = []
@@ -43,6 +44,8 @@ final class RunPrinter: Sendable {
     private let keepsOrder: Bool
     private let halt: HaltRule?
     private let log: JobLog?
+    private let manner: Manner
+    private let outputs: JobOutputs
     private let stopRun: @Sendable (_ isNow: Bool) -> Void
 
     /// Ranges that wait to be printed, 1 MiB of them: when the output is read so slowly that there are more, those that wait are
@@ -52,6 +55,14 @@ final class RunPrinter: Sendable {
     private static let logInterval = Duration.seconds(10)
     private static let barInterval = Duration.milliseconds(100)
 
+    /// How outputs are printed, and where else they are written.
+    struct Manner: Sendable {
+        var style = OutputStyle()
+        /// Prints lines as they are written: what has ended is printed then.
+        var live: LivePrinter?
+        var results: ResultFolder?
+    }
+
     /// - Parameters:
     ///   - keepsOrder: whether outcomes are printed in the order of the jobs that are expected.
     ///   - halt: when the run is to stop.
@@ -59,22 +70,31 @@ final class RunPrinter: Sendable {
     ///   - stopRun: called when that has come, or printing has become impossible: whether commands are asked to end.
     init(
         _ store: JobStore, showsBar: Bool, keepsOrder: Bool = false, halt: HaltRule? = nil,
-        log: JobLog? = nil, stopRun: @escaping @Sendable (_ isNow: Bool) -> Void
+        log: JobLog? = nil, manner: Manner = Manner(),
+        stopRun: @escaping @Sendable (_ isNow: Bool) -> Void
     ) throws {
         self.store = store
         self.showsBar = showsBar
         self.keepsOrder = keepsOrder
         self.halt = halt
         self.log = log
+        self.manner = manner
+        outputs = JobOutputs(store: store, style: manner.style)
         self.stopRun = stopRun
         wake = try WakePipe()
+        manner.live?.whenBroken { [weak self] in self?.check($0, .output) }
     }
 
     /// Prints these first, and does not count them.
-    /// - Parameter before: jobs that ended before this start.
-    func start(history: [ClosedRange<UInt64>], before: Int) {
+    /// - Parameters:
+    ///   - before: how many jobs ended before this start.
+    ///   - ended: those jobs, for results that were not written then.
+    func start(
+        history: [ClosedRange<UInt64>], before: Int, ended: [ClosedRange<UInt64>] = []
+    ) {
         handed.withLock { handed in
             handed.history = history
+            handed.endedBefore = ended
             handed.isStarted = true
         }
         OSThread.start(named: "petiole-print") { self.work(before: before) }
@@ -118,13 +138,14 @@ final class RunPrinter: Sendable {
         let isTerminal = Standard.error.isTerminal
         var bar = ProgressBar(total: nil, before: before)
         var lastShown = start
-        let history = handed.withLock { handed in
-            defer { handed.history = [] }
-            return handed.history
+        let (history, endedBefore) = handed.withLock { handed in
+            defer { (handed.history, handed.endedBefore) = ([], []) }
+            return (handed.history, handed.endedBefore)
         }
         var order = PrintOrder()
         var repeated = 0
-        for range in history { repeated += print(range) }
+        for range in history { repeated += print(range, isRepeated: true) }
+        writeMissingResults(endedBefore)
         while true {
             let (ranges, isOver, saysRepeated) = handed.withLock { handed in
                 defer { (handed.ended, handed.expected) = ([], []) }
@@ -186,6 +207,9 @@ final class RunPrinter: Sendable {
             }
             if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }
             if let log { note(JobID(rawValue: id), outcome, log) }
+            if let results = manner.results {
+                writeResult(JobID(rawValue: id), outcome, to: results)
+            }
             haltIfDue(bar)
             if !keepsOrder { print(JobID(rawValue: id), outcome) }
         }
@@ -230,17 +254,18 @@ final class RunPrinter: Sendable {
 
     /// Returns how many of the jobs wrote something to standard output.
     @discardableResult
-    private func print(_ range: ClosedRange<UInt64>) -> Int {
+    private func print(_ range: ClosedRange<UInt64>, isRepeated: Bool = false) -> Int {
         var written = 0
         for id in range {
             guard let outcome = outcome(id) else { continue }
-            print(JobID(rawValue: id), outcome)
+            print(JobID(rawValue: id), outcome, isRepeated: isRepeated)
             if let end = outcome.end, end.output.byteCount > 0 { written += 1 }
         }
         return written
     }
 
-    private func print(_ id: JobID, _ outcome: CommandOutcome) {
+    /// - Parameter isRepeated: the job ended in an earlier start.
+    private func print(_ id: JobID, _ outcome: CommandOutcome, isRepeated: Bool = false) {
         guard tally.withLock({ $0.problem == nil && !$0.isPipeBroken }) else { return }
         guard let end = outcome.end else {
             if outcome.kind == .failed || outcome.kind == .deadLetter {
@@ -249,45 +274,54 @@ final class RunPrinter: Sendable {
             }
             return
         }
-        write(end.output, of: id, to: .output)
+        guard end.output.byteCount + end.errorOutput.byteCount > 0, let tag = tag(of: id) else {
+            return
+        }
+        let isPrinted = manner.live != nil && !isRepeated
+        check(
+            outputs.print(end.output, of: id, to: .output, tag: tag, isPrinted: isPrinted),
+            .output)
         if end.errorOutput.byteCount > 0 {
             // In the order in which they are read: what a command said before comes before.
             flush()
-            write(end.errorOutput, of: id, to: .error)
+            _ = outputs.print(end.errorOutput, of: id, to: .error, tag: tag, isPrinted: isPrinted)
             Standard.error.flush()
         }
     }
 
-    private func write(_ output: CapturedOutput, of id: JobID, to target: Standard) {
-        switch output {
-        case .inline(let bytes): bytes.withUnsafeBytes { check(target.write($0), target) }
-        case .spilled(let name, _):
-            if let code = copy(store.spillPath(name), to: target) {
-                say("the output of job \(id), file \(name), cannot be read: \(systemText(code))")
-            }
-        case .incomplete(let kept, let lost, let reason):
-            kept.withUnsafeBytes { check(target.write($0), target) }
-            flush()
-            say(
-                "\(grouped(Int(clamping: lost))) bytes of the output of job \(id) are lost: \(reason.text)"
-            )
+    /// Nil when it cannot be read, which ends the run.
+    private func tag(of id: JobID) -> [UInt8]?? {
+        do {
+            return .some(try manner.style.tag(of: id, in: store))
+        } catch {
+            give(up: Failure(error) ?? Failure("\(error)", status: 125))
+            return .none
         }
     }
 
-    private func copy(_ path: String, to target: Standard) -> Int32? {
-        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard file >= 0 else { return errno }
-        defer { close(file) }
-        return withUnsafeTemporaryAllocation(byteCount: 256 << 10, alignment: 16) { buffer in
-            while true {
-                let count = read(file, buffer.baseAddress, buffer.count)
-                if count == 0 { return nil }
-                if count < 0 {
-                    if errno == EINTR { continue }
-                    return errno
-                }
-                check(target.write(UnsafeRawBufferPointer(rebasing: buffer[..<count])), target)
+    // MARK: Results
+
+    /// Writes the results of jobs of earlier starts that are not there.
+    private func writeMissingResults(_ ranges: [ClosedRange<UInt64>]) {
+        guard let results = manner.results else { return }
+        for id in ranges.joined() {
+            guard tally.withLock({ $0.problem == nil }) else { return }
+            writeResult(JobID(rawValue: id), nil, to: results)
+        }
+    }
+
+    /// - Parameter outcome: nil: it is read, if there is no result yet.
+    private func writeResult(_ id: JobID, _ outcome: CommandOutcome?, to results: ResultFolder) {
+        do {
+            let extras = try store.extras(of: id)
+            let (values, occurrence) = extras.withUnsafeBytes {
+                (JobInput.values($0) ?? [], JobInput.occurrence($0))
             }
+            if outcome == nil, try results.has(values, occurrence: occurrence) { return }
+            guard let outcome = try outcome ?? store.commandOutcome(of: id) else { return }
+            try results.add(id, outcome, values, occurrence: occurrence, store)
+        } catch {
+            give(up: Failure(error) ?? Failure("\(error)", status: 125))
         }
     }
 

@@ -1,0 +1,123 @@
+import CPetiole
+import Synchronization
+
+/// What each job of a runner passes before it begins: a pause since the one before, and memory that is available.
+///
+/// One thread at a time is at the gate, in the order in which they came, with its ticket in its rest and nothing of the store
+/// open; the others wait for their turn. So what waits there may be cancelled, and is nobody's when the runner stops.
+package final class StartGate: Sendable {
+    /// What a start waits for.
+    package struct Rules: Sendable {
+        /// At least so long after the start before.
+        package var delay: Duration?
+        /// At least so many bytes of memory that the system could give without swapping.
+        package var memory: UInt64?
+        /// Called when there is less, once until there is enough again: how many bytes there are. On a thread of the pool.
+        package var onShortage: (@Sendable (UInt64) -> Void)?
+
+        package init() {}
+        package var isEmpty: Bool { delay == nil && memory == nil }
+    }
+
+    private struct State {
+        /// Whose turn it is, and the number of the next who comes.
+        var serving: UInt64 = 0
+        var next: UInt64 = 0
+        var isStopped = false
+        /// Nanoseconds of the steady clock.
+        var startsFrom: Int64 = 0
+    }
+
+    private let rules: Rules
+    private let availableMemory: @Sendable () -> UInt64?
+    private let state = Mutex(State())
+    /// Moved when it is another one's turn, and by a stop.
+    private let word = SharedWord()
+    /// Nobody tells when memory is given back: it is asked for each second while there is too little. After that, one start a
+    /// second, since what has just begun has not yet taken what it will.
+    private static let memoryTick: Int64 = 1_000_000_000
+
+    init(
+        _ rules: Rules,
+        availableMemory: @escaping @Sendable () -> UInt64? = { StartGate.systemMemory() }
+    ) {
+        self.rules = rules
+        self.availableMemory = availableMemory
+    }
+
+    /// Bytes that the system could give; nil where it does not tell.
+    private static func systemMemory() -> UInt64? {
+        let bytes = petiole_available_memory()
+        return bytes < 0 ? nil : UInt64(bytes)
+    }
+
+    /// Blocks the thread until a job may begin.
+    /// - Returns: false when the gate was stopped: none is to begin.
+    func pass() -> Bool {
+        let turn = state.withLock { state in
+            defer { state.next += 1 }
+            return state.next
+        }
+        defer {
+            state.withLock { $0.serving += 1 }
+            ring()
+        }
+        guard wait(until: { $0.serving == turn ? nil : .max }) else { return false }
+        guard wait(until: { $0.startsFrom > petiole_steady_time() ? $0.startsFrom : nil }) else {
+            return false
+        }
+        let wasShort: Bool
+        switch awaitMemory() {
+        case nil: return false
+        case let short?: wasShort = short
+        }
+        let pause = max(
+            rules.delay.map { RetryPolicy.microseconds($0) * 1_000 } ?? 0,
+            wasShort ? Self.memoryTick : 0)
+        state.withLock { $0.startsFrom = petiole_steady_time() + pause }
+        return true
+    }
+
+    /// Lets nobody through any more.
+    func stop() {
+        state.withLock { $0.isStopped = true }
+        ring()
+    }
+
+    private func ring() {
+        word.add(1)
+        word.wakeAll()
+    }
+
+    /// - Parameter next: until when to wait, by the steady clock; nil: no longer.
+    /// - Returns: false when stopped.
+    private func wait(until next: (State) -> Int64?) -> Bool {
+        while true {
+            // Read before looking: what comes in between makes the wait return at once.
+            let seen = word.value
+            let (isStopped, next) = state.withLock { ($0.isStopped, next($0)) }
+            if isStopped { return false }
+            guard let next else { return true }
+            if next == .max {
+                word.wait(while: seen)
+            } else {
+                word.wait(while: seen, for: next - petiole_steady_time())
+            }
+        }
+    }
+
+    /// - Returns: whether there was too little; nil when stopped.
+    private func awaitMemory() -> Bool? {
+        guard let wanted = rules.memory else { return false }
+        var isShort = false
+        while let available = availableMemory(), available < wanted {
+            if !isShort { rules.onShortage?(available) }
+            isShort = true
+            let until = petiole_steady_time() + Self.memoryTick
+            guard wait(until: { _ in petiole_steady_time() < until ? until : nil }) else {
+                return nil
+            }
+        }
+        return isShort
+    }
+}
