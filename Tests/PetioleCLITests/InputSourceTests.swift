@@ -69,6 +69,16 @@ struct InputSourceTests {
         #expect(try run("-L", "2", "sh", "-c", "echo $#", "sh") == "2\n2\n")
         #expect(try run("-X", "sh", "-c", "echo $#", "sh") == "4\n")
         #expect(try run("-X", "-n", "3", "sh", "-c", "echo $#", "sh") == "3\n1\n")
+        // In a line around several values is around all, in words around each.
+        #expect(try run("-n2", "echo x{}y | cat") == "xa b $(x)y\nxc 'y\n")
+        #expect(try run("-n2", "echo", "{%}", "x{.}y") == "1 xa by x$(x)y\n1 xcy x'y\n")
+        let many = try lines(
+            "-X", "echo {} | wc -w", input: (1...10_000).map(String.init).joined(separator: "\n"))
+        #expect(
+            many.reduce(0) { $0 + (Int($1.trimmingCharacters(in: .whitespaces)) ?? 0) } == 10_000)
+        #expect(
+            try tool.run("run", "-n9999", "echo {} | cat", ":::", "a").errorOutput.contains(
+                "-n takes 3,214 at most here"))
         let refused = try tool.run("run", "-n2", "echo {.} | cat", ":::", "a", "b")
         #expect(refused.status == 64 && refused.errorOutput.contains("name which: {1.}"))
         #expect(try tool.run("run", "-n2", "-L2", "echo", ":::", "a").status == 64)
@@ -76,6 +86,140 @@ struct InputSourceTests {
         // As many as fit: 60,000 bytes with one for each value.
         let long = (1...100).map { _ in String(repeating: "x", count: 999) }.joined(separator: "\n")
         #expect(try lines("-X", "sh", "-c", "echo $#", "sh", input: long) == ["60", "40"])
+    }
+
+    @Test("what stops the reading is no end of the inputs: nothing follows, and the status says so")
+    func stoppedWhileReading() throws {
+        mkfifo(tool.file("inputs"), 0o600)
+        for start in 1...4 {
+            let running = try tool.start(
+                [
+                    "run", "-j1", "-a", "inputs", "--halt", "soon,done=\(start * 3)", "--then",
+                    "touch over", "echo \(start)",
+                ])
+            let writer = open(tool.file("inputs"), O_WRONLY | O_CLOEXEC)
+            defer { close(writer) }
+            let lines = (1...(start * 3)).map { "\($0)\n" }.joined()
+            #expect(write(writer, lines, lines.utf8.count) == lines.utf8.count)
+            let end = running.end()
+            #expect(end.status == 0)
+            #expect(end.errorOutput.contains("not all inputs were read"), "\(end.errorOutput)")
+            #expect(!tool.exists("over"))
+        }
+    }
+
+    @Test("what a header names is part of the run: with other names other commands are run")
+    func headers() throws {
+        func run(_ text: String, _ words: String...) throws -> String {
+            try tool.write(text, to: "t.csv")
+            let end = try tool.run(
+                bytes: (["run", "-j1", "--csv", "-a", "t.csv"] + words).map { Array($0.utf8) })
+            return end.output + end.errorOutput
+        }
+        #expect(try run("name,size\nx,1\n", "echo {name};") == "x\n")
+        #expect(try run("size,name\nx,1\n", "echo {name};") == "1\n")
+        // Numbers of columns and names that are numbers are told apart: the name goes before.
+        #expect(try run("0,1,2\nx,y,z\n", "echo {1} {} {3} | cat") == "y x y z z\n")
+        #expect(try run("0,1,2\nx,y,z\n", "echo", "{1}", "{3}") == "y z\n")
+        #expect(try run(",name\n0,x\n", "echo", "{}", "{name}") == "0 x x\n")
+        #expect(
+            try run("a,a\n0,1\n", "echo", "{a}").contains(
+                "name the one that is meant by its number: {1}"))
+        #expect(
+            try run("a,b\n0,1\n", "echo", "{c}").contains("{c} is no column, and is left as it is"))
+        // A row that is wrong is told as such until its header is mended.
+        #expect(try run("a\n1,2\n", "echo {1}{2}").contains("row 2 has 2 columns"))
+        #expect(try run("a,b\n1,2\n", "echo {1}{2}") == "12\n")
+        #expect(try run("a\n", "echo {a}+").contains("there are no inputs"))
+    }
+
+    @Test("no name of a column or field can be a piece of a program")
+    func namesAreNoProgram() throws {
+        let program = "print $1,file\n\"BEGIN{system(\"\"touch pwned\"\")}\",x\n"
+        _ = try tool.run("run", "--csv", "echo {file} | awk '{print $1}'", input: program)
+        let end = try tool.run(
+            "run", "--jsonl", "echo {x} | awk '{print}' && echo 'a'{x}'{x}'",
+            input:
+                #"{"x":1,"print":"BEGIN{system(\"touch pwned\")}"}"#)
+        #expect(!tool.exists("pwned"))
+        #expect(end.output == "1\na11\n")
+        #expect(end.errorOutput.contains("{print} stands in single quotes beside other text"))
+    }
+
+    @Test("lists end where one of them does, wherever that is, and it is said")
+    func unevenLists() throws {
+        let lines = (1...9_000).map { "input \($0)" }
+        try tool.write(lines.joined(separator: "\n"), to: "many")
+        func run(_ words: String...) throws -> Tool.End {
+            try tool.run(bytes: (["run", "--dry-run"] + words).map { Array($0.utf8) })
+        }
+        let words = (1...4_096).map(String.init)
+        let short = try tool.run(
+            bytes: (["run", "--dry-run", "echo", ":::"] + words + ["::::+", "many"]).map {
+                Array($0.utf8)
+            })
+        #expect(short.lines.count == 4_096)
+        #expect(short.lines.last == "echo 4096 'input 4096'")
+        #expect(short.errorOutput.contains("linked inputs are not equally many"))
+        let even = try run("echo", "::::", "many", "::::+", "many")
+        #expect(even.lines.count == 9_000 && !even.errorOutput.contains("equally"))
+        // Over the borders of chunks, and with what is left at the end.
+        let seven = try run("-n7", "echo", "::::", "many")
+        #expect(seven.lines.count == 1_286)
+        #expect(
+            seven.lines.last
+                == "echo 'input 8996' 'input 8997' 'input 8998' 'input 8999' 'input 9000'")
+        let all = try run("echo", ":::", "a", "b", "::::", "many")
+        #expect(all.lines.count == 18_000)
+        #expect(Set(all.lines).count == 18_000)
+        #expect(try run("echo", "::::").status == 64)
+        #expect(try run("echo", ":::", "a", "::::").status == 64)
+        #expect(
+            try run("--jsonl", "echo", ":::", "1", ":::", "2").errorOutput.contains(
+                "come from one source"))
+    }
+
+    @Test("a line without a shell gives a program what a shell would have given it")
+    func plainAndShell() throws {
+        for words in [
+            ["cat {} x={.}", "a b.c"], ["cat", "*"], ["wc -l {/} {#}", "d/it's"],
+            ["sort -k1,1 {}", "$(x)"],
+        ] {
+            let plain = try tool.run("run", "--dry-run", words[0], ":::", words[1])
+            let shell = try tool.run("run", "--dry-run", words[0] + ";", ":::", words[1])
+            #expect(!plain.output.contains("/bin/sh") && shell.output.contains("/bin/sh"))
+            let shown =
+                "show() { printf '(%s)' \"$@\"; }; cat() { show \"$@\"; }; wc() { show \"$@\"; }; sort() { show \"$@\"; }; "
+            // What a shell reads of the printed plain line, and what it does of the line itself.
+            let one = try tool.start(shell: shown + Self.arguments(of: plain.output)).end()
+            let two = try tool.run("run", "--fresh", shown + words[0], ":::", words[1])
+            #expect(one.output == two.output, "\(plain.output) \(shell.output)")
+        }
+        // Text that the system cannot start is a shell's.
+        try tool.write("echo hi $PETIOLE_INPUT\n", to: "script")
+        chmod(tool.file("script"), 0o755)
+        let line = "PATH=$PWD:$PATH; export PATH; petiole=\(Tool.path); "
+        #expect(
+            try tool.start(shell: line + "$petiole run 'script {}' ::: a").end().output == "hi a\n")
+        try tool.write("#!/bin/sh\necho $PETIOLE_INPUT\n", to: "other")
+        chmod(tool.file("other"), 0o755)
+        #expect(try tool.start(shell: line + "$petiole run 'other {}' ::: a").end().output == "a\n")
+    }
+
+    /// A printed command without the variables in front of it.
+    private static func arguments(of line: String) -> String {
+        guard line.hasPrefix("env ") else { return line }
+        var rest = Substring(line.dropFirst(4))
+        while rest.hasPrefix("PETIOLE_") || rest.hasPrefix("'PETIOLE_") {
+            var isQuoted = false
+            var index = rest.startIndex
+            while index < rest.endIndex, isQuoted || rest[index] != " " {
+                if rest[index] == "'" { isQuoted.toggle() }
+                index = rest.index(after: index)
+            }
+            rest = rest[index...].dropFirst()
+        }
+        return String(rest)
     }
 
     @Test("what a stop cuts off is no input: the next start gathers the same ones")
@@ -107,6 +251,9 @@ struct InputSourceTests {
         let shell = try tool.run(
             "run", "-j1", "--csv", "-a", "t.csv", "printf '%s;' {name} \"{a note}\"; echo")
         #expect(shell.output == "x, y;2 \"q\"\r\nand more;\nz.png;;\n")
+        let batch = try tool.run(
+            "run", "-j1", "--csv", "-n2", "echo {a} {2};", input: "a,b\n1,2\nbad\n3,4\n")
+        #expect(batch.status == 1 && batch.output == "1 2\n", "\(batch.output)")
         #expect(
             try lines("--csv", "--header", "none", "-C", ";", "echo", "{2}{1}", ":::", "a;\"b;c\"")
                 == ["b;ca"])
@@ -144,6 +291,7 @@ struct InputSourceTests {
             try lines(
                 "-C", "\\|", "--header", ":", "echo", "{size}:{name}", input: "name|size\nx|7\n")
                 == ["7:x"])
+        #expect(try lines("--tsv", "echo", "{y}!", input: "\u{FEFF}x\ty\r\n1\t2\r\n") == ["2!"])
         #expect(
             try lines("--header", ":", "echo", "{n}{l}", ":::", "n", "1", "2", ":::", "l", "a")
                 == ["1a", "2a"])
@@ -178,7 +326,8 @@ struct InputSourceTests {
             ("{\"a\":1}", true), (" [1, 2.5, -0, 1e9, \"\\u00e9\\n\", {}, [], null, true] ", true),
             ("{\"a\":1,}", false), ("[1,]", false), ("01", false), ("1.", false),
             ("\"\\x\"", false),
-            ("\"\\ud800\"", false), ("\"\\udc00\"", false), ("{a:1}", false), ("{} {}", false),
+            ("\"\\ud800\"", true), ("\"\\udc00x\"", true), ("\"\\ud800\\u00\"", false),
+            ("{a:1}", false), ("{} {}", false),
             ("", false),
             ("\"a\nb\"", false), ("nul", false), ("-", false), ("[\"\\ud83d\\ude00\"]", true),
         ])
@@ -237,9 +386,14 @@ struct InputSourceTests {
     @Test("{%} is the place among the commands that go on at once, in words and in lines")
     func slots() throws {
         #expect(try lines("echo", "it's {%} $HOME", "{}", ":::", "a b") == ["it's 1 $HOME a b"])
-        let end = try tool.run(
-            "run", "-j2", "echo {%}", input: (1...40).map(String.init).joined(separator: "\n"))
-        #expect(Set(end.lines).isSubset(of: ["1", "2"]) && end.lines.count == 40, "\(end.output)")
+        // Two that are there at the same time: each waits for the other.
+        mkfifo(tool.file("one"), 0o600)
+        mkfifo(tool.file("two"), 0o600)
+        let both = try tool.run(
+            "run", "-j2",
+            "case {} in a) echo {%} > one; read x < two;; b) read x < one; echo {%} > two;; esac; echo $x",
+            ":::", "a", "b")
+        #expect(Set(both.lines) == ["1", "2"], "\(both.output)")
         #expect(try lines("--shell", "echo", "{}", ">", "out{}; cat out{}", ":::", "a") == ["a"])
     }
 

@@ -103,14 +103,16 @@ import Testing
         var known = try KnownInputs(directory: nil)
         func record(_ text: String, _ occurrence: Int, hasEnded: Bool) throws {
             let input = Input(Array(text.utf8))
-            let mark = InputMark.bytes(input, key: input.mark, occurrence: occurrence)
+            let mark = InputMark.bytes(InputMark.Key(input), occurrence: occurrence)
             try mark.withUnsafeBytes { try known.record($0, hasEnded: hasEnded) }
         }
         try record("a", 1, hasEnded: true)
         try record("a", 3, hasEnded: false)
         try record("b", 200, hasEnded: false)
         #expect(known.pendingUnlisted == 2)
-        func list(_ text: String) throws -> Int? { try known.list(Array(text.utf8)) }
+        func list(_ text: String) throws -> Int? {
+            try known.list(InputMark.Key(Input(Array(text.utf8))))
+        }
         let first = [try list("a"), try list("a"), try list("a"), try list("a")]
         #expect(first == [nil, 2, nil, 4])
         #expect(known.pendingUnlisted == 1)
@@ -128,5 +130,21 @@ import Testing
         #expect(ranges == [1...3, 5...6, 4...4])
         ranges.add(9...9, atMost: 4)
         #expect(ranges == [1...6, 9...9])
+    }
+
+    @Test("an input that is the digest of a longer one is another")
+    func digests() throws {
+        let long = [UInt8](repeating: 1, count: 100_000)
+        var known = try KnownInputs(directory: nil)
+        for input in [Input(long), Input(Digest.bytes(long)), Input([0] + Digest.bytes(long))] {
+            #expect(try known.list(InputMark.Key(input)) == 1)
+        }
+        let marks = [long, Digest.bytes(long)].map {
+            InputMark.bytes(InputMark.Key(Input($0)), occurrence: 1)
+        }
+        var again = try KnownInputs(directory: nil)
+        try marks[0].withUnsafeBytes { try again.record($0, hasEnded: true) }
+        #expect(try again.list(InputMark.Key(Input(Digest.bytes(long)))) == 1)
+        #expect(try again.list(InputMark.Key(Input(long))) == nil)
     }
 }
