@@ -15,6 +15,10 @@ package struct CommandRunOptions: Sendable {
     /// Called when a command has to wait because its output finds no room on the disk, and when it goes on.
     package var onFullDisk: (@Sendable (JobID, _ isOver: Bool) -> Void)?
 
+    /// Called when a command has succeeded, or failed for the last time: before that is recorded, and before its thread runs
+    /// another one.
+    package var onLastEnd: (@Sendable (_ succeeded: Bool) -> Void)?
+
     package init() {}
 }
 

@@ -54,6 +54,11 @@ enum RecordKey {
     static func holder(_ queue: UInt32, _ gate: GateKey) -> Key {
         Key().appending(queue).appending(UInt8(ascii: "o")).appending(gate.hash)
     }
+    /// `meta`: how many there are of a named resource.
+    static func resource(_ name: UInt32) -> Key {
+        Key().appending(resourceLetter).appending(name)
+    }
+    static let resourceLetter = UInt8(ascii: "t")
     /// A job that lies aside, for a reason and a name.
     static func parked(
         _ why: ActiveRecord.Parking, _ queue: UInt32, _ name: UInt32, _ position: UInt64

@@ -32,6 +32,11 @@ enum StoreFormat {
         followerLocks.lowerBound + Int64(process)
     }
     static let followerLocks: Range<Int64> = 1 << 42..<1 << 43
+    /// One of a named resource.
+    static func tokenLock(_ resource: UInt32, _ index: Int) -> Int64 {
+        1 << 43 + Int64(resource) * Int64(tokensOfResource) + Int64(index)
+    }
+    static let tokensOfResource = 1_024
     static func queueLock(_ queue: UInt32) -> Int64 { 1 << 20 + Int64(queue) }
     static func seatLock(_ seat: Int) -> Int64 { 1 << 40 + Int64(seat) }
     static func stageLock(_ stage: UInt64) -> Int64 {

@@ -67,12 +67,22 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
                 context.runner.deadlines, context.runner.stoppables)
         }
         if context.isCancelled, !end.succeeded, passed == nil { return .stopped }
+        // Behind the look at what was asked of this one: the answer may be to stop the runner.
+        if let onLastEnd = running.onLastEnd, end.succeeded || isLast(context) {
+            onLastEnd(end.succeeded)
+        }
         if !end.succeeded { end.passedLimit = passed?.limit }
         var encoded: [UInt8] = []
         end.encode(into: &encoded)
         encoded.withUnsafeBytes { result.append(contentsOf: $0) }
         if end.succeeded { return .succeeded(codec: CommandJob.codec) }
         return .failed(codec: CommandJob.codec, FailureRecord(type: "Command", message: end.reason))
+    }
+
+    /// Whether no attempt follows this one when it fails.
+    private func isLast(_ context: JobContext) -> Bool {
+        let most = context.mostAttempts == 0 ? retryPolicy.maxAttempts : Int(context.mostAttempts)
+        return context.attempt >= most
     }
 
     private func run(_ command: Command, _ context: JobContext) throws -> CommandEnd {
@@ -281,6 +291,9 @@ extension JobRunner {
         try self.init(
             store, registry: registry, options: options, logger: Logger(label: "petiole"))
         core.mostPlaces = running.mostPlaces
-        if !running.start.isEmpty { core.startGate = StartGate(running.start) }
+        guard !running.start.isEmpty else { return }
+        var start = running.start
+        start.onFailure = { [core] in core.fail(.store($0)) }
+        core.startGate = StartGate(start, store: store.open)
     }
 }

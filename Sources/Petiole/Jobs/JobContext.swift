@@ -22,6 +22,8 @@ public struct JobContext: Sendable {
     /// The job's priority, 0…9, 0 first.
     public var priority: Int { Int(lanePriority) }
     var lanePriority: UInt8
+    /// Of the job; 0: as its type says.
+    var mostAttempts: UInt8 = 0
     var effects: EffectsBox { place.effects }
     var slot: AttemptSlot { place.slot }
     var resourceUse: ResourceUse { place.resourceUse }

@@ -503,6 +503,7 @@ final class AttemptLoop: @unchecked Sendable {
         effects.begin(job: id)
         let keepsResult = job.meta.flags & JobBlock.discardsResult == 0
         let maxAttempts = job.meta.maxAttempts
+        context.mostAttempts = maxAttempts
         let startedAt = now
         result.removeAll()
         isLending = entry.lendsPayload

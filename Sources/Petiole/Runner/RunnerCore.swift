@@ -275,7 +275,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
         guard let startGate else { return loop.runTicket() }
         // With nothing open and nothing kept back while it waits: the ticket stays in the rest.
         willPark(worker)
-        guard startGate.pass() else { return }
+        guard let held = startGate.pass() else { return }
+        defer { startGate.ended(held) }
         loop.runTicket()
     }
 

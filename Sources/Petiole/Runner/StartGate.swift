@@ -1,7 +1,8 @@
 import CPetiole
 import Synchronization
 
-/// What each job of a runner passes before it begins: a pause since the one before, and memory that is available.
+/// What each job of a runner passes before it begins: a pause since the one before, memory that is available, resources of the
+/// store.
 ///
 /// One thread at a time is at the gate, in the order in which they came, with its ticket in its rest and nothing of the store
 /// open; the others wait for their turn. So what waits there may be cancelled, and is nobody's when the runner stops.
@@ -15,8 +16,13 @@ package final class StartGate: Sendable {
         /// Called when there is less, once until there is enough again: how many bytes there are. On a thread of the pool.
         package var onShortage: (@Sendable (UInt64) -> Void)?
 
+        /// What it takes of the store's resources until it has ended.
+        package var resources: [ResourceNeed] = []
+        /// Called when these cannot be read: the job does not begin. On a thread of the pool.
+        package var onFailure: (@Sendable (StoreError) -> Void)?
+
         package init() {}
-        package var isEmpty: Bool { delay == nil && memory == nil }
+        package var isEmpty: Bool { delay == nil && memory == nil && resources.isEmpty }
     }
 
     private struct State {
@@ -29,6 +35,7 @@ package final class StartGate: Sendable {
     }
 
     private let rules: Rules
+    private let tokens: ResourceTokens?
     private let availableMemory: @Sendable () -> UInt64?
     private let state = Mutex(State())
     /// Moved when it is another one's turn, and by a stop.
@@ -38,10 +45,12 @@ package final class StartGate: Sendable {
     private static let memoryTick: Int64 = 1_000_000_000
 
     init(
-        _ rules: Rules,
+        _ rules: Rules, store: OpenStore? = nil,
         availableMemory: @escaping @Sendable () -> UInt64? = { StartGate.systemMemory() }
     ) {
         self.rules = rules
+        tokens =
+            rules.resources.isEmpty ? nil : store.map { ResourceTokens($0, rules.resources) }
         self.availableMemory = availableMemory
     }
 
@@ -52,8 +61,8 @@ package final class StartGate: Sendable {
     }
 
     /// Blocks the thread until a job may begin.
-    /// - Returns: false when the gate was stopped: none is to begin.
-    func pass() -> Bool {
+    /// - Returns: what it holds until it has ended, for ``ended(_:)``; nil when the gate was stopped: none is to begin.
+    func pass() -> [Int64]? {
         let turn = state.withLock { state in
             defer { state.next += 1 }
             return state.next
@@ -62,26 +71,32 @@ package final class StartGate: Sendable {
             state.withLock { $0.serving += 1 }
             ring()
         }
-        guard wait(until: { $0.serving == turn ? nil : .max }) else { return false }
-        guard wait(until: { $0.startsFrom > petiole_steady_time() ? $0.startsFrom : nil }) else {
-            return false
-        }
-        let wasShort: Bool
-        switch awaitMemory() {
-        case nil: return false
-        case let short?: wasShort = short
+        guard wait(until: { $0.serving == turn ? nil : .max }),
+            let held = awaitTokens()
+        else { return nil }
+        guard wait(until: { $0.startsFrom > petiole_steady_time() ? $0.startsFrom : nil }),
+            let wasShort = awaitMemory()
+        else {
+            ended(held)
+            return nil
         }
         let pause = max(
             rules.delay.map { RetryPolicy.microseconds($0) * 1_000 } ?? 0,
             wasShort ? Self.memoryTick : 0)
         state.withLock { $0.startsFrom = petiole_steady_time() + pause }
-        return true
+        return held
+    }
+
+    /// Gives back what a job held that has ended, or not begun after all.
+    func ended(_ held: [Int64]) {
+        if !held.isEmpty { tokens?.giveBack(held) }
     }
 
     /// Lets nobody through any more.
     func stop() {
         state.withLock { $0.isStopped = true }
         ring()
+        tokens?.ring()
     }
 
     private func ring() {
@@ -103,6 +118,24 @@ package final class StartGate: Sendable {
             } else {
                 word.wait(while: seen, for: next - petiole_steady_time())
             }
+        }
+    }
+
+    /// - Returns: what is held now; nil when stopped.
+    private func awaitTokens() -> [Int64]? {
+        guard let tokens else { return [] }
+        while true {
+            // Read before looking: what comes in between makes the wait return at once.
+            let seen = tokens.now
+            if state.withLock({ $0.isStopped }) { return nil }
+            do throws(StoreError) {
+                if let held = try tokens.take() { return held }
+            } catch {
+                stop()
+                rules.onFailure?(error)
+                return nil
+            }
+            tokens.wait(since: seen)
         }
     }
 

@@ -54,6 +54,10 @@ struct Run: AsyncParsableCommand {
             --set-jobs, from another terminal, so many, until this run ends. What runs goes on. --runs --json tells how many as \
             at_once.
 
+            --resources gpu=1 lets a command begin when one of "gpu" is free in the store, however many runs of however many \
+            processes want it; `petiole limit --resource gpu=2` says that there are two, also later. Who needs several takes all \
+            or none; between processes there is no turn.
+
             To a terminal control characters that a command wrote are printed as \\u{1b}, unless --raw. --line-buffer prints lines \
             while commands run; a line of more than 1 MiB comes in pieces. A command whose output has no room on the disk waits \
             until it has, and this is said; --output-limit keeps it small: an output is cut there, which is said with the number of \
@@ -68,7 +72,7 @@ struct Run: AsyncParsableCommand {
             of: lists, columns, fields, several at once. No other option is a part of it. \
             A job keeps its command, with --env, --workdir, --tmpdir and --nice, its --retries and the time of --timeout from \
             the start that accepted it, also when it goes on with other ones. All else is as each start says: -j, --delay, \
-            --memfree, --backoff, --timeout 200%, --halt, --output-limit, --results, what is printed and how.
+            --memfree, --resources, --backoff, --timeout 200%, --halt, --output-limit, --results, what is printed and how.
 
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
             after 10 s, a third one kills them at once.

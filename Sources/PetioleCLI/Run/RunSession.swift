@@ -238,21 +238,21 @@ struct RunSession {
         options.asyncLimit = 1
         let style = output.style(rules)
         let live = output.lineBuffer ? LivePrinter(store, style: style) : nil
+        let haltWatch = pace.haltRule.map { HaltWatch($0) }
+        try pace.checkResources(of: store)
         let runner = try JobRunner(
             commandsOf: queue, in: store, retryPolicy: pace.retryPolicy, options: options,
-            running: running(live), onEnd: live.map { Self.lastLine(of: $0) })
+            running: running(live, haltWatch), onEnd: live.map { Self.lastLine(of: $0) })
         let stopReading = stopReading
+        let stopper = RunStopper(runner, stopReading)
         let printer = try RunPrinter(
             store, showsBar: output.bar, keepsOrder: output.keepOrder, halt: pace.haltRule,
             log: jobLog,
             manner: RunPrinter.Manner(
                 style: style, live: live,
                 results: try output.results.map { try ResultFolder(Arguments.bytes(of: $0)) })
-        ) { isNow in
-            stopReading.ring()
-            runner.stop()
-            if isNow { runner.stop() }
-        }
+        ) { stopper.stop(isNow: $0) }
+        haltWatch?.onHalt { stopper.stop(isNow: $0) }
         let before = try store.counts(queue: queue)
         let current = CurrentRunner(runner)
         StopSignals.start(store) { change in
@@ -292,7 +292,8 @@ struct RunSession {
         } catch {
             problem = error
         }
-        let tally = await printer.finish()
+        var tally = await printer.finish()
+        tally.haltReason = haltWatch?.reason ?? tally.haltReason
         await feed.end()
         store.stopObserving(observer)
         if let problem { throw problem }
@@ -401,12 +402,13 @@ struct RunSession {
     }
 
     /// How its commands are run.
-    private func running(_ live: LivePrinter?) -> CommandRunOptions {
+    private func running(_ live: LivePrinter?, _ haltWatch: HaltWatch?) -> CommandRunOptions {
         var running = CommandRunOptions()
         running.mostPlaces = JobsAtOnce.most
         running.outputLimit = output.limit
         running.medianPercent = pace.medianPercent
         running.start = pace.start
+        if let haltWatch { running.onLastEnd = { haltWatch.hasEnded($0) } }
         if let live { running.onOutput = { live.take($0, $1, $2) } }
         running.onFullDisk = { id, isOver in
             say(

@@ -7,7 +7,7 @@ struct Status: ParsableCommand {
         abstract:
             "Show the queues: how many jobs are where, who runs them, what has been running longest.",
         discussion: """
-            With --json one object a queue: v, queue, pid (of the process that runs it, or null), paused, accepted, \
+            With --json one object a queue: v, queue, pid (of the process that runs it, or null), at_once (how many jobs that process runs at once, or null), paused, accepted, \
             paused_types, ready, running, waiting, parked, succeeded, failed, cancelled, dead, expired, discarded, dropped, \
             retries, unserved (whether jobs wait that no process runs), unknown (names of parked jobs), \
             suspended (ids of those that run and are suspended), bytes (of those that have not ended), capacity (null, or jobs, bytes, whenFull, waitUpTo), longest (null, \
@@ -118,6 +118,7 @@ struct Status: ParsableCommand {
         let counts = queue.counts
         line.add("queue", queue.name)
         line.add("pid", queue.ownerPID)
+        line.add("at_once", queue.ownerPID.flatMap { store.placesOfRunners()[$0] })
         line.addRaw("paused", queue.isPaused ? "true" : "false")
         line.add("paused_types", Set(pausedTypes.map(\.name)).sorted().map { Array($0.utf8) })
         line.add("accepted", counts.accepted)
