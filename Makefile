@@ -14,7 +14,8 @@ STATIC = --static-swift-stdlib
 endif
 BUILD_TOOL = $(SWIFT) build -c release --product petiole $(STATIC)
 
-.PHONY: help deps build test test-encryption lint format tsan bench instructions demo clean install
+.PHONY: help deps build test test-encryption lint format tsan bench instructions demo man completions
+.PHONY: clean install
 
 help:
 	@echo 'make deps     install what is missing to build (Debian, Ubuntu), or say what it is'
@@ -27,7 +28,9 @@ help:
 	@echo 'make bench    measure and print one table; BENCH="--quick --only ring" narrows it'
 	@echo 'make instructions   count the instructions of a job under valgrind; fail above the bound (Linux only)'
 	@echo 'make demo     kill a run of 3,000 files half-way, start it again, check every result'
-	@echo 'make install  install the tool to $$(PREFIX)/bin, now $(PREFIX)/bin'
+	@echo 'make man      make the manual pages of the tool: .build/man'
+	@echo 'make completions   make what bash, zsh and fish complete words by: .build/completions'
+	@echo 'make install  install the tool, its manual and completions below $$(PREFIX), now $(PREFIX)'
 	@echo 'make clean    remove what was built'
 
 deps:
@@ -63,9 +66,26 @@ instructions:
 demo: build
 	@.make/demo .build/release/petiole
 
-install: build
-	install -d '$(DESTDIR)$(PREFIX)/bin'
+man: build
+	@rm -rf .build/man
+	.make/man .build/release/petiole .build/man
+
+completions: build
+	@mkdir -p .build/completions
+	.build/release/petiole --generate-completion-script bash > .build/completions/petiole
+	.build/release/petiole --generate-completion-script zsh > .build/completions/_petiole
+	.build/release/petiole --generate-completion-script fish > .build/completions/petiole.fish
+
+install: build man completions
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/man/man1' \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions' \
+		'$(DESTDIR)$(PREFIX)/share/zsh/site-functions' \
+		'$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'
 	install -m 755 .build/release/petiole '$(DESTDIR)$(PREFIX)/bin/petiole'
+	install -m 644 .build/man/*.1 '$(DESTDIR)$(PREFIX)/share/man/man1'
+	install -m 644 .build/completions/petiole '$(DESTDIR)$(PREFIX)/share/bash-completion/completions'
+	install -m 644 .build/completions/_petiole '$(DESTDIR)$(PREFIX)/share/zsh/site-functions'
+	install -m 644 .build/completions/petiole.fish '$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d'
 
 clean:
 	rm -rf .build .build-tsan .build-encryption Benchmarks/.build Benchmarks/Instructions/.build

@@ -322,9 +322,14 @@ import Testing
         #expect(unknown.status == 66 && unknown.errorOutput.contains("no queue \"defualt\""))
     }
 
-    @Test("--version prints the version, and help shows examples")
+    @Test("--version prints the version and those of the formats, and help shows examples")
     func help() throws {
-        #expect(try tool.run("--version").output == "0.1.0\n")
+        let version = try tool.run("--version").lines
+        #expect(
+            version == [
+                "0.1.0", "store format 1",
+                "payload forms 0 raw, 1 compact, 2 json, 3 command, 4 encrypted", "json schema 1",
+            ])
         for command in ["run", "add", "worker", "jobs", "show", "prune", "cancel"] {
             #expect(try tool.run("\(command)", "--help").output.contains("EXAMPLES"))
         }

@@ -84,7 +84,7 @@ struct QueueServiceTests {
         #expect(try tool.run("status").output.contains("suspended: job \(id)"))
         #expect(try tool.run("status", "--json").output.contains("\"suspended\":[\(id)]"))
         #expect(try tool.run("resume", id).output == "\(id) resumed\n")
-        #expect(tool.state(of: pid) == "S")
+        #expect(tool.state(of: pid) != "T")
         #expect(try tool.run("resume", id).output == "\(id) not paused\n")
         #expect(try tool.run("pause", id).status == 0)
         // Suspended, it is killed all the same.

@@ -62,14 +62,23 @@ final class Tool {
         fputs(text, stream)
     }
 
-    func read(_ name: String) -> String {
-        guard let stream = fopen(file(name), "re") else { return "" }
+    /// Adds to a file or a named pipe, whose opening waits for a reader.
+    func append(_ text: String, to name: String) {
+        guard let stream = fopen(file(name), "ae") else { return }
+        defer { fclose(stream) }
+        fputs(text, stream)
+    }
+
+    func read(_ name: String) -> String { String(decoding: readBytes(name), as: UTF8.self) }
+
+    func readBytes(_ name: String) -> [UInt8] {
+        guard let stream = fopen(file(name), "re") else { return [] }
         defer { fclose(stream) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
             let count = fread(&buffer, 1, buffer.count, stream)
-            if count == 0 { return String(decoding: bytes, as: UTF8.self) }
+            if count == 0 { return bytes }
             bytes += buffer[..<count]
         }
     }

@@ -46,6 +46,19 @@ package struct CommandProcess: Sendable {
         return petiole_signal_group_of_other(group, descriptor, signal)
     }
 
+    /// Suspends its process group, and blocks the thread until the process itself has stopped, for a second at most.
+    /// - Returns: as ``signalGroup(_:)``.
+    package func suspend() -> Int32 {
+        let code = signalGroup(SIGSTOP)
+        // The kernel tells a parent alone that a process has stopped: anybody else has to look.
+        var looks = 0
+        while code == 0, looks < 1_000, !isSuspended, identity.isAlive {
+            looks += 1
+            poll(nil, 0, 1)
+        }
+        return code
+    }
+
     /// Blocks the thread until it has ended.
     /// - Returns: false when the time was up before.
     package func awaitEnd(atMost time: Duration) -> Bool {

@@ -3,7 +3,8 @@ import Petiole
 
 /// How a command is enqueued, and what it finds: what `add` and `schedule add` take.
 struct CommandOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("The queue.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("The queue.", valueName: "name"), completion: KnownQueue.completion)
     var queue = CommandQueue.standard
 
     @Option(

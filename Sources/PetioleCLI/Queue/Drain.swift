@@ -28,7 +28,9 @@ struct Drain: AsyncParsableCommand {
 
     @OptionGroup var location: StoreLocation
 
-    @Argument(help: ArgumentHelp("The queue; else the whole store.", valueName: "queue"))
+    @Argument(
+        help: ArgumentHelp("The queue; else the whole store.", valueName: "queue"),
+        completion: KnownQueue.completion)
     var queue: String?
 
     func validate() throws {

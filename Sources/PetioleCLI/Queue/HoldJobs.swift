@@ -54,7 +54,7 @@ struct HoldJobs {
             )
         }
         if process.isSuspended { return "suspended" }
-        return try signal(process, SIGSTOP, id)
+        return try SignalName.check(process.suspend(), id)
             ? JobChoice.Answer(result: "suspended", note: "time limits go on") : "ended"
     }
 
@@ -68,10 +68,6 @@ struct HoldJobs {
         guard let process = store.commandProcess(of: id), process.isSuspended else {
             return "not paused"
         }
-        return try signal(process, SIGCONT, id) ? "resumed" : "ended"
-    }
-
-    private func signal(_ process: CommandProcess, _ number: Int32, _ id: JobID) throws -> Bool {
-        try SignalName.check(process.signalGroup(number), id)
+        return try SignalName.check(process.signalGroup(SIGCONT), id) ? "resumed" : "ended"
     }
 }

@@ -66,7 +66,9 @@ struct WhatToPause: ParsableArguments {
         help: ArgumentHelp("A queue, also one whose name is a number.", valueName: "name"))
     var queues: [String] = []
 
-    @Argument(help: ArgumentHelp("Names of queues, or ids of jobs.", valueName: "queue-or-id"))
+    @Argument(
+        help: ArgumentHelp("Names of queues, or ids of jobs.", valueName: "queue-or-id"),
+        completion: KnownQueue.completion)
     var words: [String] = []
 
     private var ids: [JobID] { words.compactMap { JobID($0) } }

@@ -21,13 +21,27 @@ struct Worker: AsyncParsableCommand {
             Ctrl-C lets running commands end (30 s at most); a second one asks them to end and kills them after 10 s, \
             a third one kills them at once.
 
+            The lines of --on-finish and --on-failure are run when an outcome is on the disk, one at a time, beside the workers, \
+            which never wait for them. They find PETIOLE_JOB, PETIOLE_QUEUE, PETIOLE_STATE (succeeded, failed, dead, cancelled, \
+            expired, dropped), PETIOLE_EXIT or PETIOLE_SIGNAL, PETIOLE_ATTEMPTS, PETIOLE_SECONDS, PETIOLE_ERROR, \
+            PETIOLE_COMMAND, PETIOLE_TAGS and PETIOLE_STORE in their environment. For a job a line is run once at most: a \
+            crash of the worker loses those that wait. When 1,000 wait, what ends then is passed over, and PETIOLE_MISSED of \
+            the next one counts it. A line that takes longer than 60 s is ended; one that fails is told of on standard error, \
+            and not run again. When the worker ends, those that wait are run for 10 s at most.
+
+            The unit that is printed restarts the worker, and lets its commands end for 40 s when it is stopped. A unit of the \
+            user's own manager runs without a login after: loginctl enable-linger
+
             EXAMPLES
               petiole worker
               petiole worker --queue nightly -j4 --drain
-              petiole worker --systemd-unit > ~/.config/systemd/user/petiole.service
+              petiole worker --on-failure 'notify-send "job $PETIOLE_JOB: $PETIOLE_ERROR"'
+              petiole worker --print-systemd-unit > ~/.config/systemd/user/petiole.service
+              petiole worker --print-systemd-unit --system | sudo tee /etc/systemd/system/petiole.service
             """)
 
-    @Option(help: ArgumentHelp("The queue.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("The queue.", valueName: "name"), completion: KnownQueue.completion)
     var queue = CommandQueue.standard
 
     @Option(
@@ -45,14 +59,34 @@ struct Worker: AsyncParsableCommand {
     @Flag(help: "Say of each job how it ended, not only of those that failed.")
     var verbose = false
 
-    @Flag(help: "Print a systemd unit that keeps such a worker going, and do nothing else.")
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "A line for /bin/sh that is run when a job has ended.", valueName: "line"))
+    var onFinish: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "The same for jobs that did not succeed alone.", valueName: "line"))
+    var onFailure: String?
+
+    @Flag(
+        name: [.customLong("print-systemd-unit"), .customLong("systemd-unit")],
+        help: "Print a systemd unit that keeps such a worker going, and do nothing else.")
     var systemdUnit = false
+
+    @Flag(help: "With --print-systemd-unit: one for the system's manager, not the user's own.")
+    var system = false
 
     @OptionGroup var location: StoreLocation
 
     func validate() throws {
         if let jobs, !(1...128).contains(jobs) { throw ValidationError("-j takes 1 to 128") }
         try CommandQueue.check(queue)
+        if system, !systemdUnit {
+            throw ValidationError("--system goes with --print-systemd-unit")
+        }
     }
 
     func run() async throws {
@@ -75,7 +109,14 @@ struct Worker: AsyncParsableCommand {
             if standby { task.cancel() }
         }
         let reporter = OutcomeReporter(store, isVerbose: verbose)
-        let observer = store.observeOutcomes { reporter.add($0) }
+        let lines = FinishHook.Lines(
+            onFinish: onFinish.map { Arguments.bytes(of: $0) },
+            onFailure: onFailure.map { Arguments.bytes(of: $0) })
+        let hook = lines.isEmpty ? nil : try FinishHook(store, lines: lines)
+        let observer = store.observeOutcomes { range in
+            reporter.add(range)
+            hook?.add(range)
+        }
         let place = visible(StoreLocation.resolved(store.path))
         say(
             "runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")"
@@ -86,58 +127,26 @@ struct Worker: AsyncParsableCommand {
         }
         do {
             try await task.value
+            await hook?.finish()
         } catch is CancellationError {
             if request.signal == nil { throw CancellationError() }
         }
     }
 
     private func printUnit(_ store: JobStore) throws {
-        let program = Self.unitWord(try Self.ownPath())
-        let path = Self.unitWord(Array(StoreLocation.resolved(store.path).utf8))
+        var words = ["--queue", queue]
+        if let jobs { words += ["-j", String(jobs)] }
+        words += ["--standby"] + (verbose ? ["--verbose"] : [])
+        var arguments = words.map { Array($0.utf8) }
+        for (name, line) in [("--on-finish", onFinish), ("--on-failure", onFailure)] {
+            if let line { arguments += [Array(name.utf8), Arguments.bytes(of: line)] }
+        }
+        let path = StoreLocation.resolved(store.path)
+        arguments += [Array("--store".utf8), Array(path.utf8)]
         Standard.output.write(
-            """
-            [Unit]
-            Description=Petiole worker of the queue \(queue)
-
-            [Service]
-            ExecStart=\(program) worker --queue \(queue)\(jobs.map { " -j \($0)" } ?? "") --standby --store \(path)
-            Restart=always
-            RestartSec=1
-            # The worker ends its commands itself; what it leaves behind is ended after 60 s.
-            KillMode=mixed
-            TimeoutStopSec=60
-
-            [Install]
-            WantedBy=default.target
-
-            """)
-    }
-
-    /// Quoted for a unit file, where % and $ are special too.
-    private static func unitWord(_ bytes: [UInt8]) -> String {
-        var word = "\""
-        for scalar in String(decoding: bytes, as: UTF8.self).unicodeScalars {
-            switch scalar {
-            case "\"", "\\": word += "\\" + String(scalar)
-            case "%": word += "%%"
-            case "$": word += "$$"
-            default: word += visible(String(scalar))
-            }
-        }
-        return word + "\""
-    }
-
-    private static func ownPath() throws -> [UInt8] {
-        #if os(Linux)
-            let name = "/proc/self/exe"
-        #else
-            let name = CommandLine.arguments.first ?? "petiole"
-        #endif
-        guard let path = realpath(name, nil) else {
-            throw Failure("the tool's own path cannot be found: \(systemText(errno))", status: 74)
-        }
-        defer { free(path) }
-        return Array(String(cString: path).utf8)
+            try WorkerUnit(
+                store: path, queue: queue, arguments: arguments, isSystem: system
+            ).text())
     }
 }
 

@@ -27,7 +27,9 @@ struct Clean: AsyncParsableCommand {
 
     @OptionGroup var location: StoreLocation
 
-    @Argument(help: ArgumentHelp("A queue; without one, all of them.", valueName: "queue"))
+    @Argument(
+        help: ArgumentHelp("A queue; without one, all of them.", valueName: "queue"),
+        completion: KnownQueue.completion)
     var queue: String?
 
     func run() async throws {

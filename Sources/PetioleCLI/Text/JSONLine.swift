@@ -1,6 +1,10 @@
 /// One JSON object on a line: fields in the order in which they are added, "v" first.
 struct JSONLine {
-    private var text = "{\"v\":1"
+    /// Of the schema: see the article on what the tool prints.
+    static let version = 1
+
+    private var text = Self.head
+    private static let head = "{\"v\":\(version)"
     private static let hex = Array("0123456789abcdef")
 
     mutating func add(_ name: String, _ value: Int) { addRaw(name, String(value)) }
@@ -35,7 +39,7 @@ struct JSONLine {
     var line: String { text + "}" }
     /// The same as a part of another object: without "v".
     private var object: String {
-        let fields = text.dropFirst("{\"v\":1".count)
+        let fields = text.dropFirst(Self.head.count)
         return "{" + fields.drop { $0 == "," } + "}"
     }
 
@@ -73,7 +77,7 @@ struct JSONLine {
     private static let alphabet = Array(
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")
 
-    private static func base64(_ bytes: [UInt8]) -> String {
+    static func base64(_ bytes: [UInt8]) -> String {
         var text = ""
         var index = 0
         while index < bytes.count {

@@ -38,7 +38,8 @@ struct PetioleTool: ParsableCommand {
             Failures.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
-            Kill.self, Env.self, Clean.self,
+            Kill.self, Env.self, Clean.self, ConfigCommand.self,
+            Export.self, Import.self,
         ])
 }
 
@@ -56,7 +57,8 @@ enum Entry {
         // Detached: this thread, the main actor's, only waits.
         Task.detached {
             do {
-                var command = try PetioleTool.parseAsRoot(Arguments.forParser)
+                var command = try PetioleTool.parseAsRoot(
+                    Settings.applied(to: Arguments.forParser))
                 if var asynchronous = command as? any AsyncParsableCommand {
                     try await asynchronous.run()
                 } else {
@@ -94,10 +96,21 @@ private func endParsing(_ error: any Error) -> Never {
     let target = code.isSuccess ? Standard.output : Standard.error
     if !text.isEmpty { target.line(text) }
     Standard.error.flush()
+    if !code.isSuccess, let hint = Settings.blame(text) { say(hint) }
     Failure("", status: code.rawValue).end()
 }
 
 /// What `--version` prints.
 enum Version {
-    static let text = "0.1.0"
+    static let number = "0.1.0"
+
+    static var text: String {
+        let forms = FormatVersions.payloads.map { "\($0.number) \($0.name)" }
+        return """
+            \(number)
+            store format \(FormatVersions.store)
+            payload forms \(forms.joined(separator: ", "))
+            json schema \(JSONLine.version)
+            """
+    }
 }

@@ -104,6 +104,12 @@ final class Standard: Sendable {
         }
     }
 
+    /// What is gathered is written when it is much.
+    /// - Returns: an errno when writing has failed, now or before.
+    func flushIfLarge() -> Int32? {
+        state.withLock { $0.gathered.count >= Self.limit ? writeOut(&$0) : $0.problem }
+    }
+
     /// Writes what is gathered.
     /// - Returns: an errno when writing has failed, now or before.
     @discardableResult

@@ -12,7 +12,7 @@ struct StoreLocation: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "The store's directory; else PETIOLE_STORE, else the nearest .petiole upward.",
-            valueName: "path"))
+            valueName: "path"), completion: .directory)
     var store: String?
 
     /// Opens the store that is there.
@@ -20,8 +20,8 @@ struct StoreLocation: ParsableArguments {
         guard let path = try path() else {
             throw Failure(
                 """
-                there is no store: neither --store nor PETIOLE_STORE is given, and no directory from here \
-                upward has a .petiole
+                there is no store: neither --store nor PETIOLE_STORE is given, no directory from here \
+                upward has a .petiole, and no configuration names one
                 make one with `petiole run` or `petiole add`, or name one with --store
                 """, status: 66)
         }
@@ -72,7 +72,10 @@ struct StoreLocation: ParsableArguments {
     }
 
     /// The path of the store: given, or found; nil when there is none.
-    func path() throws -> String? {
+    func path() throws -> String? { try Self.path(given: store) }
+
+    /// The same, by what --store says.
+    static func path(given store: String?) throws -> String? {
         if let store {
             guard let path = String(validating: Arguments.bytes(of: store), as: UTF8.self),
                 !path.isEmpty
@@ -85,17 +88,17 @@ struct StoreLocation: ParsableArguments {
             }
             return path
         }
-        return try nearest()
+        return try nearest() ?? Settings.store()
     }
 
-    private func nearest() throws -> String? {
+    private static func nearest() throws -> String? {
         var directory = try Surroundings.workingDirectory()
         // Relative while it is looked for: a directory above need not have a name in UTF-8.
         var path = ".petiole"
         while true {
             var info = stat()
             if stat(path, &info) == 0, info.st_mode & S_IFMT == S_IFDIR {
-                return path == ".petiole" ? path : Self.resolved(path)
+                return path == ".petiole" ? path : resolved(path)
             }
             guard directory.count > 1, let slash = directory.lastIndex(of: UInt8(ascii: "/")) else {
                 return nil

@@ -255,7 +255,7 @@ struct Show: ParsableCommand {
     }
 
     /// Line breaks stand only between the tokens of JSON text, never inside of one.
-    private static func oneLine(_ json: String) -> String {
+    static func oneLine(_ json: String) -> String {
         String(decoding: json.utf8.map { $0 == 10 || $0 == 13 ? 32 : $0 }, as: UTF8.self)
     }
 }

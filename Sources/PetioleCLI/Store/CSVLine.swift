@@ -1,0 +1,22 @@
+import Petiole
+
+/// Rows of comma-separated values (RFC 4180), line ends CR LF: a field with a comma, a quote or a line end stands in quotes. CSV knows
+/// text alone: bytes that are no UTF-8 stand as `base64:` and their base64.
+/// - Source: [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), section 2.
+enum CSVLine {
+    static func text(_ fields: [String]) -> String {
+        fields.map { quoted($0) }.joined(separator: ",") + "\r\n"
+    }
+
+    /// Bytes as a field.
+    static func field(_ bytes: [UInt8]) -> String {
+        String(validating: bytes, as: UTF8.self) ?? "base64:" + JSONLine.base64(bytes)
+    }
+
+    private static func quoted(_ field: String) -> String {
+        // By bytes: CR and LF together are one character.
+        let isPlain = !field.utf8.contains { [0x22, 0x2C, 0x0D, 0x0A].contains($0) }
+        if isPlain { return field }
+        return "\"" + field.replacing("\"", with: "\"\"") + "\""
+    }
+}
