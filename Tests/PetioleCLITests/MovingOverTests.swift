@@ -10,9 +10,6 @@ struct MovingOverTests {
         var description: String { own }
     }
 
-    /// What our line prints where the other program's differs, or is not asked.
-    private static let expected: [String: String] = [:]
-
     private static let article = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
         .appendingPathComponent("Sources/Petiole/Petiole.docc/MovingOver.md")
@@ -43,10 +40,11 @@ struct MovingOverTests {
         return tool
     }
 
-    /// What a line prints, its lines in their order among each other: commands end as they do.
+    /// What a line prints, sorted, since commands end as they do, unless it says in which order that is.
     private static func lines(of line: String, _ tool: Tool) throws -> [String] {
         let bin = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().path
-        return try tool.start(shell: "PATH=\(bin):$PATH; \(line)").end().lines.sorted()
+        let end = try tool.start(shell: "PATH=\(bin):$PATH; \(line)").end()
+        return line.contains(" -j1 ") || line.contains(" -k ") ? end.lines : end.lines.sorted()
     }
 
     @Test(
@@ -67,5 +65,66 @@ struct MovingOverTests {
             let other = try Self.lines(of: row.other, folder)
             #expect(own == other, "\(row.own)")
         }
+    }
+
+    /// What each line about a queue prints: a part of it, and the status.
+    private static let queueLines: [String: [(line: String, prints: String)]] = [
+        "Task spooler": [
+            ("petiole add -- echo one", "1"),
+            ("petiole wait 1", "succeeded"),
+            ("petiole log 1", "one"),
+            ("petiole show 1", "echo one"),
+            ("petiole add -- sleep 1000", "2"),
+            ("petiole add --after 2 -- echo two", "3"),
+            ("petiole jobs", "sleep 1000"),
+            ("petiole edit 3 --priority 0", "changed"),
+            ("petiole cancel 3", "cancelled"),
+            ("petiole cancel 2", ""),
+            ("petiole limit commands --concurrency 2", "2 at once"),
+            ("petiole follow $(petiole add -- echo three)", "three"),
+            ("petiole clean", ""),
+        ],
+        "pueue": [
+            ("petiole add -- echo one", "1"),
+            ("petiole add --after 1 -- echo two", "2"),
+            ("petiole add --in 2h -- echo late", "3"),
+            ("petiole add --queue gpu -- echo three", "4"),
+            ("petiole add --priority 0 -- echo four", "5"),
+            ("petiole wait 1 2", "succeeded"),
+            ("petiole status", "commands"),
+            ("petiole jobs --json", #""state":"succeeded""#),
+            ("petiole log 1", "one"),
+            ("petiole follow 1", "one"),
+            ("petiole pause gpu", "gpu"),
+            ("petiole resume gpu", "gpu"),
+            ("petiole limit gpu --concurrency 2", "2 at once"),
+            ("petiole edit 3 --due now", "3"),
+            ("petiole pause 4", "held"),
+            ("petiole resume 4", "resumed"),
+            ("petiole requeue 1", "1"),
+            ("petiole cancel 4", "cancelled"),
+            ("petiole clean", ""),
+        ],
+    ]
+
+    @Test(
+        "every line of the article about a queue does what it says",
+        arguments: ["Task spooler", "pueue"])
+    func queues(heading: String) throws {
+        let rows = try Self.rows(of: heading)
+        let expected = try #require(Self.queueLines[heading])
+        #expect(rows.map { $0.own } == expected.map { $0.line })
+        let tool = try Self.folder()
+        var worker: Tool.Running?
+        for (line, prints) in expected {
+            let bin = URL(fileURLWithPath: Tool.path).deletingLastPathComponent().path
+            let end = try tool.start(shell: "PATH=\(bin):$PATH; \(line)").end()
+            #expect(end.status == 0, "\(line): \(end.errorOutput)")
+            #expect((end.output + end.errorOutput).contains(prints), "\(line): \(end.output)")
+            // The first line makes the store.
+            if worker == nil { worker = try tool.start(["worker", "-j1"]) }
+        }
+        worker?.send(SIGTERM)
+        _ = worker?.end()
     }
 }
