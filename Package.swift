@@ -72,12 +72,16 @@ let package = Package(
             name: "PetioleTestingTests", dependencies: ["Petiole", "PetioleTesting"],
             swiftSettings: common),
         .testTarget(
-            name: "PetioleCLITests", dependencies: ["PetioleCLI", "CPetiole"],
+            name: "PetioleCLITests", dependencies: ["PetioleCLI", "CPetiole", "TerminalShim"],
             swiftSettings: common),
         // Mechanical facts about the tree itself.
         .testTarget(name: "HabitsTests", swiftSettings: common),
         // What planned times are compared with.
         .target(name: "MinuteSearch", path: "Tests/MinuteSearch"),
+        // Terminals in which programs are started.
+        .target(
+            name: "TerminalShim", path: "Tests/TerminalShim",
+            cSettings: [.define("_GNU_SOURCE")]),
         // Programs that the tests start and kill.
         .executableTarget(
             name: "CrashChild", dependencies: ["Petiole"], path: "Tests/CrashChild",

@@ -20,6 +20,8 @@ struct ChildConversation: ~Copyable {
     private let child: ChildProcess
     private let watcher: OutputWatcher?
     private var isToldOfFullDisk = false
+    private let live: LiveOutput?
+    private var isFollowed = false
     private var pipes: ChildPipes
     private var output: OutputCapture
     private var errorOutput: OutputCapture
@@ -32,9 +34,10 @@ struct ChildConversation: ~Copyable {
     /// Why not all of the input was had.
     private var inputFault: SpawnError?
 
-    init(pipes: consuming ChildPipes, child: ChildProcess) {
+    init(pipes: consuming ChildPipes, child: ChildProcess, live: LiveOutput?) {
         self.child = child
         watcher = pipes.watcher
+        self.live = live
         output = OutputCapture(limits: pipes.limits, suffix: "out")
         errorOutput = OutputCapture(limits: pipes.limits, suffix: "err")
         outputNumber = pipes.output.number
@@ -49,6 +52,7 @@ struct ChildConversation: ~Copyable {
         defer { buffer.deallocate() }
         // Nobody to watch: somebody else reaped it before we looked.
         if child.endDescriptor < 0 { endedAt = .now }
+        showIfFollowed()
         feed()
         while endedAt == nil || outputNumber >= 0 || errorNumber >= 0 {
             let stop = child.performStop()
@@ -87,6 +91,21 @@ struct ChildConversation: ~Copyable {
         return stop == nil || endedAt == nil
     }
 
+    /// Lets the outputs be written where others read them, if somebody wants to.
+    private mutating func showIfFollowed() {
+        guard let live else { return }
+        isFollowed = live.isFollowed
+        guard isFollowed else { return }
+        output.show()
+        errorOutput.show()
+        tellFollowers()
+    }
+
+    private func tellFollowers() {
+        guard isFollowed, let live else { return }
+        live.tell(output: output.fileNumber, errorOutput: errorOutput.fileNumber)
+    }
+
     consuming func finish(cause: CommandEnd.Cause) -> CommandEnd {
         var end = CommandEnd(
             cause: cause, runTime: (endedAt ?? .now) - child.startedAt,
@@ -123,7 +142,10 @@ struct ChildConversation: ~Copyable {
         }
         // Interrupted, or out of memory for a moment: the loop looks again.
         guard count > 0 else { return }
-        if watched.4.revents != 0 { child.drainWake() }
+        if watched.4.revents != 0 {
+            child.drainWake()
+            showIfFollowed()
+        }
         if watched.2.revents != 0 { feed() }
         if watched.0.revents != 0, Self.read(outputNumber, into: &output, buffer, tell(.output)) {
             outputNumber = -1
@@ -133,6 +155,7 @@ struct ChildConversation: ~Copyable {
         {
             errorNumber = -1
         }
+        if watched.0.revents != 0 || watched.1.revents != 0 { tellFollowers() }
         if watched.3.revents != 0 {
             endedAt = .now
             // Nobody reads it any more, or only what the command left behind.

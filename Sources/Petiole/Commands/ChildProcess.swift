@@ -98,6 +98,7 @@ package final class ChildProcess: Sendable {
     static func run(
         _ command: Command, mark: AttemptMark? = nil, limits: CaptureLimits = CaptureLimits(),
         watcher: OutputWatcher? = nil, among running: RunningCommands = .shared,
+        live: LiveOutput? = nil,
         onStart: (ChildProcess) -> Void = { _ in }
     ) throws(SpawnError) -> CommandEnd {
         let child = try running.start { () throws(SpawnError) in
@@ -105,7 +106,7 @@ package final class ChildProcess: Sendable {
         }
         defer { running.remove(child) }
         onStart(child)
-        let end = child.awaitEnd()
+        let end = child.awaitEnd(live: live)
         if let fault = end.inputFault { throw fault }
         return end
     }
@@ -144,11 +145,12 @@ package final class ChildProcess: Sendable {
 
     /// Waits, in one `poll` without a clock, until the command has ended and its outputs are read
     /// to their ends. To be called once, by the thread that started it.
-    package func awaitEnd() -> CommandEnd {
+    /// - Parameter live: by which others may read meanwhile what it writes.
+    package func awaitEnd(live: LiveOutput? = nil) -> CommandEnd {
         guard let pipes = self.pipes.withLock({ $0.take() }) else {
             preconditionFailure("the end of a child process is awaited once")
         }
-        var conversation = ChildConversation(pipes: pipes, child: self)
+        var conversation = ChildConversation(pipes: pipes, child: self, live: live)
         conversation.run()
         if let stop = state.withLock({ $0.stop }) { endGroup(stop) }
         let cause = takeEnd()

@@ -83,6 +83,10 @@ struct OutputCapture: ~Copyable {
     private var cutCount: UInt64 = 0
     /// What is still to be written to the file.
     private var unwritten: [UInt8] = []
+    /// The file was made so that others can read it.
+    private var isShown = false
+    /// It could not be made, or written: that is not tried again.
+    private var cannotShow = false
 
     /// - Parameter suffix: what tells the outputs of a command apart in the names of their files.
     init(limits: CaptureLimits, suffix: String) {
@@ -91,10 +95,35 @@ struct OutputCapture: ~Copyable {
     }
 
     /// For tests of a disk that fails: files that are open already.
-    init(limits: CaptureLimits, suffix: String, spillingInto file: Int32, directory: Int32) {
+    init(
+        limits: CaptureLimits, suffix: String, spillingInto file: Int32, directory: Int32,
+        isShown: Bool = false
+    ) {
         self.init(limits: limits, suffix: suffix)
-        place = .file(SpillFile(name: "given", directory: directory, file: file))
+        self.isShown = isShown
+        place = .file(SpillFile(name: "given", number: 0, directory: directory, file: file))
     }
+
+    /// Lets all that comes be written to a file at once, so that others can read it meanwhile. What fits in memory stays
+    /// there besides, and a file that cannot be written costs nothing of it.
+    mutating func show() {
+        guard case .memory = place, !cannotShow, !isWaiting, let spill = limits.spill else { return }
+        guard case .success(let file) = SpillFile.make(in: spill, suffix: suffix) else {
+            cannotShow = true
+            return
+        }
+        place = .file(file)
+        isShown = true
+        if kept.withUnsafeBytes({ file.write($0) }).1 != nil { hide(file) }
+    }
+
+    /// The number of the file that has all of it; nil: there is none.
+    var fileNumber: Int? {
+        if case .file(let file) = place { file.number } else { nil }
+    }
+
+    /// Whether the file is there for others alone: memory holds all of it.
+    private var isForOthers: Bool { isShown && byteCount == UInt64(kept.count) }
 
     /// Whether the disk has no room for what was taken: ``tryAgain()`` before more is read.
     var isWaiting: Bool { !unwritten.isEmpty }
@@ -149,7 +178,10 @@ struct OutputCapture: ~Copyable {
             if case .file(let file) = place { file.remove() }
             place = .lost(.diskFull)
         }
-        if case .file(let file) = place, let code = file.close() {
+        if case .file(let file) = place, isForOthers {
+            // Whoever it was shown to has it open.
+            hide(file)
+        } else if case .file(let file) = place, let code = file.close() {
             lose(file, CapturedOutput.LossOfOutput(code: code))
         }
         let output: CapturedOutput
@@ -193,10 +225,19 @@ struct OutputCapture: ~Copyable {
         if let code { refused(file, code) }
     }
 
-    /// A full disk is waited for; any other error costs the rest.
+    /// A full disk is waited for; any other error costs the rest. A file for others alone is done without.
     private mutating func refused(_ file: SpillFile, _ code: Int32) {
+        if isForOthers { return hide(file) }
         let reason = CapturedOutput.LossOfOutput(code: code)
         if reason != .diskFull { lose(file, reason) }
+    }
+
+    private mutating func hide(_ file: SpillFile) {
+        file.remove()
+        unwritten = []
+        place = .memory
+        isShown = false
+        cannotShow = true
     }
 
     private mutating func lose(_ file: SpillFile, _ reason: CapturedOutput.LossOfOutput) {
@@ -217,6 +258,8 @@ private struct SpillFile {
     struct Failure: Error { let code: Int32 }
 
     let name: String
+    /// What its name ends with; 0: nothing.
+    let number: Int
     let directory: Int32
     let file: Int32
 
@@ -232,7 +275,8 @@ private struct SpillFile {
             let name = "\(place.name).\(suffix)" + (number == 0 ? "" : ".\(number)")
             let file = petiole_create_file(directory, name)
             if file >= 0 {
-                return .success(SpillFile(name: name, directory: directory, file: file))
+                return .success(
+                    SpillFile(name: name, number: number, directory: directory, file: file))
             }
             code = -file
         }

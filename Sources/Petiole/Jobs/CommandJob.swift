@@ -104,8 +104,9 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         let stoppables = context.runner.stoppables
         let slot = context.slot
         defer { stoppables.remove(context.id.rawValue) }
+        let live = LiveOutput(store.slots, job: context.id.rawValue, attempt: context.attempt)
         return try ChildProcess.run(
-            command, mark: mark, limits: limits, watcher: watcher(context)
+            command, mark: mark, limits: limits, watcher: watcher(context), live: live
         ) { child in
             slot.setChild(
                 pid: child.pid, group: child.processGroup, startTime: child.startTime)
@@ -113,6 +114,8 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
                 child.stop()
             } kill: {
                 child.stop(after: .zero)
+            } look: {
+                child.wakeWaiter()
             }
             medianLimit?.begin(
                 context.id.rawValue, slot, context.runner.deadlines, stoppables)

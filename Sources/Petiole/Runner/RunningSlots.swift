@@ -10,7 +10,7 @@ import PetioleStorage
 /// The store's file `running`: a slot for each attempt in flight, written before the job starts, without a system call.
 /// It outlives a process (it is in the page cache), and need not outlive the machine: after a restart nothing runs.
 ///
-/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 1,024 on 16 bytes of each seat: a word for ``Answer``, and below
+/// A header of 4,096 bytes (boot mark, 8 bytes; from byte 64 on who follows outputs, see ``FollowEntry``; from byte 1,024 on 16 bytes of each seat: a word for ``Answer``, and below
 /// which index its slots have been used), then 64 seats of 1,024 slots of 64 bytes. A runner process takes a seat by a
 /// lock byte; a seat whose byte is free belongs to nobody, and what stands in its slots was running when its owner died.
 ///

@@ -3,7 +3,7 @@ import PetioleDispatch
 import PetioleStorage
 import Synchronization
 
-/// Looks after a runner while its workers run jobs: tells attempts that were cancelled, hands over what slow neighbours
+/// Looks after a runner while its workers run jobs: tells attempts that were cancelled or are followed, hands over what slow neighbours
 /// finished, fires schedules while all workers are busy, clears dead readers, notices a replaced store, prunes. A thread that
 /// sleeps on the control word until the next schedule is due, with one tick: a second while there is work, 15 while idle.
 final class Steward: Sendable {
@@ -42,6 +42,7 @@ final class Steward: Sendable {
             if isStopping.load(ordering: .acquiring) { break }
             stopCancelled()
             core.answerWantedPlaces()
+            showFollowed()
             DropSettling.settle(core)
             core.flushAll()
             core.children.lookAfter()
@@ -124,6 +125,15 @@ final class Steward: Sendable {
             } completion: { error in
                 if error == nil { answer.give(seen) }
             })
+    }
+
+    /// Lets those of our commands write to files whose outputs somebody follows.
+    private func showFollowed() {
+        let followed = core.store.slots.followedJobs
+        if followed.isEmpty { return }
+        for slot in core.store.slots.occupied(seat: core.seat) where followed.contains(slot.job) {
+            core.stoppables.look(slot.job)
+        }
     }
 
     /// Tells those attempts of ours that somebody asked to cancel.

@@ -83,7 +83,10 @@ package struct RunningJob: Sendable {
     package let queue: String
     package let attempt: Int
     package let since: WallTime
+    /// Of its runner.
     package let pid: Int
+    /// Of the process that runs it, where that is a child of the runner's.
+    package let childPID: Int?
 }
 
 extension JobStore {
@@ -98,7 +101,7 @@ extension JobStore {
                 let job = RunningJob(
                     id: JobID(rawValue: slot.job), queue: names[slot.queue] ?? "?",
                     attempt: Int(slot.attempt), since: WallTime(microseconds: slot.startedAt),
-                    pid: Int(slot.runner))
+                    pid: Int(slot.runner), childPID: slot.child.map { Int($0.pid) })
                 // Still the same job after the rest was read, and its runner has not died.
                 guard job.id.rawValue == slot.job, slot.job != 0,
                     open.locks.holder(of: StoreFormat.queueLock(slot.queue)) == slot.runner

@@ -41,6 +41,12 @@ enum RunList {
         for line in table.lines { Standard.output.line(line) }
     }
 
+    /// The line of a run; nil when none of its jobs is kept.
+    static func line(ofRun queue: String, _ store: JobStore) throws -> String? {
+        var lines = RunLine()
+        return try first(of: queue, store).map { line($0, $1, queue, &lines) }
+    }
+
     /// Any of its jobs: all of a run are made of one line.
     private static func first(
         of queue: String, _ store: JobStore

@@ -55,10 +55,22 @@ enum OutputText {
         }
     }
 
-    private static func sayCut(_ output: CapturedOutput) {
+    static func sayCut(_ output: CapturedOutput) {
         if output.cutByteCount == 0 { return }
         let count = Int(clamping: output.cutByteCount)
         say("\(counted(count, "byte")) more were written behind the limit, and dropped")
+    }
+
+    /// Gives an output in pieces, of an incomplete one what is kept, for as long as `body` returns true.
+    static func forEachPiece(
+        _ output: CapturedOutput, _ store: JobStore, _ body: (UnsafeRawBufferPointer) -> Bool
+    ) throws {
+        switch output {
+        case .inline(let bytes), .incomplete(let bytes, _, _):
+            if !bytes.isEmpty { bytes.withUnsafeBytes { _ = body($0) } }
+        case .spilled(let name, _): try read(name, store, limit: .max, body)
+        case .cut(let output, _): try forEachPiece(output, store, body)
+        }
     }
 
     static func bytes(

@@ -36,6 +36,7 @@ struct PetioleTool: ParsableCommand {
             Health.self,
             Jobs.self, Show.self, WorkflowCommand.self, ScheduleCommand.self,
             Failures.self,
+            Follow.self, LogCommand.self, Top.self, Report.self,
             Wait.self, Drain.self, Prune.self, Purge.self, Backup.self,
             Compact.self, Doctor.self,
             Kill.self, Env.self, Clean.self, ConfigCommand.self,
@@ -52,7 +53,8 @@ enum Entry {
     static func main() {
         Standard.fillClosed()
         if Arguments.command.map({ stoppable.contains($0) }) == true {
-            StopSignals.block(resizes: Arguments.command == "run")
+            StopSignals.block(
+                resizes: Arguments.command == "run", windowSize: Arguments.command == "top")
         }
         // Detached: this thread, the main actor's, only waits.
         Task.detached {
@@ -74,7 +76,7 @@ enum Entry {
     }
 
     /// Commands that take the signals by which they are stopped and suspended.
-    private static let stoppable = ["run", "worker", "tail"]
+    private static let stoppable = ["run", "worker", "tail", "follow", "top"]
 
     private static func end(_ error: (any Error)?) -> Never {
         if let error {

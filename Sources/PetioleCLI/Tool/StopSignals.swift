@@ -15,8 +15,10 @@ enum StopSignals {
     private static let blocked = Mutex<[Int32]>([])
 
     /// Blocks the signals. Call before threads are started.
-    /// - Parameter resizes: whether SIGUSR1 and SIGUSR2 are taken too.
-    static func block(resizes: Bool = false) {
+    /// - Parameters:
+    ///   - resizes: whether SIGUSR1 and SIGUSR2 are taken too.
+    ///   - windowSize: whether those are that tell of another size of the terminal, and SIGQUIT.
+    static func block(resizes: Bool = false, windowSize: Bool = false) {
         // One that the parent had ignored (`nohup`, `&` in a script) stays ignored: blocked, it would be delivered.
         var signals = ([SIGINT, SIGTERM, SIGHUP, SIGTSTP] + (resizes ? [SIGUSR1, SIGUSR2] : []))
             .filter { signal in
@@ -28,6 +30,10 @@ enum StopSignals {
             // Its default is to be discarded: one that has a handler, which is never called, can be waited for.
             _ = signal(SIGCONT) { _ in }
             signals.append(SIGCONT)
+        }
+        if windowSize {
+            _ = signal(SIGWINCH) { _ in }
+            signals += [SIGWINCH, SIGQUIT]
         }
         var set = set(signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
@@ -57,6 +63,19 @@ enum StopSignals {
                 case SIGUSR2: resize?(-1)
                 default: stop(signal)
                 }
+            }
+        }
+    }
+
+    /// Gives each signal as it comes, on a thread of its own; nothing else is done about it.
+    static func forEach(_ body: @escaping @Sendable (Int32) -> Void) {
+        let signals = blocked.withLock { $0 }
+        if signals.isEmpty { return }
+        OSThread.start(named: "petiole-signals") {
+            var set = set(signals)
+            while true {
+                var signal: Int32 = 0
+                if sigwait(&set, &signal) == 0 { body(signal) }
             }
         }
     }

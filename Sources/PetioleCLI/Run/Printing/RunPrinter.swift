@@ -135,7 +135,8 @@ final class RunPrinter: Sendable {
 
     private func work(before: Int) {
         let start = ContinuousClock.now
-        let isTerminal = Standard.error.isTerminal
+        let look = TerminalLook()
+        let isTerminal = Standard.error.isTerminal && !look.isDumb
         var bar = ProgressBar(total: nil, before: before)
         var lastShown = start
         let (history, endedBefore) = handed.withLock { handed in
@@ -169,16 +170,18 @@ final class RunPrinter: Sendable {
                 while let id = order.next(orAny: isOver && ranges.isEmpty) { print(id...id) }
             }
             flush()
-            let elapsed = start.duration(to: .now)
-            if showsBar, isTerminal, isOver || lastShown.duration(to: .now) >= Self.barInterval {
-                let line = bar.line(columns: Standard.error.columns, elapsed: elapsed)
-                Standard.error.drawBar(line, isLast: isOver && ranges.isEmpty)
+            let isLast = isOver && ranges.isEmpty
+            let interval = isTerminal ? Self.barInterval : Self.logInterval
+            if showsBar, isLast || lastShown.duration(to: .now) >= interval {
+                bar.look(after: start.duration(to: .now), running: runningTimes())
                 lastShown = .now
-            } else if showsBar, !isTerminal,
-                lastShown.duration(to: .now) >= Self.logInterval || isOver && ranges.isEmpty
-            {
-                say(bar.plain(elapsed: elapsed))
-                lastShown = .now
+                if isTerminal {
+                    let line = bar.line(
+                        columns: Standard.error.columns, look: look, isLast: isLast)
+                    Standard.error.drawBar(line, isLast: isLast)
+                } else {
+                    say(bar.plain)
+                }
             }
             if isOver, ranges.isEmpty { break }
             // Nobody rings once it is over.
@@ -186,6 +189,15 @@ final class RunPrinter: Sendable {
         }
         let done = handed.withLock { $0.whenDone }
         done?()
+    }
+
+    /// For how long each command of this process has run.
+    private func runningTimes() -> [Duration] {
+        let own = Int(getpid())
+        let now = store.now
+        // A store that cannot be read is met by who prints.
+        let running = (try? store.runningJobs()) ?? []
+        return running.filter { $0.pid == own }.map { now.since($0.since) }
     }
 
     private func wait(_ isTerminal: Bool) {
@@ -197,7 +209,9 @@ final class RunPrinter: Sendable {
     private func take(_ range: ClosedRange<UInt64>, _ bar: inout ProgressBar) {
         for id in range {
             guard let outcome = outcome(id) else { continue }
-            bar.ended += 1
+            bar.add(
+                hasFailed: outcome.kind == .failed || outcome.kind == .deadLetter,
+                runTime: outcome.end?.runTime)
             tally.withLock { tally in
                 switch outcome.kind {
                 case .succeeded: break
@@ -205,7 +219,6 @@ final class RunPrinter: Sendable {
                 case .cancelled, .expired, .discarded, .dropped: tally.cancelled += 1
                 }
             }
-            if outcome.kind == .failed || outcome.kind == .deadLetter { bar.failed += 1 }
             if let log { note(JobID(rawValue: id), outcome, log) }
             if let results = manner.results {
                 writeResult(JobID(rawValue: id), outcome, to: results)
