@@ -107,7 +107,9 @@ struct OutputCapture: ~Copyable {
     /// Lets all that comes be written to a file at once, so that others can read it meanwhile. What fits in memory stays
     /// there besides, and a file that cannot be written costs nothing of it.
     mutating func show() {
-        guard case .memory = place, !cannotShow, !isWaiting, let spill = limits.spill else { return }
+        guard case .memory = place, !cannotShow, !isWaiting, let spill = limits.spill else {
+            return
+        }
         guard case .success(let file) = SpillFile.make(in: spill, suffix: suffix) else {
             cannotShow = true
             return

@@ -79,7 +79,7 @@ struct Follow: AsyncParsableCommand {
         switch state {
         case .running, .ended: return
         case .ready: say("job \(id) has not begun; waits for it")
-        case .waiting, .parked, .paused, .awaiting:
+        case .waiting, .parked, .paused, .awaiting, .held:
             say("job \(id) has not begun (\(JobText.word(state))); waits for it")
         }
     }
@@ -133,7 +133,7 @@ private struct FollowPrinter: Sendable {
 
     /// Prints what was held back.
     private mutating func finish() {
-        for stream in OutputStream.allCases {
+        for stream in OutputStream.both {
             if let text = shown[stream]?.end(), !text.isEmpty { stream.standard.write(text) }
             if let rest = split[stream]?.end() { line(stream, rest) }
         }

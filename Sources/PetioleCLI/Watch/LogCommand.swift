@@ -44,7 +44,7 @@ struct LogCommand: ParsableCommand {
     @OptionGroup var choice: JobChoice
 
     private var streams: [OutputStream] {
-        stdout == stderr ? [.output, .error] : stdout ? [.output] : [.error]
+        stdout == stderr ? [.output, .errorOutput] : stdout ? [.output] : [.errorOutput]
     }
 
     func run() throws {
@@ -63,7 +63,7 @@ struct LogCommand: ParsableCommand {
             guard summary.state.isEnded, summary.name == CommandJob.name else { return true }
             do {
                 let title = Self.title(
-                    summary, Array(payload), InputMark.read(extras).map { Array($0.1) }, &lines)
+                    summary, Array(payload), InputMark.values(extras), &lines)
                 try print(summary, title: quiet ? nil : title, store)
                 // A reader that went away has heard enough.
                 return Standard.output.flush() == nil
@@ -82,9 +82,7 @@ struct LogCommand: ParsableCommand {
         for id in ids {
             do {
                 let details = try store.details(of: id)
-                let input = details.extras.withUnsafeBytes {
-                    InputMark.read($0).map { Array($0.1) }
-                }
+                let input = details.extras.withUnsafeBytes { InputMark.values($0) }
                 let title =
                     ids.count > 1 && !quiet
                     ? Self.title(details.summary, details.payload, input, &lines) : nil
@@ -125,7 +123,7 @@ struct LogCommand: ParsableCommand {
         let isShown = target.isTerminal && !raw
         var shown = ShownBytes()
         // In the order in which they are read.
-        if stream == .error { Standard.output.flush() }
+        if stream == .errorOutput { Standard.output.flush() }
         try OutputText.forEachPiece(output, store) { bytes in
             if isShown {
                 target.write(shown.take(bytes))
@@ -144,7 +142,7 @@ struct LogCommand: ParsableCommand {
                 "\(grouped(Int(clamping: lost))) bytes more that job \(id) wrote are lost: \(reason.text)"
             )
         }
-        if stream == .error { target.flush() }
+        if stream == .errorOutput { target.flush() }
     }
 
     private func line(
@@ -168,7 +166,7 @@ struct LogCommand: ParsableCommand {
 
     /// What stands above the outputs of one of several.
     private static func title(
-        _ summary: JobSummary, _ payload: [UInt8], _ input: [UInt8]?, _ lines: inout RunLine
+        _ summary: JobSummary, _ payload: [UInt8], _ input: [[UInt8]]?, _ lines: inout RunLine
     ) -> String {
         let text =
             JobText.command(name: summary.name, payload: payload).map {

@@ -7,9 +7,8 @@ import Synchronization
     import Glibc
 #endif
 
-/// Which of a command's outputs.
-enum OutputStream: Sendable, CaseIterable {
-    case output, error
+extension OutputStream {
+    static let both = [OutputStream.output, .errorOutput]
 
     var name: String { self == .output ? "stdout" : "stderr" }
     var standard: Standard { self == .output ? .output : .error }
@@ -112,7 +111,7 @@ final class OutputFeed: Sendable {
         guard let end = try store.commandOutcome(of: id)?.end else { return true }
         let isSame = attempt?.number == outcome.attempt
         if !isSame, !body(.attempt(outcome.attempt)) { return false }
-        for stream in OutputStream.allCases {
+        for stream in OutputStream.both {
             var skip = isSame ? attempt?.given(stream) ?? 0 : 0
             var goesOn = true
             try OutputText.forEachPiece(stream.of(end), store) { bytes in
@@ -144,7 +143,9 @@ private struct AttemptFiles {
 
     /// One that is gone already is read from the outcome.
     mutating func open(_ files: OutputFollower.Files) {
-        for (stream, path) in [(OutputStream.output, files.output), (.error, files.errorOutput)] {
+        for (stream, path) in [
+            (OutputStream.output, files.output), (.errorOutput, files.errorOutput),
+        ] {
             guard let path, parts[stream] == nil else { continue }
             let file = openFile(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
             if file >= 0 { parts[stream] = Part(file: file) }
@@ -154,7 +155,7 @@ private struct AttemptFiles {
     /// Gives what is new. Returns whether more is wanted.
     mutating func read(_ body: (OutputFeed.Piece) -> Bool) throws -> Bool {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        for stream in OutputStream.allCases {
+        for stream in OutputStream.both {
             guard let file = parts[stream]?.file else { continue }
             while true {
                 let count = readFile(file, &buffer, buffer.count)

@@ -136,7 +136,7 @@ import Testing
     func output() {
         var pane = OutputPane(id: JobID(rawValue: 1_240), title: "make -C docs html")
         pane.add(.bytes(.output, Array("building\tall\n\u{1B}[31mred\r\n".utf8)))
-        pane.add(.bytes(.error, Array(String(repeating: "0123456789", count: 9).utf8)))
+        pane.add(.bytes(.errorOutput, Array(String(repeating: "0123456789", count: 9).utf8)))
         var state = state(.tab)
         #expect(state.press(.enter, Self.model, page: 20) == .open(JobID(rawValue: 1_240)))
         let screen = TopScreen.drawn(
@@ -317,7 +317,7 @@ import Testing
         #expect(pane.lines.count <= 5_500 && pane.lines.count >= 5_000)
         #expect(pane.lines.last?.text == "19999" && pane.hasLost)
         // One line that never ends, too.
-        for _ in 0..<100 { pane.add(.bytes(.error, [UInt8](repeating: 65, count: 5_000))) }
+        for _ in 0..<100 { pane.add(.bytes(.errorOutput, [UInt8](repeating: 65, count: 5_000))) }
         #expect(pane.lines.allSatisfy { $0.text.utf8.count <= 10_000 })
     }
 }

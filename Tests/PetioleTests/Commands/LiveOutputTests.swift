@@ -18,7 +18,7 @@ import Testing
     }
 
     private func take(_ text: String, _ capture: inout OutputCapture) {
-        Array(text.utf8).withUnsafeBytes { capture.take($0) }
+        Array(text.utf8).withUnsafeBytes { _ = capture.take($0) }
     }
 
     @Test("what fits in memory is in a file while it is shown, and in the outcome alone in the end")

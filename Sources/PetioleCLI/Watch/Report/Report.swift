@@ -104,7 +104,7 @@ struct Report: ParsableCommand {
         var lines = RunLine()
         for slow in data.slowest {
             let details = try store.details(of: slow.id)
-            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
+            let input = details.extras.withUnsafeBytes { InputMark.values($0) }
             titles[slow.id] =
                 JobText.command(name: details.summary.name, payload: details.payload).map {
                     JobText.line($0, queue: details.summary.queue, input: input, &lines)

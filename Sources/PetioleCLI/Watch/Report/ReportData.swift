@@ -58,7 +58,7 @@ struct ReportData: Sendable {
         switch state {
         case .ended(let outcome): add(id, outcome)
         case .running: running += 1
-        case .ready, .waiting, .parked, .paused, .awaiting: waiting += 1
+        case .ready, .waiting, .parked, .paused, .awaiting, .held: waiting += 1
         }
     }
 

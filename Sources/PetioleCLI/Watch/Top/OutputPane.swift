@@ -70,7 +70,7 @@ struct OutputPane: Sendable {
     /// All lines, those that are not at their ends too, in rows of so many cells.
     func rows(columns: Int) -> [Row] {
         var rows: [Row] = []
-        let unfinished = OutputStream.allCases.compactMap { stream in
+        let unfinished = OutputStream.both.compactMap { stream in
             open[stream].map { (stream: stream, text: Self.withoutTabs($0[...])) }
         }
         for line in lines + unfinished {

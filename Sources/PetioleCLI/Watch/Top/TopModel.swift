@@ -169,7 +169,7 @@ struct TopReader {
         do {
             let details = try store.details(of: id)
             var lines = RunLine()
-            let input = details.extras.withUnsafeBytes { InputMark.read($0).map { Array($0.1) } }
+            let input = details.extras.withUnsafeBytes { InputMark.values($0) }
             title =
                 JobText.command(name: details.summary.name, payload: details.payload).map {
                     JobText.line($0, queue: details.summary.queue, input: input, &lines)

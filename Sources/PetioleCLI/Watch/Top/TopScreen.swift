@@ -292,7 +292,8 @@ struct TopScreen {
         screen.put(CellWidth.cut(note, to: columns - 2), row: 1, column: 1, .faint)
         for (offset, line) in lines[first..<last].enumerated() {
             screen.put(
-                line.text, row: 2 + offset, column: 0, line.stream == .error ? .warning : .plain)
+                line.text, row: 2 + offset, column: 0,
+                line.stream == .errorOutput ? .warning : .plain)
         }
     }
 
