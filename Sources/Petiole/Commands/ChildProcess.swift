@@ -95,7 +95,7 @@ package final class ChildProcess: Sendable {
 
     /// Runs a command from its start to its end on the calling thread.
     /// - Parameter onStart: called once the child is there, before its end is awaited.
-    static func run(
+    package static func run(
         _ command: Command, mark: AttemptMark? = nil, limits: CaptureLimits = CaptureLimits(),
         watcher: OutputWatcher? = nil, among running: RunningCommands = .shared,
         live: LiveOutput? = nil,

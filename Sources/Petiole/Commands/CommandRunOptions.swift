@@ -28,7 +28,7 @@ package enum OutputStream: Sendable {
 }
 
 /// Who hears of what a command writes while it runs.
-struct OutputWatcher: Sendable {
+package struct OutputWatcher: Sendable {
     var onOutput: (@Sendable (OutputStream, UnsafeRawBufferPointer) -> Void)?
     let onFullDisk: @Sendable (_ isOver: Bool) -> Void
 
