@@ -179,10 +179,10 @@ struct ChildConversation: ~Copyable {
     }
 
     private typealias Listener = (
-        OutputStream, @Sendable (OutputStream, UnsafeRawBufferPointer) -> Void
+        CommandStream, @Sendable (CommandStream, UnsafeRawBufferPointer) -> Void
     )
 
-    private func tell(_ stream: OutputStream) -> Listener? {
+    private func tell(_ stream: CommandStream) -> Listener? {
         (watcher?.onOutput).map { (stream, $0) }
     }
 

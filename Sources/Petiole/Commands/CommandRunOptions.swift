@@ -11,7 +11,7 @@ package struct CommandRunOptions: Sendable {
     package var start = StartGate.Rules()
     /// Called with what a command writes, as far as it is kept, as soon as it is read. On the thread that waits for the command,
     /// which reads no more of it meanwhile.
-    package var onOutput: (@Sendable (JobID, OutputStream, UnsafeRawBufferPointer) -> Void)?
+    package var onOutput: (@Sendable (JobID, CommandStream, UnsafeRawBufferPointer) -> Void)?
     /// Called when a command has to wait because its output finds no room on the disk, and when it goes on.
     package var onFullDisk: (@Sendable (JobID, _ isOver: Bool) -> Void)?
 
@@ -23,13 +23,13 @@ package struct CommandRunOptions: Sendable {
 }
 
 /// One of the two outputs of a command.
-package enum OutputStream: Sendable {
+package enum CommandStream: Sendable {
     case output, errorOutput
 }
 
 /// Who hears of what a command writes while it runs.
 package struct OutputWatcher: Sendable {
-    var onOutput: (@Sendable (OutputStream, UnsafeRawBufferPointer) -> Void)?
+    var onOutput: (@Sendable (CommandStream, UnsafeRawBufferPointer) -> Void)?
     let onFullDisk: @Sendable (_ isOver: Bool) -> Void
 
     init(onFullDisk: @escaping @Sendable (_ isOver: Bool) -> Void) { self.onFullDisk = onFullDisk }

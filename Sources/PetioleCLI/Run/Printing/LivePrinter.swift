@@ -34,7 +34,7 @@ final class LivePrinter: Sendable {
     }
 
     /// Called by one thread for a job.
-    func take(_ id: JobID, _ stream: OutputStream, _ bytes: UnsafeRawBufferPointer) {
+    func take(_ id: JobID, _ stream: CommandStream, _ bytes: UnsafeRawBufferPointer) {
         let key = Key(job: id.rawValue, isError: stream == .errorOutput)
         var line = lines.withLock { $0.removeValue(forKey: key) } ?? begin(id, stream)
         let end = bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
@@ -51,7 +51,7 @@ final class LivePrinter: Sendable {
 
     /// The command has ended: a last line without its end is printed as a line.
     func end(_ id: JobID) {
-        for stream in [OutputStream.output, .errorOutput] {
+        for stream in [CommandStream.output, .errorOutput] {
             let key = Key(job: id.rawValue, isError: stream == .errorOutput)
             guard var line = lines.withLock({ $0.removeValue(forKey: key) }), !line.bytes.isEmpty
             else { continue }
@@ -60,17 +60,17 @@ final class LivePrinter: Sendable {
         }
     }
 
-    private func begin(_ id: JobID, _ stream: OutputStream) -> Line {
+    private func begin(_ id: JobID, _ stream: CommandStream) -> Line {
         // A store that cannot be read is said by who records the outcome.
         let tag = (try? style.tag(of: id, in: store)) ?? nil
         return Line(shown: style.text(to: Self.target(stream), tag: tag))
     }
 
-    private static func target(_ stream: OutputStream) -> Standard {
+    private static func target(_ stream: CommandStream) -> Standard {
         stream == .output ? .output : .error
     }
 
-    private func print(_ line: inout Line, to stream: OutputStream) {
+    private func print(_ line: inout Line, to stream: CommandStream) {
         let target = Self.target(stream)
         // The bar makes room, also on the same terminal.
         Standard.error.eraseBar()
