@@ -256,6 +256,7 @@ struct RunSession {
         let before = try store.counts(queue: queue)
         let current = CurrentRunner(runner)
         StopSignals.start(store) { change in
+            let runner = current.runner
             let count = runner.setPlaces(runner.places + change) ?? runner.places
             say("\(counted(count, "command")) at once now")
         } stop: { signal in
