@@ -91,8 +91,8 @@ private struct FollowPrinter: Sendable {
     let json: Bool
     let raw: Bool
     private var attempt = 0
-    private var shown: [OutputStream: ShownBytes] = [:]
-    private var split: [OutputStream: WholeLetters] = [:]
+    private var shown: [CommandStream: ShownBytes] = [:]
+    private var split: [CommandStream: WholeLetters] = [:]
 
     init(id: JobID, json: Bool, raw: Bool) {
         self.id = id
@@ -133,13 +133,13 @@ private struct FollowPrinter: Sendable {
 
     /// Prints what was held back.
     private mutating func finish() {
-        for stream in OutputStream.both {
+        for stream in CommandStream.both {
             if let text = shown[stream]?.end(), !text.isEmpty { stream.standard.write(text) }
             if let rest = split[stream]?.end() { line(stream, rest) }
         }
     }
 
-    private func line(_ stream: OutputStream, _ bytes: [UInt8]) {
+    private func line(_ stream: CommandStream, _ bytes: [UInt8]) {
         if bytes.isEmpty { return }
         var line = JSONLine()
         line.add("id", Int(clamping: id.rawValue))

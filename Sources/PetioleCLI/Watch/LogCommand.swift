@@ -43,7 +43,7 @@ struct LogCommand: ParsableCommand {
     @OptionGroup var location: StoreLocation
     @OptionGroup var choice: JobChoice
 
-    private var streams: [OutputStream] {
+    private var streams: [CommandStream] {
         stdout == stderr ? [.output, .errorOutput] : stdout ? [.output] : [.errorOutput]
     }
 
@@ -117,7 +117,7 @@ struct LogCommand: ParsableCommand {
     }
 
     private func write(
-        _ stream: OutputStream, _ output: CapturedOutput, _ id: JobID, _ store: JobStore
+        _ stream: CommandStream, _ output: CapturedOutput, _ id: JobID, _ store: JobStore
     ) throws {
         let target = stream.standard
         let isShown = target.isTerminal && !raw

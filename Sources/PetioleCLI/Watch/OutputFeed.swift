@@ -7,8 +7,8 @@ import Synchronization
     import Glibc
 #endif
 
-extension OutputStream {
-    static let both = [OutputStream.output, .errorOutput]
+extension CommandStream {
+    static let both = [CommandStream.output, .errorOutput]
 
     var name: String { self == .output ? "stdout" : "stderr" }
     var standard: Standard { self == .output ? .output : .error }
@@ -23,7 +23,7 @@ final class OutputFeed: Sendable {
     enum Piece: Sendable {
         /// What follows was written by this attempt.
         case attempt(Int)
-        case bytes(OutputStream, [UInt8])
+        case bytes(CommandStream, [UInt8])
         case ended(Outcome)
     }
 
@@ -111,7 +111,7 @@ final class OutputFeed: Sendable {
         guard let end = try store.commandOutcome(of: id)?.end else { return true }
         let isSame = attempt?.number == outcome.attempt
         if !isSame, !body(.attempt(outcome.attempt)) { return false }
-        for stream in OutputStream.both {
+        for stream in CommandStream.both {
             var skip = isSame ? attempt?.given(stream) ?? 0 : 0
             var goesOn = true
             try OutputText.forEachPiece(stream.of(end), store) { bytes in
@@ -135,16 +135,16 @@ private struct AttemptFiles {
     }
 
     let number: Int
-    private var parts: [OutputStream: Part] = [:]
+    private var parts: [CommandStream: Part] = [:]
 
     init(_ number: Int) { self.number = number }
 
-    func given(_ stream: OutputStream) -> Int { parts[stream]?.given ?? 0 }
+    func given(_ stream: CommandStream) -> Int { parts[stream]?.given ?? 0 }
 
     /// One that is gone already is read from the outcome.
     mutating func open(_ files: OutputFollower.Files) {
         for (stream, path) in [
-            (OutputStream.output, files.output), (.errorOutput, files.errorOutput),
+            (CommandStream.output, files.output), (.errorOutput, files.errorOutput),
         ] {
             guard let path, parts[stream] == nil else { continue }
             let file = openFile(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
@@ -155,7 +155,7 @@ private struct AttemptFiles {
     /// Gives what is new. Returns whether more is wanted.
     mutating func read(_ body: (OutputFeed.Piece) -> Bool) throws -> Bool {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
-        for stream in OutputStream.both {
+        for stream in CommandStream.both {
             guard let file = parts[stream]?.file else { continue }
             while true {
                 let count = readFile(file, &buffer, buffer.count)

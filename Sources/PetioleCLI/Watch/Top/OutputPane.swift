@@ -4,12 +4,12 @@ import Petiole
 struct OutputPane: Sendable {
     let id: JobID
     let title: String
-    typealias Row = (stream: OutputStream, text: String)
+    typealias Row = (stream: CommandStream, text: String)
     /// 5,000 lines are kept; more are told by `petiole log`.
     private static let limit = 5_000
     private(set) var lines: [Row] = []
-    private var open: [OutputStream: String] = [:]
-    private var shown: [OutputStream: ShownBytes] = [:]
+    private var open: [CommandStream: String] = [:]
+    private var shown: [CommandStream: ShownBytes] = [:]
     private(set) var hasLost = false
     /// What it came to.
     var end: String?
@@ -31,7 +31,7 @@ struct OutputPane: Sendable {
         }
     }
 
-    private mutating func add(_ stream: OutputStream, _ bytes: [UInt8]) {
+    private mutating func add(_ stream: CommandStream, _ bytes: [UInt8]) {
         let text = shown[stream, default: ShownBytes()].take(bytes)
         var pieces = ((open[stream] ?? "") + text).split(
             separator: "\n", omittingEmptySubsequences: false)
@@ -46,7 +46,7 @@ struct OutputPane: Sendable {
         }
     }
 
-    private mutating func append(_ stream: OutputStream, _ text: Substring) {
+    private mutating func append(_ stream: CommandStream, _ text: Substring) {
         lines.append((stream, Self.withoutTabs(text)))
         if lines.count > Self.limit + 500 {
             lines.removeFirst(lines.count - Self.limit)
@@ -70,7 +70,7 @@ struct OutputPane: Sendable {
     /// All lines, those that are not at their ends too, in rows of so many cells.
     func rows(columns: Int) -> [Row] {
         var rows: [Row] = []
-        let unfinished = OutputStream.both.compactMap { stream in
+        let unfinished = CommandStream.both.compactMap { stream in
             open[stream].map { (stream: stream, text: Self.withoutTabs($0[...])) }
         }
         for line in lines + unfinished {
