@@ -111,6 +111,13 @@ package final class ChildProcess: Sendable {
         return end
     }
 
+    /// The same for a command that is no attempt of a job.
+    package static func runAside(
+        _ command: Command, onStart: (ChildProcess) -> Void
+    ) throws(SpawnError) -> CommandEnd {
+        try run(command, onStart: onStart)
+    }
+
     /// Sends a signal to the child's process group.
     /// - Returns: whether there was still one to send it to.
     @discardableResult

@@ -130,7 +130,7 @@ final class FinishHook: Sendable {
                 let command = try Command(
                     arguments: [Array("/bin/sh".utf8), Array("-c".utf8), line],
                     workingDirectory: directory, environment: .inheritedWith(variables))
-                let end = try ChildProcess.run(command) { child in
+                let end = try ChildProcess.runAside(command) { child in
                     state.withLock { state in
                         let late = ContinuousClock.now + Self.timeLimit
                         state.current = (child, min(late, state.close ?? late))

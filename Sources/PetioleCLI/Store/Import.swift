@@ -14,7 +14,8 @@ struct Import: AsyncParsableCommand {
             and schedules.
 
             A line that cannot be read ends it: what came before it stays enqueued, and how much that is, is said. To move \
-            jobs, export those of a queue that nobody runs, import them, then purge them.
+            jobs, export those of a queue that nobody runs, import them, then purge them. Ids of the jobs, some 50 bytes each, are \
+            kept in memory.
 
             EXAMPLES
               petiole export --queue nightly | petiole import --store /srv/jobs
@@ -52,11 +53,13 @@ struct Import: AsyncParsableCommand {
             while !stream.isAtEnd {
                 var lines: [[UInt8]] = []
                 _ = try stream.read { bytes in
-                    rest += bytes
-                    while let end = rest.firstIndex(of: UInt8(ascii: "\n")) {
-                        lines.append(Array(rest[..<end]))
-                        rest.removeSubrange(...end)
+                    var left = bytes[...]
+                    while let end = left.firstIndex(of: UInt8(ascii: "\n")) {
+                        lines.append(rest + left[..<end])
+                        rest = []
+                        left = left[(end + 1)...]
                     }
+                    rest += left
                 }
                 for line in lines { try await importer.take(line) }
                 if rest.count > Importer.lineLimit {
