@@ -21,7 +21,8 @@ import Testing
             bytes("1"), bytes("--timeout"), bytes("90s"), bytes("--"), bytes("sh"), bytes("-c"),
             bytes("printf %s \"$0$A\" > out"), odd)
         #expect(first.status == 0)
-        #expect(try tool.run("add", "--after", "1", "--in", "1h", "--", "true").status == 0)
+        #expect(
+            try tool.run("add", "--after-any", "1", "--in", "1h", "--", "true").status == 0)
         #expect(try tool.run("add", "--queue", "done", "--", "true").status == 0)
         #expect(try tool.run("worker", "--queue", "done", "--drain").status == 0)
         #expect(try tool.run("export", "-o", "all.jsonl").status == 0)
@@ -41,6 +42,7 @@ import Testing
         let before = fields(tool.read("all.jsonl"))
         let after = fields(try tool.run("export", "--store", "other").output)
         #expect(after == Array(before.prefix(2)))
+        #expect(after[1].contains("\"after_any\":[1]"))
         // It is due in an hour.
         #expect(try tool.run("cancel", "--store", "other", "2").status == 0)
         #expect(try tool.run("worker", "--store", "other", "--drain").status == 0)

@@ -17,7 +17,7 @@ struct Export: ParsableCommand {
             their result. One job after the other is read and written: any number of them takes the same memory.
 
             JSON lines: the fields of `petiole jobs --json`; of jobs also attempts (that are allowed), soft and hard (time \
-            limits in microseconds), due, expires, headers, environment (a list of name and value; null: that of the process that \
+            limits in microseconds), after_any (those of after whose end is enough), due, expires, headers, environment (a list of name and value; null: that of the process that \
             runs it); of outcomes and results exit or signal; of results stdout and stderr, or result. Bytes that are not \
             UTF-8 stand as {"base64": "..."}.
 
@@ -137,7 +137,7 @@ private struct ExportRow {
             JobText.add(summary, to: &line)
             if let command { JobText.add(command, to: &line) }
             switch what {
-            case .jobs: addOptions(to: &line)
+            case .jobs: try addOptions(to: &line)
             case .outcomes: addEnd(to: &line)
             case .results:
                 addEnd(to: &line)
@@ -152,10 +152,15 @@ private struct ExportRow {
         }
     }
 
-    private func addOptions(to line: inout JSONLine) {
+    private func addOptions(to line: inout JSONLine) throws {
         if let attempts = options?.maxAttempts { line.add("attempts", attempts) }
         if let soft = options?.timeLimit?.soft { line.add("soft", soft.wholeMicroseconds) }
         if let hard = options?.timeLimit?.hard { line.add("hard", hard.wholeMicroseconds) }
+        let anyEnd = try store.predecessors(of: summary.id).filter { $0.condition == .ended }
+        if !anyEnd.isEmpty {
+            let list = anyEnd.map(\.job.description).joined(separator: ",")
+            line.addRaw("after_any", "[\(list)]")
+        }
         // Of one that waits it is there already.
         if case .waiting = summary.state {
         } else if let due = options?.due {

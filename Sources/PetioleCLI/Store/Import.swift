@@ -9,7 +9,7 @@ struct Import: AsyncParsableCommand {
             Takes the JSON lines of `petiole export --what jobs`, from a file or standard input. Commands that had not ended are \
             enqueued: with their arguments, working directory, environment, queue, priority, attempts, time limits, tags, \
             headers, due time and expiry. Ids are new. What had ended is passed over, and so is what is no command, or came \
-            after a job that is not among those that are taken; one that ran is enqueued like one that was ready. Not carried \
+            after a job that is not among those that are taken; one that ran, or was held by hand, is enqueued like one that was ready. Not carried \
             are attempts that failed, what ran commands of `petiole run` (their inputs), unique keys, limits, capacities, pauses \
             and schedules.
 
@@ -154,7 +154,9 @@ private final class Importer {
         for old in job.after ?? [] {
             if !gathered.isEmpty { try await flush() }
             guard let id = ids[old] else { return leftOut += 1 }
-            options.after.append(.success(of: JobID(rawValue: id)))
+            let new = JobID(rawValue: id)
+            let isAnyEnd = job.anyEnd?.contains(old) == true
+            options.after.append(isAnyEnd ? .end(of: new) : .success(of: new))
         }
         let command: Command
         do {
@@ -213,6 +215,13 @@ private struct ExportedJob: Decodable {
     var due: String?
     var expires: String?
     var after: [UInt64]?
+    var anyEnd: [UInt64]?
+
+    private enum CodingKeys: String, CodingKey {
+        case id, state, queue, priority, tags, headers, arguments, directory, environment
+        case attempts, soft, hard, due, expires, after
+        case anyEnd = "after_any"
+    }
 
     var hasEnded: Bool {
         guard let state = JobFilter.State(rawValue: state) else { return false }
