@@ -9,7 +9,7 @@ extension Family {
             FileHandle.standardError.write(Data(line.utf8))
             return []
         }
-        return try [start(setup), commands(setup)]
+        return try [start(setup), commands(setup)] + inputs(setup)
     }
 
     private static func start(_ setup: Setup) throws -> Row {

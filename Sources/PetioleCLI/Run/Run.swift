@@ -32,6 +32,13 @@ struct Run: AsyncParsableCommand {
             An input of which no command can be made, as of more than 128 KiB, a row with too few columns or a line without \
             the field, is a job that fails; the others go on.
 
+            ONE LARGE INPUT. With --pipe standard input, or the file of -a, is cut into blocks, and each is the standard input of a \
+            command, which has no {} then; {#} is the number of the block. A block ends with the first record that ends at or behind its \
+            size, so no record is cut: --block 10M, --recend, --recstart. A regular file is read in place and not copied, \
+            and must stay as it is until the run has ended; a command whose file has changed fails. A pipe's blocks lie in \
+            the store until their command has succeeded, no more at once than --blocks-ahead. A run goes on with the same \
+            file, or the same bytes from the pipe; another size or other records are another run.
+
             THE SAME RUN. Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
             known by its command, the working directory, and what an input is made of (columns, header, -n), an input by its bytes \
             and by which of its equals it is. Started again, the same line runs \
@@ -95,6 +102,7 @@ struct Run: AsyncParsableCommand {
               petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
               petiole run -j 50% --delay 0.2 --retries 5 --backoff 2s --timeout 300% --tag 'curl -fsS {}' < urls.txt
               petiole run --set-jobs 8 'gzip -9 {}'
+              petiole run --pipe --block 10M -k 'grep -c ERROR' < large.log
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
             """)
 
