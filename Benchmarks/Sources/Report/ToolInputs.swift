@@ -65,7 +65,7 @@ extension Family {
             while run.isRunning {
                 most = max(most, Self.privateMemory(run.processIdentifier) ?? 0)
                 // There is none before the tool has made it.
-                store = try store ?? (try? JobStore(at: path, options: options))
+                store = store ?? (try? JobStore(at: path, options: options))
                 if let store, try store.counts().accepted >= count { break }
                 usleep(2_000)
             }
@@ -152,7 +152,7 @@ extension Family {
         let part = Data(String(repeating: line, count: (1 << 20) / line.utf8.count).utf8)
         let paths = ["all", "one", "two"].map { "\(folder)/\($0)" }
         for (path, size) in zip(paths, [size, size / 2, size / 2]) {
-            FileManager.default.createFile(atPath: path, contents: nil)
+            _ = FileManager.default.createFile(atPath: path, contents: nil)
             let file = try FileHandle(forWritingTo: URL(filePath: path))
             var written = 0
             while written < size {
