@@ -59,8 +59,8 @@ import Testing
         "a value out of its bounds is answered by what is allowed",
         arguments: [
             ("run --retries -1 true ::: a", "--retries takes 0 to 254"),
-            ("run -j 129 true ::: a", "-j takes 1 to 128, 50% of the processors"),
-            ("worker -j-1", "-j takes 1 to 128"),
+            ("run -j 129 true ::: a", "--jobs (-j) takes 1 to 128, 50% of the processors"),
+            ("worker -j-1", "--jobs (-j) takes 1 to 128"),
             ("add --retries -1 -- true", "--retries takes 0 to 254"),
             ("add --priority -1 -- true", "--priority takes 0 to 9"),
             ("jobs --limit -1", "--limit takes 0 or more"),

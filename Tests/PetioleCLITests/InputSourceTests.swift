@@ -142,8 +142,8 @@ struct InputSourceTests {
             input:
                 #"{"x":1,"print":"BEGIN{system(\"touch pwned\")}"}"#)
         #expect(!tool.exists("pwned"))
-        #expect(end.output == "1\na11\n")
-        #expect(end.errorOutput.contains("{print} stands in single quotes beside other text"))
+        #expect(end.output == "1\na1{x}\n")
+        #expect(end.errorOutput.contains("{print} stands in single quotes"))
     }
 
     @Test("lists end where one of them does, wherever that is, and it is said")
@@ -214,7 +214,11 @@ struct InputSourceTests {
             var isQuoted = false
             var index = rest.startIndex
             while index < rest.endIndex, isQuoted || rest[index] != " " {
-                if rest[index] == "'" { isQuoted.toggle() }
+                if rest[index] == "\\", !isQuoted {
+                    index = rest.index(after: index)
+                } else if rest[index] == "'" {
+                    isQuoted.toggle()
+                }
                 index = rest.index(after: index)
             }
             rest = rest[index...].dropFirst()

@@ -77,12 +77,12 @@ struct MovingOverTests {
             ("petiole add -- sleep 1000", "2"),
             ("petiole add --after 2 -- echo two", "3"),
             ("petiole jobs", "sleep 1000"),
-            ("petiole edit 3 --priority 0", "changed"),
+            ("petiole edit 3 --priority 0", "3 edited"),
             ("petiole cancel 3", "cancelled"),
-            ("petiole cancel 2", ""),
+            ("petiole cancel 2", "2 stopping"),
             ("petiole limit commands --concurrency 2", "2 at once"),
             ("petiole follow $(petiole add -- echo three)", "three"),
-            ("petiole clean", ""),
+            ("petiole clean", "jobs deleted"),
         ],
         "pueue": [
             ("petiole add -- echo one", "1"),
@@ -103,7 +103,7 @@ struct MovingOverTests {
             ("petiole resume 4", "resumed"),
             ("petiole requeue 1", "1"),
             ("petiole cancel 4", "cancelled"),
-            ("petiole clean", ""),
+            ("petiole clean", "jobs deleted"),
         ],
     ]
 

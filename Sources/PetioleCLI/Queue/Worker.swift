@@ -82,7 +82,9 @@ struct Worker: AsyncParsableCommand {
     @OptionGroup var location: StoreLocation
 
     func validate() throws {
-        if let jobs, !(1...128).contains(jobs) { throw ValidationError("-j takes 1 to 128") }
+        if let jobs, !(1...128).contains(jobs) {
+            throw ValidationError("--jobs (-j) takes 1 to 128")
+        }
         try CommandQueue.check(queue)
         if system, !systemdUnit {
             throw ValidationError("--system goes with --print-systemd-unit")

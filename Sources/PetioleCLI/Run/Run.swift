@@ -23,8 +23,7 @@ struct Run: AsyncParsableCommand {
             its extension, {/} its name and {//} its folder, {/.} the name without extension, {#} its number, {%} the place \
             among the commands that go on at once. {1}, {2} are the values of several lists, of columns, or of several \
             inputs (-n), {name} that of a column or field, and {2/}, {name.} parts of these; {} is then all values, each \
-            an argument of its own. A column is found by a name of letters, digits, and _ . - or blanks inside, before its number; in single quotes a \
-            name is a place only alone. What columns are named is so part of the command: read headers of those you trust. A command given as one word is a line for /bin/sh, in which the input stays one literal \
+            an argument of its own. A column is found by a name of letters, digits, and _ . - or blanks inside, before its number; in single quotes a name is left as it is. What columns are named is so part of the command: read headers of those you trust. A command given as one word is a line for /bin/sh, in which the input stays one literal \
             argument whatever it holds; a line that says the same without a shell is run without. (The line finds the input in \
             the variable PETIOLE_INPUT and the rest in others; do not hand {} to another shell inside of the line. A line with {} in \
             $(( )) or in a here-document is refused.) Several words are a program and its arguments, without a shell.

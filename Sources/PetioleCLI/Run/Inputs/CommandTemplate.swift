@@ -252,8 +252,8 @@ struct CommandTemplate: Sendable {
         for place in shell?.namesInQuotes ?? [] {
             say(
                 """
-                \(text(place)) stands in single quotes beside other text, maybe in a program, and is left as it is
-                where the field is meant, end the quotes before it: '…'\(text(place))'…'
+                \(text(place)) stands in single quotes, maybe in a program, and is left as it is
+                where the field is meant, let it stand outside of them: '…'\(text(place))'…'
                 """)
         }
         guard let names else { return }

@@ -25,8 +25,7 @@ struct ShellTemplate: Sendable {
     let places: [Place]
     /// Whether it refers to all values of an input.
     let spreads: Bool
-    /// Names of columns or fields that stand in single quotes beside other text: in what may be a program, and so left as they
-    /// are.
+    /// Names of columns or fields that stand in single quotes: in what may be a program, and so left as they are.
     private(set) var namesInQuotes: [Place] = []
     private let pieces: [Piece]
 
@@ -413,14 +412,10 @@ struct ShellTemplate: Sendable {
 
         private mutating func singleQuotes() {
             take()
-            let start = index
             while index < template.count, template[index] != UInt8(ascii: "'") {
                 if let (place, length) = Place.at(index, of: template, rules) {
-                    let behind = index + length
-                    let isAlone =
-                        index == start && behind < template.count
-                        && template[behind] == UInt8(ascii: "'")
-                    if case .value(.name, _) = place, !isAlone {
+                    // It might be a program, as in awk '{print}', of which no data may become a part.
+                    if case .value(.name, _) = place {
                         namesInQuotes.append(place)
                         take()
                         continue
