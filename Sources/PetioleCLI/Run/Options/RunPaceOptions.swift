@@ -74,7 +74,7 @@ struct RunPaceOptions: ParsableArguments {
     var keepGoing = false
 
     func validate() throws {
-        for (name, text) in [("-j", jobs), ("--set-jobs", setJobs)] {
+        for (name, text) in [("--jobs (-j)", jobs), ("--set-jobs", setJobs)] {
             if let text, JobsAtOnce(text) == nil {
                 throw ValidationError("\(name) takes \(JobsAtOnce.help)")
             }
