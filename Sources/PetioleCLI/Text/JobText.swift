@@ -50,6 +50,17 @@ enum JobText {
             + input.map { Command.quoted($0) }.joined(separator: " ")
     }
 
+    /// The same where there is room for its beginning alone: what tells it from others of its run comes first.
+    static func brief(
+        _ command: Command, queue: String, input: [[UInt8]]?, _ lines: inout RunLine
+    ) -> String {
+        guard let input, let template = lines.template(of: command, queue: queue) else {
+            return command.description
+        }
+        let values = input.map { Command.quoted($0) }.joined(separator: " ")
+        return values + " in " + Command.quoted(template)
+    }
+
     /// The fields that `jobs` and `show` share.
     static func add(_ summary: JobSummary, to line: inout JSONLine) {
         line.add("id", Int(clamping: summary.id.rawValue))

@@ -107,7 +107,7 @@ struct Report: ParsableCommand {
             let input = details.extras.withUnsafeBytes { InputMark.values($0) }
             titles[slow.id] =
                 JobText.command(name: details.summary.name, payload: details.payload).map {
-                    JobText.line($0, queue: details.summary.queue, input: input, &lines)
+                    JobText.brief($0, queue: details.summary.queue, input: input, &lines)
                 } ?? visible(details.summary.name)
         }
         return titles

@@ -172,7 +172,7 @@ struct TopReader {
             let input = details.extras.withUnsafeBytes { InputMark.values($0) }
             title =
                 JobText.command(name: details.summary.name, payload: details.payload).map {
-                    JobText.line($0, queue: details.summary.queue, input: input, &lines)
+                    JobText.brief($0, queue: details.summary.queue, input: input, &lines)
                 } ?? visible(details.summary.name)
         } catch {
             // Deleted since, or not to be read: `petiole show` says which.
