@@ -22,12 +22,14 @@ final class Standard: Sendable {
     let descriptor: Int32
     /// After a failure nothing more is written: what stood behind a gap would be taken for the whole.
     private let endsAtFailure: Bool
+    private let isOutputOnTerminal: Bool
     private let state = Mutex(State())
     /// 64 KiB are a pipe's size on Linux.
     private static let limit = 64 << 10
 
     init(descriptor: Int32, endsAtFailure: Bool) {
         self.descriptor = descriptor
+        isOutputOnTerminal = descriptor == 1 && isatty(1) == 1
         self.endsAtFailure = endsAtFailure
     }
 
@@ -68,6 +70,9 @@ final class Standard: Sendable {
             _ = writeOut(&state)
         }
     }
+
+    /// Whether a bar stands in the terminal's last line.
+    var showsBar: Bool { state.withLock { $0.hasBar } }
 
     func eraseBar() {
         state.withLock { state in
@@ -118,6 +123,8 @@ final class Standard: Sendable {
     private func writeOut(_ state: inout State) -> Int32? {
         defer { state.gathered.removeAll(keepingCapacity: true) }
         if endsAtFailure, let problem = state.problem { return problem }
+        // The bar stands in the same terminal.
+        if isOutputOnTerminal, !state.gathered.isEmpty { Standard.error.eraseBar() }
         let code = writeAll(state.gathered)
         state.problem = state.problem ?? code
         return state.problem

@@ -139,6 +139,7 @@ final class RunPrinter: Sendable {
         let isTerminal = Standard.error.isTerminal && !look.isDumb
         var bar = ProgressBar(total: nil, before: before)
         var lastShown = start
+        var drawn = ""
         let (history, endedBefore) = handed.withLock { handed in
             defer { (handed.history, handed.endedBefore) = ([], []) }
             return (handed.history, handed.endedBefore)
@@ -161,8 +162,6 @@ final class RunPrinter: Sendable {
                         + "; --fresh runs all anew")
                 repeated = 0
             }
-            // The bar makes room for what the commands wrote.
-            if !ranges.isEmpty { Standard.error.eraseBar() }
             for range in ranges { take(range, &bar) }
             if keepsOrder {
                 order.add(ranges)
@@ -176,12 +175,15 @@ final class RunPrinter: Sendable {
                 bar.look(after: start.duration(to: .now), running: runningTimes())
                 lastShown = .now
                 if isTerminal {
-                    let line = bar.line(
+                    drawn = bar.line(
                         columns: Standard.error.columns, look: look, isLast: isLast)
-                    Standard.error.drawBar(line, isLast: isLast)
+                    Standard.error.drawBar(drawn, isLast: isLast)
                 } else {
                     say(bar.plain)
                 }
+            } else if !drawn.isEmpty, !Standard.error.showsBar {
+                // It made room for what the commands wrote.
+                Standard.error.drawBar(drawn, isLast: false)
             }
             if isOver, ranges.isEmpty { break }
             // Nobody rings once it is over.
