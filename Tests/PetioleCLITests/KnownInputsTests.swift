@@ -147,4 +147,30 @@ import Testing
         #expect(try again.list(InputMark.Key(Input(Digest.bytes(long)))) == 1)
         #expect(try again.list(InputMark.Key(Input(long))) == nil)
     }
+
+    @Test(
+        "jobs that are to run once more are told, however far apart they are",
+        arguments: [1 << 30, 1 << 16])
+    func endedJobs(mostInMemory: Int) throws {
+        func table() throws -> InputTable {
+            try InputTable(directory: tool.folder, mostInMemory: mostInMemory)
+        }
+        var known = KnownInputs(try table(), jobs: try table())
+        let far: UInt64 = 1 << 33
+        func key(_ number: UInt64) -> InputMark.Key {
+            InputMark.Key(Input(Array("\(number)".utf8)))
+        }
+        let jobs = Array(7...3_000) + [far, far + 1, 3] as [UInt64]
+        for job in jobs {
+            try InputMark.bytes(key(job), occurrence: 1).withUnsafeBytes {
+                try known.record($0, hasEnded: job % 5 != 0, job: job)
+            }
+        }
+        for job in jobs.reversed() {
+            #expect(try known.list(key(job)) == nil)
+            #expect(known.lastEnded == (job % 5 == 0 ? nil : job))
+        }
+        #expect(try known.list(key(7)) == 2)
+        #expect(known.lastEnded == nil)
+    }
 }

@@ -74,6 +74,30 @@ import Testing
         #expect(try tool.run("limit", "commands", "--resource", "gpu=1").status == 64)
     }
 
+    @Test("a worker's commands take of a resource too, so that two queues share it")
+    func worker() throws {
+        _ = try tool.run(
+            "add", "--", "sh", "-c", "echo up > started; read x < pipe; echo down >> log")
+        _ = try tool.run("add", "--queue", "other", "--", "sh", "-c", "echo other >> log")
+        let refused = try tool.run("worker", "--resources", "gpu=1", "--drain")
+        #expect(refused.status == 66 && refused.errorOutput.contains("limit --resource gpu=1"))
+        #expect(try tool.run("worker", "--resources", "gpu").status == 64)
+        _ = try tool.run("limit", "--resource", "gpu=1")
+        for name in ["pipe", "started"] { mkfifo(tool.file(name), 0o600) }
+        let holder = try tool.start(["worker", "--resources", "gpu=1", "--drain"])
+        #expect(try tool.start(shell: "cat started").end().output == "up\n")
+        let other = try tool.start(
+            ["worker", "--queue", "other", "--resources", "gpu=1", "--drain"])
+        _ = try other.line(beginning: "petiole: runs the queue", inErrors: true)
+        #expect(
+            try tool.run("limit", "--resource", "gpu").output == "gpu: 1, 1 in use\n")
+        #expect(!tool.exists("log"))
+        try tool.write("x\n", to: "pipe")
+        #expect(holder.end().status == 0)
+        #expect(other.end().status == 0)
+        #expect(tool.read("log") == "down\nother\n")
+    }
+
     @Test("no command begins behind the one with which a run is to stop")
     func halts() throws {
         for _ in 0..<5 {

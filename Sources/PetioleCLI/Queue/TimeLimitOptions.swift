@@ -4,7 +4,7 @@ import Petiole
 /// How long a command may take.
 struct TimeLimitOptions: ParsableArguments {
     @Option(
-        parsing: .unconditional,
+        name: [.long, .customLong("soft-timeout")], parsing: .unconditional,
         help: ArgumentHelp(
             "Asked to stop by SIGTERM after this: 90s, 12h. It has failed then.", valueName: "time")
     )
@@ -18,8 +18,8 @@ struct TimeLimitOptions: ParsableArguments {
 
     func validate() throws {
         for (name, text) in [("--timeout", timeout), ("--hard-timeout", hardTimeout)] {
-            if let text, TimeText.age(text) == nil {
-                throw ValidationError("\(name) takes a number and one of s, m, h, d, w: 90s, 12h")
+            if let text, ShortTime.duration(text) == nil {
+                throw ValidationError("\(name) takes a time: \(ShortTime.help)")
             }
         }
     }
@@ -28,7 +28,7 @@ struct TimeLimitOptions: ParsableArguments {
     var limit: TimeLimit? {
         if timeout == nil, hardTimeout == nil { return nil }
         return TimeLimit(
-            soft: timeout.flatMap { TimeText.age($0) },
-            hard: hardTimeout.flatMap { TimeText.age($0) })
+            soft: timeout.flatMap { ShortTime.duration($0) },
+            hard: hardTimeout.flatMap { ShortTime.duration($0) })
     }
 }

@@ -35,6 +35,7 @@ struct Worker: AsyncParsableCommand {
             EXAMPLES
               petiole worker
               petiole worker --queue nightly -j4 --drain
+              petiole worker --queue training --resources gpu=1
               petiole worker --on-failure 'notify-send "job $PETIOLE_JOB: $PETIOLE_ERROR"'
               petiole worker --print-systemd-unit > ~/.config/systemd/user/petiole.service
               petiole worker --print-systemd-unit --system | sudo tee /etc/systemd/system/petiole.service
@@ -49,6 +50,8 @@ struct Worker: AsyncParsableCommand {
         help: ArgumentHelp(
             "Commands at once, 1 to 128; else one for each usable processor.", valueName: "n"))
     var jobs: Int?
+
+    @OptionGroup var resources: ResourceOptions
 
     @Flag(help: "End when nothing is left to run.")
     var drain = false
@@ -99,8 +102,11 @@ struct Worker: AsyncParsableCommand {
         options.workers = jobs
         options.asyncLimit = 1
         options.whenOwned = standby ? .standby : .fail
+        try resources.check(in: store)
+        var running = CommandRunOptions()
+        running.start.resources = resources.needs
         let runner = try JobRunner(
-            commandsOf: queue, in: store, retryPolicy: .never, options: options)
+            commandsOf: queue, in: store, retryPolicy: .never, options: options, running: running)
         let request = StopRequest()
         let task = Task {
             if drain { try await runner.run {} } else { try await runner.run() }
@@ -138,6 +144,7 @@ struct Worker: AsyncParsableCommand {
     private func printUnit(_ store: JobStore) throws {
         var words = ["--queue", queue]
         if let jobs { words += ["-j", String(jobs)] }
+        if let needs = resources.resources { words += ["--resources", needs] }
         words += ["--standby"] + (verbose ? ["--verbose"] : [])
         var arguments = words.map { Array($0.utf8) }
         for (name, line) in [("--on-finish", onFinish), ("--on-failure", onFailure)] {

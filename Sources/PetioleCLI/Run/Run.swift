@@ -14,95 +14,92 @@ struct Run: AsyncParsableCommand {
         abstract: "Run a command for each input; the same line again goes on where it was.",
         usage: "petiole run [options] <command> ... [::: <input> ...]",
         discussion: """
-            INPUTS follow ::: or come from a file (:::: or -a), from the files below a folder (--find, --glob), or from \
-            standard input, one a line; empty lines are left out. Several lists give all combinations, and those with + \
-            behind (:::+, ::::+) go with the list before, one by one. Rows of --csv, --tsv and --colsep have columns, lines \
-            of --jsonl fields. Of any number of inputs only some are held in memory, of several lists all but the first.
-
-            THE COMMAND. {} stands for the input, also inside of words; without a place it goes to the end. {.} is the input without \
-            its extension, {/} its name and {//} its folder, {/.} the name without extension, {#} its number, {%} the place \
-            among the commands that go on at once. {1}, {2} are the values of several lists, of columns, or of several \
-            inputs (-n), {name} that of a column or field, and {2/}, {name.} parts of these; {} is then all values, each \
-            an argument of its own. A column is found by a name of letters, digits, and _ . - or blanks inside, before its number; in single quotes a name is left as it is. What columns are named is so part of the command: read headers of those you trust. A command given as one word is a line for /bin/sh, in which the input stays one literal \
-            argument whatever it holds; a line that says the same without a shell is run without. (The line finds the input in \
-            the variable PETIOLE_INPUT and the rest in others; do not hand {} to another shell inside of the line. A line with {} in \
-            $(( )) or in a here-document is refused.) Several words are a program and its arguments, without a shell.
-
-            An input of which no command can be made, as of more than 128 KiB, a row with too few columns or a line without \
-            the field, is a job that fails; the others go on.
-
-            ONE LARGE INPUT. With --pipe standard input, or the file of -a, is cut into blocks, and each is the standard input of a \
-            command, which has no {} then; {#} is the number of the block. A block ends with the first record that ends at or behind its \
-            size, so no record is cut: --block 10M, --recend, --recstart. A regular file is read in place and not copied, \
-            and must stay as it is until the run has ended; a command whose file has changed fails. A pipe's blocks lie in \
-            the store until their command has succeeded, no more at once than --blocks-ahead. A run goes on with the same \
-            file, or the same bytes from the pipe; another size or other records are another run.
-
-            THE SAME RUN. Output is printed when a command's outcome is on the disk, whole, in the order of finishing. A run is \
-            known by its command, the working directory, and what an input is made of (columns, header, -n), an input by its bytes \
-            and by which of its equals it is. Started again, the same line runs \
-            what has not ended and what is new; what failed stays failed until --retry-failed or --fresh. What ended before is printed \
-            again, first, unless standard output is a terminal: so a file that it is sent to is whole; \
-            standard error has a line about it.
-
-            --dry-run prints the commands that would be started now, one a line as a shell reads them, and starts none.
-
-            With --retry-failed what did not succeed runs once more, with the same --retries; else it stays as it is. With --redo \
-            all that is listed does: the same jobs, which keep what they came to before; killed in the middle, the line without \
-            --redo does the rest. --halt \
-            stops the run when so many commands have failed, succeeded or ended, or so many percent of those that ended \
-            (three at least): soon lets the running ones end, now asks them to; the same line again goes on.
-
-            --runs lists what runs there were, with what is left of them; with --json one object each: v, queue, run, \
-            directory, jobs, succeeded, failed, left, pid.
-
-            How many commands go on at once can be changed while they do: SIGUSR1 lets one more run and SIGUSR2 one less, and \
-            --set-jobs, from another terminal, so many, until this run ends. What runs goes on. --runs --json tells how many as \
-            at_once.
-
-            --resources gpu=1 lets a command begin when one of "gpu" is free in the store, however many runs of however many \
-            processes want it; `petiole limit --resource gpu=2` says that there are two, also later. Who needs several takes all \
-            or none; between processes there is no turn.
-
-            To a terminal control characters that a command wrote are printed as \\u{1b}, unless --raw. --line-buffer prints lines \
-            while commands run; a line of more than 1 MiB comes in pieces. A command whose output has no room on the disk waits \
-            until it has, and this is said; --output-limit keeps it small: an output is cut there, which is said with the number of \
-            bytes behind it, and the command goes on.
-
-            --results writes DIR/1/<input>/stdout, stderr, seq (the job's number) and exitval (128 + n for signal n), as GNU \
-            parallel does; / in an input is +z and + is ++ there, control bytes +x and their hex digits, and a long name is cut and \
-            ends with +h and a digest. A file has its name when it is whole, and exitval comes last: started again, the same line \
-            writes what is not there, from the store, and replaces what a job came to before.
-
-            Two runs are the same when their command is, the directory in which petiole run was started, and what an input is made \
-            of: lists, columns, fields, several at once. No other option is a part of it. \
-            A job keeps its command, with --env, --workdir, --tmpdir and --nice, its --retries and the time of --timeout from \
-            the start that accepted it, also when it goes on with other ones. All else is as each start says: -j, --delay, \
-            --memfree, --resources, --backoff, --timeout 200%, --halt, --output-limit, --results, what is printed and how.
-
-            Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them \
-            after 10 s, a third one kills them at once.
-
-            With --then a line for /bin/sh runs once when all inputs have succeeded, with --on-failure one when all have \
-            ended and some did not; each as a job of the run, with as many --retries, and {} means nothing in it. Once \
-            holds for the inputs that were run: the same line again finishes what a crash interrupted, and does not \
-            repeat what has ended; when there were new inputs, it runs once more. What failed stays failed, until \
-            `petiole requeue` of its job and the same line, or --fresh.
-
-            Exit status: 0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more (of those that have ended, after --halt); 102 the command of --then \
-            or --on-failure failed, however the inputs ended; 125 petiole itself failed, 126 and 127 the program cannot be executed or is not there; 128 + n stopped by signal n.
-
             EXAMPLES
               petiole run 'gzip -9 {}' ::: logs/*.log
               find . -name '*.png' -print0 | petiole run -0 -j4 --bar optipng -quiet
+              petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
+              petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
               petiole run --csv -a people.csv 'mail -s {subject} {address} < {letter}'
               petiole run echo {2}-{1} ::: a b ::: 1 2 3
-              petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
-              petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
-              petiole run -j 50% --delay 0.2 --retries 5 --backoff 2s --timeout 300% --tag 'curl -fsS {}' < urls.txt
+              petiole run -j 50% --delay 0.2 --retries 5 --timeout 300% --tag 'curl -fsS {}' < urls.txt
               petiole run --set-jobs 8 'gzip -9 {}'
               petiole run --pipe --block 10M -k 'grep -c ERROR' < large.log
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
+
+            INPUTS
+            They follow :::, or come from a file (:::: or -a), from the files below a folder (--find, --glob), or from \
+            standard input, one a line; empty lines are left out. Several lists give all combinations; one with + behind \
+            (:::+, ::::+) goes with the list before it, one by one. Rows of --csv, --tsv and --colsep have columns, lines of \
+            --jsonl fields. There may be any number: few are held in memory, of several lists all but the first.
+
+            THE COMMAND
+            Several words are a program and its arguments, without a shell. One word is a line for /bin/sh, in which \
+            the input stays one literal argument whatever it holds; a line that says the same without a shell is run without.
+
+              {}         the input; without any place it goes to the end
+              {.}        without its extension         {/}   its name      {//}  its folder
+              {/.}       its name without extension    {#}   its number
+              {%}        which of the commands at once it is: 1, 2, ...
+              {1} {2}    of several lists, columns, or inputs together (-n); {} is then all of them
+              {name}     that column or field; {2/} and {name.} are parts of these
+
+            A column is found by its name (letters, digits, and _ . - or blanks inside) before its number; in single quotes a \
+            name is left as it is. The names are so part of the command: read headers of those you trust. The line finds the input in \
+            PETIOLE_INPUT, too. Do not hand {} to another shell inside of the line; {} in $(( )) or a here-document is refused.
+
+            An input of which no command can be made (more than 128 KiB, too few columns, no such field) is a job that \
+            fails; the others go on.
+
+            THE SAME LINE AGAIN
+            A run is known by its command, the working directory, and what an input is made of (lists, columns, fields, \
+            -n); no other option is part of it. An input is known by its bytes and by which of its equals it is. Started \
+            again, the same line runs what has not ended and what is new. What failed stays failed until --retry-failed (once \
+            more, with the same --retries), --redo (all that is listed, also what succeeded) or --fresh (as if never run).
+
+            What ended before is printed again, first, unless standard output is a terminal: so a file that it is sent to is \
+            whole. A job keeps its command, --env, --workdir, --tmpdir, --nice, --retries and the time of --timeout from \
+            the start that accepted it; all else is as each start says. --runs lists the runs that the store knows, with \
+            what is left of them.
+
+            WHILE IT RUNS
+            SIGUSR1 lets one more command run at once and SIGUSR2 one less; --set-jobs, from another terminal, so many. What runs goes on. \
+            Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them after 10 s, a third one \
+            kills them at once. --halt stops the run when so many have failed, succeeded or ended, or so many percent of \
+            those that ended (three at least): soon lets the running ones end, now asks them to.
+
+            --resources gpu=1 lets a command begin when one of "gpu" is free in the store, whichever processes want it; \
+            `petiole limit --resource gpu=2` says that there are two. Who needs several takes all or none; \
+            between processes there is no turn.
+
+            OUTPUT
+            It is printed when the command's outcome is on the disk, whole, in the order of finishing (-k: of the inputs). \
+            To a terminal control characters are printed as \\u{1b}, unless --raw. --line-buffer prints lines while commands run; \
+            one of more than 1 MiB comes in pieces. A command whose output has no room on the disk waits until it has, \
+            and this is said; --output-limit cuts an output, says how much was behind, and lets the command go on.
+
+            --results writes DIR/1/<input>/stdout, stderr, seq (the job's number) and exitval (128 + n for signal n), as GNU \
+            parallel does; / in an input is +z and + is ++ there, control bytes +x and their hex digits, and a long name is \
+            cut and ends with +h and a digest. A file has its name when it is whole, and exitval comes last: the same \
+            line again writes what is not there, and replaces what a job came to before.
+
+            ONE LARGE INPUT
+            With --pipe standard input, or the file of -a, is cut into blocks, each the standard input of a command, which \
+            has no {}; {#} is the number of the block. A block ends with the first record that ends at or behind its size \
+            (--block 10M, --recend, --recstart). A regular file is read in place and must stay as it is until the run has \
+            ended: a command whose file has changed fails. A pipe's blocks lie in the store until their command has \
+            succeeded, no more at once than --blocks-ahead. The same file, or the same bytes from the pipe, go on; another \
+            size or other records are another run.
+
+            AFTER THE RUN
+            The line of --then runs once when all inputs have succeeded, that of --on-failure when all have ended and some \
+            did not; each is a job of the run with as many --retries, and {} means nothing in it. The same line again finishes \
+            what a crash interrupted and does not repeat what has ended; when there were new inputs, it runs once more. What \
+            failed stays failed until `petiole requeue` of its job and the same line, or --fresh.
+
+            EXIT STATUS
+            0 all succeeded; 1 to 100 so many failed or were cancelled, 101 more (of those that have ended, after --halt); 102 the command of --then \
+            or --on-failure failed, however the inputs ended; 125 petiole itself failed; 126 and 127 the program cannot be executed or is not \
+            there; 128 + n stopped by signal n.
             """)
 
     @OptionGroup var inputs: RunInputOptions

@@ -173,8 +173,8 @@ struct RunSession {
     private static func past(
         of queue: String, _ store: JobStore, keepsJobs: Bool
     ) throws -> Past {
-        var past = Past(inputs: try KnownInputs(directory: store.path))
-        past.inputs.keepsJobs = keepsJobs
+        var past = Past(
+            inputs: try KnownInputs(directory: store.path, keepsJobs: keepsJobs))
         let counts = try store.counts(queue: queue)
         past.accepted = counts.accepted
         if counts.accepted == 0 { return past }
@@ -239,7 +239,7 @@ struct RunSession {
         let style = output.style(rules)
         let live = output.lineBuffer ? LivePrinter(store, style: style) : nil
         let haltWatch = pace.haltRule.map { HaltWatch($0) }
-        try pace.checkResources(of: store)
+        try pace.resources.check(in: store)
         let runner = try JobRunner(
             commandsOf: queue, in: store, retryPolicy: pace.retryPolicy, options: options,
             running: running(live, haltWatch), onEnd: live.map { Self.lastLine(of: $0) })

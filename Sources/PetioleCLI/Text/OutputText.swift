@@ -38,21 +38,19 @@ enum OutputText {
         sayCut(output)
     }
 
-    /// Prints an output byte for byte.
-    static func copy(_ output: CapturedOutput, _ store: JobStore) throws {
-        switch output.wanted {
-        case .cut: break
-        case .inline(let bytes), .incomplete(let bytes, _, _):
-            bytes.withUnsafeBytes { _ = Standard.output.write($0) }
-        case .spilled(let name, _):
-            try read(name, store, limit: .max) { Standard.output.write($0) == nil }
+    /// Prints all that is kept of an output: byte for byte, or with what could steer a terminal written out.
+    static func copy(
+        _ output: CapturedOutput, _ store: JobStore, to target: Standard, escapes: Bool
+    ) throws {
+        var shown = ShownBytes()
+        try forEachPiece(output, store) { bytes in
+            if !escapes { return target.write(bytes) == nil }
+            target.write(shown.take(bytes))
+            return true
         }
-        Standard.output.flush()
+        target.write(shown.end())
+        target.flush()
         sayCut(output)
-        if case .incomplete(_, let lost, let reason) = output.wanted {
-            throw Failure(
-                "\(grouped(Int(clamping: lost))) bytes more are lost: \(reason.text)", status: 74)
-        }
     }
 
     static func sayCut(_ output: CapturedOutput) {

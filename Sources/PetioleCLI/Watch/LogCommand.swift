@@ -120,29 +120,14 @@ struct LogCommand: ParsableCommand {
         _ stream: CommandStream, _ output: CapturedOutput, _ id: JobID, _ store: JobStore
     ) throws {
         let target = stream.standard
-        let isShown = target.isTerminal && !raw
-        var shown = ShownBytes()
         // In the order in which they are read.
         if stream == .errorOutput { Standard.output.flush() }
-        try OutputText.forEachPiece(output, store) { bytes in
-            if isShown {
-                target.write(shown.take(bytes))
-                return true
-            }
-            return target.write(bytes) == nil
-        }
-        target.write(shown.end())
-        if output.cutByteCount > 0 {
-            target.flush()
-            OutputText.sayCut(output)
-        }
+        try OutputText.copy(output, store, to: target, escapes: target.isTerminal && !raw)
         if case .incomplete(_, let lost, let reason) = output.wanted {
-            target.flush()
             say(
                 "\(grouped(Int(clamping: lost))) bytes more that job \(id) wrote are lost: \(reason.text)"
             )
         }
-        if stream == .errorOutput { target.flush() }
     }
 
     private func line(

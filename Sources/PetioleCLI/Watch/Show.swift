@@ -15,7 +15,8 @@ struct Show: ParsableCommand {
             With --json the fields of `petiole jobs --json`, schedule and planned (which schedule enqueued it, and for \
             when) where one did, and payload (JSON, where its form can be shown so), \
             suspended (of one that runs), attempts (those that another followed: attempt, started, microseconds, error), exit or signal, stdout and \
-            stderr of a command, or result. With --stdout or --stderr nothing but what the command wrote, as it is.
+            stderr of a command, or result. With --stdout or --stderr nothing but what the command wrote: as it is, and to a \
+            terminal, unless --raw, with what could steer it written out.
 
             With --tree the family of the job instead: who enqueued whom with its success, a line each, from the first \
             that is still there on. With --json too, one object a job: the fields of `petiole jobs --json`, depth, parent.
@@ -38,11 +39,14 @@ struct Show: ParsableCommand {
         help: ArgumentHelp("Of a tree so many jobs at most.", valueName: "n"))
     var limit = 1_000
 
-    @Flag(help: "Print what the command wrote to its standard output, byte for byte.")
+    @Flag(help: "Print what the command wrote to its standard output, and nothing else.")
     var stdout = false
 
-    @Flag(help: "Print what the command wrote to its standard error, byte for byte.")
+    @Flag(help: "Print what the command wrote to its standard error, and nothing else.")
     var stderr = false
+
+    @Flag(help: "With --stdout or --stderr to a terminal, too, print what was written as it is.")
+    var raw = false
 
     @OptionGroup var location: StoreLocation
 
@@ -70,12 +74,21 @@ struct Show: ParsableCommand {
                     "job \(id) has written nothing: it is \(JobText.word(details.summary.state))",
                     status: 66)
             }
-            if stdout { try OutputText.copy(end.output, store) }
-            if stderr { try OutputText.copy(end.errorOutput, store) }
+            if stdout { try copy(end.output, store) }
+            if stderr { try copy(end.errorOutput, store) }
         } else if json {
             Standard.output.line(try Self.json(details, outcome, store))
         } else {
             try Self.show(details, outcome, store)
+        }
+    }
+
+    private func copy(_ output: CapturedOutput, _ store: JobStore) throws {
+        try OutputText.copy(
+            output, store, to: .output, escapes: Standard.output.isTerminal && !raw)
+        if case .incomplete(_, let lost, let reason) = output.wanted {
+            throw Failure(
+                "\(grouped(Int(clamping: lost))) bytes more are lost: \(reason.text)", status: 74)
         }
     }
 

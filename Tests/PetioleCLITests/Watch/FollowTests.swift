@@ -134,6 +134,22 @@ struct FollowTests {
     }
 
     @Test(
+        "what a job wrote drives no terminal, unless that is asked for", arguments: ["show", "log"])
+    func terminal(command: String) throws {
+        _ = try tool.run("add", "--", "printf", #"a\033[2Jb\r\n\342\200\256c\n"#)
+        _ = try tool.run("worker", "--drain")
+        for (more, expected) in [
+            ("", "a\\u{1b}[2Jb\n\\u{202e}c\n"), ("--raw", "a\u{1B}[2Jb\r\n\u{202E}c\n"),
+        ] {
+            let terminal = try OutputTerminal()
+            let printed = try tool.start(
+                shell: "\(Tool.path) \(command) --stdout \(more) 1 > \(terminal.path)")
+            #expect(printed.end().status == 0)
+            #expect(terminal.text() == expected)
+        }
+    }
+
+    @Test(
         "the log of several jobs names each, unless that is not wanted, and one output alone can be had"
     )
     func log() throws {

@@ -9,9 +9,11 @@ import Petiole
 struct KnownInputs {
     private let table: InputTable
     private let key = KeyedHash.Key()
-    /// The jobs of those that have ended, when they are to be run once more: 24 bytes and more each, for that start alone.
-    private var jobs: [KeyedHash.Value: UInt64] = [:]
-    var keepsJobs = false
+    /// The jobs of those that have ended, when they are to be run once more: how far behind the first one, and 1.
+    private let jobs: InputTable?
+    private var firstJob: UInt64?
+    /// Those too far behind for a number of the table.
+    private var farJobs: [KeyedHash.Value: UInt64] = [:]
     /// The job, if that has ended and jobs are kept, of the input that was listed last.
     private(set) var lastEnded: UInt64?
     /// Jobs of earlier starts that have not ended and are not listed, or not yet.
@@ -23,11 +25,22 @@ struct KnownInputs {
     private static let hasEnded: UInt32 = 1 << 30
     private static let mostListed: UInt32 = 1 << 30 - 1
 
-    /// - Parameter directory: where a file goes when there are many; nil: they stay in memory.
-    init(directory: String?) throws { table = try InputTable(directory: directory) }
+    /// - Parameters:
+    ///   - directory: where a file goes when there are many; nil: they stay in memory.
+    ///   - keepsJobs: whether ``lastEnded`` is to be told.
+    init(directory: String?, keepsJobs: Bool = false) throws {
+        self.init(
+            try InputTable(directory: directory),
+            jobs: keepsJobs ? try InputTable(directory: directory) : nil)
+    }
 
     /// For tests of small tables that are files.
-    init(_ table: InputTable) { self.table = table }
+    init(_ table: InputTable, jobs: InputTable? = nil) {
+        self.table = table
+        self.jobs = jobs
+    }
+
+    var keepsJobs: Bool { jobs != nil }
 
     /// A digest is another key than an input of the same bytes.
     private func hash(_ bytes: UnsafeRawBufferPointer, isDigest: Bool) -> KeyedHash.Value {
@@ -52,9 +65,25 @@ struct KnownInputs {
         let hash = self.hash(input, isDigest: isDigest)
         let entry = occurrence == 1 ? hash : Self.further(hash, occurrence)
         let number = try table.add(entry)
-        if keepsJobs, hasEnded { jobs[entry] = job }
+        if hasEnded { try keep(job, of: entry) }
         number.pointee = Self.hasJob | (hasEnded ? Self.hasEnded : 0)
         if !hasEnded { pendingUnlisted += 1 }
+    }
+
+    private mutating func keep(_ job: UInt64, of entry: KeyedHash.Value) throws {
+        guard let jobs else { return }
+        let first = firstJob ?? job
+        firstJob = first
+        if job >= first, let number = UInt32(exactly: job - first + 1) {
+            try jobs.add(entry).pointee = number
+        } else {
+            farJobs[entry] = job
+        }
+    }
+
+    private func keptJob(of entry: KeyedHash.Value) -> UInt64? {
+        guard let number = jobs?.find(entry)?.pointee, let firstJob else { return farJobs[entry] }
+        return firstJob + UInt64(number) - 1
     }
 
     /// Notes that an input is listed.
@@ -69,7 +98,7 @@ struct KnownInputs {
         let entry = occurrence == 1 ? hash : Self.further(hash, occurrence)
         let job = occurrence == 1 ? number.pointee : table.find(entry)?.pointee
         guard let job, job & Self.hasJob != 0 else { return occurrence }
-        if keepsJobs { lastEnded = jobs[entry] }
+        if job & Self.hasEnded != 0 { lastEnded = keptJob(of: entry) }
         if job & Self.hasEnded == 0 { pendingUnlisted -= 1 }
         return nil
     }

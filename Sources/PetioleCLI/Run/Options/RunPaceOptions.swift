@@ -31,11 +31,7 @@ struct RunPaceOptions: ParsableArguments {
             "Start no command while less memory than this is available: 4G.", valueName: "size"))
     var memfree: String?
 
-    @Option(
-        help: ArgumentHelp(
-            "What each command takes of the store's resources while it runs: gpu=1,disk=2. How many there are is said with `petiole limit --resource gpu=2`, for all processes.",
-            valueName: "needs"))
-    var resources: String?
+    @OptionGroup var resources: ResourceOptions
 
     // Unconditional: else -1 is no value but an option, and nobody says what is allowed.
     @Option(
@@ -51,7 +47,7 @@ struct RunPaceOptions: ParsableArguments {
     var backoff: String?
 
     @Option(
-        parsing: .unconditional,
+        name: [.long, .customLong("soft-timeout")], parsing: .unconditional,
         help: ArgumentHelp(
             "Asked to stop by SIGTERM after this: 90s, 12h; or 200%: of the median of those that have succeeded, when there are three. It has failed then.",
             valueName: "time"))
@@ -93,10 +89,6 @@ struct RunPaceOptions: ParsableArguments {
         if let memfree, SizeText.bytes(memfree) == nil {
             throw ValidationError("--memfree takes a size: 512M, 4G")
         }
-        if let resources, ResourceText.needs(resources) == nil {
-            throw ValidationError(
-                "--resources takes names with numbers, each name once: gpu=1,disk=2")
-        }
         if let halt, HaltRule(halt) == nil {
             throw ValidationError(
                 "--halt takes soon or now, a comma, and fail, success or done with a number or percent: soon,fail=3"
@@ -135,33 +127,10 @@ struct RunPaceOptions: ParsableArguments {
             maxAttempts: retries + 1, backoff: .exponential(max(wait, .milliseconds(1))))
     }
 
-    /// Refuses what could never be had as things are.
-    func checkResources(of store: JobStore) throws {
-        guard let needs = resources.flatMap({ ResourceText.needs($0) }) else { return }
-        let known = try store.resources()
-        for need in needs {
-            let name = visible(need.name)
-            guard let resource = known.first(where: { $0.name == need.name }) else {
-                throw Failure(
-                    """
-                    this store knows no resource "\(name)"
-                    say how many there are: petiole limit --resource \(name)=\(need.count)
-                    """, status: 66)
-            }
-            if resource.count < need.count {
-                throw Failure(
-                    """
-                    a command is to take \(grouped(need.count)) of "\(name)", and there are \(grouped(resource.count))
-                    say how many there are: petiole limit --resource \(name)=\(need.count)
-                    """, status: 75)
-            }
-        }
-    }
-
     /// What each start waits for.
     var start: StartGate.Rules {
         var rules = StartGate.Rules()
-        rules.resources = resources.flatMap { ResourceText.needs($0) } ?? []
+        rules.resources = resources.needs
         rules.delay = delay.flatMap { ShortTime.duration($0) }
         rules.memory = memfree.flatMap { SizeText.bytes($0) }.map { UInt64($0) }
         if let memfree {

@@ -2,7 +2,7 @@ import Petiole
 
 /// Turns what a job writes into text that a terminal may show, piece by piece: control bytes, escapes and marks of direction
 /// are written out, line ends and tabs stay. What is cut between two pieces is put together again.
-struct ShownBytes {
+struct ShownBytes: Sendable {
     /// The beginning of a letter, or of a line end, whose rest has not come yet: three bytes at most.
     private var held: [UInt8] = []
 
@@ -18,6 +18,9 @@ struct ShownBytes {
         defer { held = [] }
         return Self.text(held[...])
     }
+
+    /// The same of bytes that are there as a whole.
+    static func whole(_ bytes: [UInt8]) -> String { text(bytes[...]) }
 
     /// How many bytes at the end may be continued by those to come.
     private static func unfinished(_ bytes: [UInt8]) -> Int {
@@ -37,6 +40,8 @@ struct ShownBytes {
 
     private static func text(_ bytes: ArraySlice<UInt8>) -> String {
         let text = String(decoding: bytes, as: UTF8.self)
+        // What most commands write, at a small part of the cost.
+        if bytes.allSatisfy({ (32..<127).contains($0) || $0 == 9 || $0 == 10 }) { return text }
         var shown = ""
         var plain = ""
         var scalars = text.unicodeScalars.makeIterator()
