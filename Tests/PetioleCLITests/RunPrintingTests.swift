@@ -92,7 +92,7 @@ import Testing
         #expect(shown.status == 0)
         let text = terminal.text()
         #expect(
-            text == "1\ta\\u{1b}[2Jb\tc\\u{d}\n1\tä 1\n1\t\\u{1b}]0;x\\u{7}",
+            text == "1\ta\\u{1b}[2Jb\tc\n1\tä 1\n1\t\\u{1b}]0;x\\u{7}",
             "\(text.debugDescription)")
         let raw = try tool.start(
             shell: "\(run) --raw \"\(line)\" ::: 2 > \(terminal.path) 2> \(terminal.path)"

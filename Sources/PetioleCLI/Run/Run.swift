@@ -21,7 +21,7 @@ struct Run: AsyncParsableCommand {
               petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
               petiole run --csv -a people.csv 'mail -s {subject} {address} < {letter}'
               petiole run echo {2}-{1} ::: a b ::: 1 2 3
-              petiole run -j 50% --delay 0.2 --retries 5 --timeout 300% --tag 'curl -fsS {}' < urls.txt
+              petiole run -j 50% --delay 0.2 --timeout 300% --tag wget -q < urls.txt
               petiole run --set-jobs 8 'gzip -9 {}'
               petiole run --pipe --block 10M -k 'grep -c ERROR' < large.log
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
@@ -40,7 +40,7 @@ struct Run: AsyncParsableCommand {
               {.}        without its extension         {/}   its name      {//}  its folder
               {/.}       its name without extension    {#}   its number
               {%}        which of the commands at once it is: 1, 2, ...
-              {1} {2}    of several lists, columns, or inputs together (-n); {} is then all of them
+              {1} {2}    of several lists, columns, or inputs together (-n); {}: all
               {name}     that column or field; {2/} and {name.} are parts of these
 
             A column is found by its name (letters, digits, and _ . - or blanks inside) before its number; in single quotes a \
