@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,9 +19,21 @@ int run_program(const char *program, char *const *arguments, const char *input,
     code = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, input, O_RDONLY, 0);
     if (code == 0)
         code = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    // Threads that others made may block all signals, and a shell that waits for its children needs one.
+    posix_spawnattr_t attributes;
+    if (code == 0) code = posix_spawnattr_init(&attributes);
+    if (code) {
+        posix_spawn_file_actions_destroy(&actions);
+        return code;
+    }
+    sigset_t none;
+    sigemptyset(&none);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
     pid_t child;
     uint64_t start = now_nanoseconds();
-    if (code == 0) code = posix_spawn(&child, program, &actions, NULL, arguments, environ);
+    code = posix_spawn(&child, program, &actions, &attributes, arguments, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (code) return code;
     while (waitpid(child, status, 0) < 0)
