@@ -52,6 +52,10 @@ import Testing
         #expect(now.status == 0, "\(now.errorOutput)")
         #expect(
             now.errorOutput.contains("halted, since 1 command succeeded: 1 job ended, 1 is left"))
+        let half = try tool.run(
+            "run", "-j1", "--halt", "soon,fail=50%", "sleep 0.1; test {} = 1", input: inputs)
+        #expect(half.status == 10, "\(half.errorOutput)")
+        #expect(half.errorOutput.contains("halted, since 10 commands of 20 failed: 11 jobs"))
         #expect(try tool.run("run", "--halt", "later,fail=1", "true", ":::", "a").status == 64)
         // Reached with the last one, it is no matter.
         let all = try tool.run("run", "--halt", "soon,done=2", "true", ":::", "a", "b")
@@ -74,9 +78,10 @@ import Testing
             #expect(HaltRule(wrong) == nil, "\(wrong)")
         }
         let percent = try #require(HaltRule("soon,fail=25%"))
-        #expect(percent.reason(ended: 4, failed: 2) == nil)
-        #expect(percent.reason(ended: 12, failed: 3) == "3 commands of 12 failed")
-        #expect(percent.reason(ended: 13, failed: 3) == nil)
+        #expect(percent.reason(ended: 4, failed: 2, total: 4) == nil)
+        #expect(percent.reason(ended: 5, failed: 3, total: 12) == "3 commands of 12 failed")
+        #expect(percent.reason(ended: 13, failed: 3, total: 13) == nil)
+        #expect(percent.reason(ended: 12, failed: 12, total: nil) == nil)
     }
 
     @Test(
@@ -89,6 +94,13 @@ import Testing
         let end = try tool.run(
             bytes: (["run", "-k", "-j3", line, ":::"] + inputs).map { Array($0.utf8) })
         #expect(end.lines == inputs, "\(end.errorOutput)")
+        // What is retried stands in its place among what ended before.
+        let some = ["run", "-k", "-j2", "test {} != 3 -o -e go && echo {}", ":::"] + inputs
+        #expect(
+            try tool.run(bytes: some.map { Array($0.utf8) }).lines == inputs.filter { $0 != "3" })
+        try tool.write("", to: "go")
+        let retried = some[..<1] + ["--retry-failed"] + some[1...]
+        #expect(try tool.run(bytes: retried.map { Array($0.utf8) }).lines == inputs)
         // Of a run that was stopped, what has ended is printed all the same.
         let stopped = try tool.run(
             "run", "-k", "-j2", "--halt", "now,success=1", "sleep {}; echo {}", ":::", "1000", "0")

@@ -160,6 +160,47 @@ struct RunHostileTests {
                     #""state":"succeeded""#))
         }
 
+        @Test("what a command that has ended left in its pipe waits for room as well")
+        func restOfPipe() throws {
+            try makeDisk(taken: 40 << 20)
+            defer { umount2(tool.file("disk"), Int32(MNT_DETACH)) }
+            mkfifo(tool.file("ended"), 0o600)
+            let line = "\(line); echo ended > ended"
+            let run = ["run", "--store", "disk/s", line, ":::"]
+            let probe = try tool.start(run + ["\(90 << 20)"])
+            _ = try probe.line(beginning: "petiole: job 1 waits", inErrors: true)
+            var info = stat()
+            try #require(stat(tool.file("disk/s/outputs/1-1.out"), &info) == 0)
+            #expect(try tool.run("cancel", "--store", "disk/s", "1").status == 0)
+            _ = probe.end()
+            let size = Int(info.st_size) + 64 << 10
+            let small = try tool.start(run + ["\(size)"])
+            _ = try small.line(beginning: "petiole: job 2 waits", inErrors: true)
+            // Two pages at a time there is room again.
+            var filler = off_t(40 << 20)
+            var written: off_t = 0
+            func makeRoom(upTo least: Int) throws {
+                while written < least {
+                    filler -= 8_192
+                    truncate(tool.file("disk/filler"), filler)
+                    let before = written
+                    while written == before {
+                        try #require(stat(tool.file("disk/s/outputs/2-1.out"), &info) == 0)
+                        written = info.st_size
+                        poll(nil, 0, 10)
+                    }
+                }
+            }
+            // The rest is less than a pipe holds: the command ends.
+            try makeRoom(upTo: size - 60 << 10)
+            #expect(try tool.start(shell: "cat ended").end().output == "ended\n")
+            try makeRoom(upTo: size)
+            let end = small.end()
+            // The first was cancelled.
+            #expect(end.status == 1, "\(end.errorOutput)")
+            #expect(end.output.utf8.count == size)
+        }
+
         @Test(
             "one that waits for room can be ended, and what came of it is recorded on the full disk"
         )

@@ -37,6 +37,10 @@ import Testing
         // What had ended before is in it already.
         #expect(try tool.run("run", "--joblog", "log", line, ":::", "0", "3").status == 1)
         #expect(tool.read("log").split(separator: "\n").count == 4)
+        // One that could not be started.
+        #expect(try tool.run("run", "--joblog", "log", "{}", ":::", "./missing").status == 1)
+        let last = tool.read("log").split(separator: "\n").last?.split(separator: "\t")
+        #expect(last?[6] == "127")
         let bad = try tool.run("run", "--joblog", "none/log", "true", ":::", "a")
         #expect(bad.status == 125 && bad.errorOutput.contains("none/log cannot be written"))
     }

@@ -110,6 +110,14 @@ import Testing
         #expect(terminal.text() == "4\ta\\u{1b}[2Jb\tc\n4\tä 4\n")
     }
 
+    @Test("a long line without an end is one, also when all of it was printed before the end came")
+    func longLineWithoutEnd() throws {
+        let end = try tool.run(
+            "run", "-j1", "--line-buffer", "head -c {} /dev/zero | tr '\\0' a", ":::", "1048577",
+            "1")
+        #expect(end.lines.map(\.utf8.count) == [1_048_577, 1])
+    }
+
     @Test("a character that comes in two pieces is one, and what is none does no harm")
     func pieces() {
         let bytes = Array("aä€😀\u{85}\u{202E}z\n".utf8) + [0xFF, 0xC3]

@@ -39,7 +39,7 @@ import Testing
         _ = first.end()
         _ = try second.line(beginning: "up b2")
         _ = try second.line(beginning: "up b1")
-        for name in ["b1", "b2"] { try tool.write("x\n", to: name) }
+        for name in ["b1", "b2", "a2"] { try tool.write("x\n", to: name) }
         #expect(second.end().status == 0)
         #expect(try tool.run("limit", "--resource", "gpu").output == "gpu: 2, 0 in use\n")
     }
@@ -56,9 +56,15 @@ import Testing
             ])
         _ = try holder.line(beginning: "up")
         let stopped = try tool.start(["run", "--resources", "gpu=1", "echo {}", ":::", "b"])
+        _ = try stopped.line(beginning: "petiole: no command is started", inErrors: true)
         stopped.send(SIGINT)
         #expect(stopped.end().status == 128 + SIGINT)
         let waiting = try tool.start(["run", "--resources", "gpu=1", "echo {}", ":::", "b"])
+        #expect(
+            try waiting.line(beginning: "petiole: no command is started", inErrors: true)
+                == "petiole: no command is started: 1 of 1 \"gpu\" is wanted, and others have them")
+        _ = try tool.run("limit", "--resource", "gpu", "--remove")
+        _ = try waiting.line(beginning: "petiole: this store knows no resource", inErrors: true)
         #expect(try tool.run("limit", "--resource", "gpu=2").status == 0)
         #expect(waiting.end().output == "b\n")
         try tool.write("x\n", to: "pipe")

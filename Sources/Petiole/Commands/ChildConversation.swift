@@ -45,7 +45,8 @@ struct ChildConversation: ~Copyable {
         self.pipes = pipes
     }
 
-    /// Until the child has ended and its pipes have too, or the time is up that they have after it.
+    /// Until the child has ended and its pipes have too, or the time is up that they have after it; and what they held has room
+    /// on the disk, unless a stop was asked for.
     mutating func run() {
         let buffer = UnsafeMutableRawBufferPointer.allocate(
             byteCount: Self.readSize, alignment: 16)
@@ -54,7 +55,7 @@ struct ChildConversation: ~Copyable {
         if child.endDescriptor < 0 { endedAt = .now }
         showIfFollowed()
         feed()
-        while endedAt == nil || outputNumber >= 0 || errorNumber >= 0 {
+        while endedAt == nil || outputNumber >= 0 || errorNumber >= 0 || isWaiting {
             let stop = child.performStop()
             var deadline = deadline(stop)
             if isWaiting, awaitsRoom(stop) {
@@ -63,7 +64,8 @@ struct ChildConversation: ~Copyable {
                 deadline = stop.map { $0.hardIsSent ? tick : min($0.hardAt, tick) } ?? tick
             } else if endedAt != nil, let deadline, deadline <= .now {
                 // This process may have been suspended since: what is there is read first.
-                drain(buffer)
+                drain(buffer, isLast: stop != nil)
+                if isWaiting, stop == nil { continue }
                 outputHeldOpen = outputNumber >= 0 || errorNumber >= 0
                 return
             }
@@ -85,7 +87,7 @@ struct ChildConversation: ~Copyable {
         }
         if !isWaiting {
             isToldOfFullDisk = false
-            watcher?.onFullDisk(true)
+            if !output.isLost, !errorOutput.isLost { watcher?.onFullDisk(true) }
             return false
         }
         return stop == nil || endedAt == nil
@@ -165,12 +167,15 @@ struct ChildConversation: ~Copyable {
 
     /// Reads what the pipes hold, without waiting, and not for ever from one that is filled again
     /// meanwhile.
-    private mutating func drain(_ buffer: UnsafeMutableRawBufferPointer) {
+    /// - Parameter isLast: whether what finds no room on the disk is read as well, since nobody comes back for it.
+    private mutating func drain(_ buffer: UnsafeMutableRawBufferPointer, isLast: Bool) {
         for _ in 0..<Self.readsOfFullPipe {
-            if outputNumber >= 0, Self.read(outputNumber, into: &output, buffer, tell(.output)) {
+            if outputNumber >= 0, isLast || !output.isWaiting,
+                Self.read(outputNumber, into: &output, buffer, tell(.output))
+            {
                 outputNumber = -1
             }
-            if errorNumber >= 0,
+            if errorNumber >= 0, isLast || !errorOutput.isWaiting,
                 Self.read(errorNumber, into: &errorOutput, buffer, tell(.errorOutput))
             {
                 errorNumber = -1

@@ -15,6 +15,10 @@ package struct CommandRunOptions: Sendable {
     /// Called when a command has to wait because its output finds no room on the disk, and when it goes on.
     package var onFullDisk: (@Sendable (JobID, _ isOver: Bool) -> Void)?
 
+    /// Called when nothing is left to run but what is paused, held or parked. The runner waits for that; without it, a
+    /// runner that ends when nothing is left does not.
+    package var onPaused: (@Sendable () -> Void)?
+
     /// Called when a command has succeeded, or failed for the last time: before that is recorded, and before its thread runs
     /// another one.
     package var onLastEnd: (@Sendable (_ succeeded: Bool) -> Void)?

@@ -130,6 +130,11 @@ struct OutputCapture: ~Copyable {
     /// Whether the disk has no room for what was taken: ``tryAgain()`` before more is read.
     var isWaiting: Bool { !unwritten.isEmpty }
 
+    /// Whether some of what was wanted is not kept.
+    var isLost: Bool {
+        if case .lost = place { true } else { false }
+    }
+
     /// - Returns: how many of the bytes are wanted: all, or those before the limit.
     @discardableResult
     mutating func take(_ bytes: UnsafeRawBufferPointer) -> Int {

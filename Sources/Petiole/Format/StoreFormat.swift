@@ -27,6 +27,8 @@ enum StoreFormat {
     static let backupLock: Int64 = 2
     /// Of who begins or stops to follow events.
     static let followingLock: Int64 = 3
+    /// Of who takes named resources: held while it looks which are free.
+    static let takingLock: Int64 = 4
     /// Of a process that follows.
     static func followerLock(_ process: Int32) -> Int64 {
         followerLocks.lowerBound + Int64(process)

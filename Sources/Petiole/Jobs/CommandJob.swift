@@ -56,7 +56,11 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
         }
         if context.isCancelled { return .stopped }
         onStart?(context.id)
-        var end = try run(command, context)
+        var end: CommandEnd
+        do { end = try run(command, context) } catch {
+            if !context.isCancelled, isLast(context) { running.onLastEnd?(false) }
+            throw error
+        }
         onEnd?(context.id, end)
         let passed = context.runner.deadlines.hasPassed(context.id.rawValue)
         if let medianLimit {
@@ -66,7 +70,14 @@ final class CommandEntry: JobEntry, @unchecked Sendable {
                 context.id.rawValue, end.runTime, succeeded: end.succeeded,
                 context.runner.deadlines, context.runner.stoppables)
         }
-        if context.isCancelled, !end.succeeded, passed == nil { return .stopped }
+        if context.isCancelled, !end.succeeded, passed == nil {
+            // No outcome will name them.
+            for output in [end.output, end.errorOutput] {
+                guard case .spilled(let name, _) = output.wanted else { continue }
+                unlink("\(context.runner.store.outputsPath)/\(name)")
+            }
+            return .stopped
+        }
         // Behind the look at what was asked of this one: the answer may be to stop the runner.
         if let onLastEnd = running.onLastEnd, end.succeeded || isLast(context) {
             onLastEnd(end.succeeded)
@@ -294,6 +305,7 @@ extension JobRunner {
         try self.init(
             store, registry: registry, options: options, logger: Logger(label: "petiole"))
         core.mostPlaces = running.mostPlaces
+        core.onPaused = running.onPaused
         guard !running.start.isEmpty else { return }
         var start = running.start
         start.onFailure = { [core] in core.fail(.store($0)) }

@@ -102,6 +102,8 @@ enum StoreCreation {
         let format = FormatRecord(
             version: StoreFormat.version, isScratch: opening.neverSyncs,
             storeID: UInt64.random(in: 1...UInt64.max), createdAt: StoreClock().now)
+        var options = options
+        options.retention = options.retention ?? options.retentionWhenMade
         let settings = options.applied(to: StoreOptions.defaults)
         try environment.write { (transaction) throws(StorageError) in
             for (key, value) in [

@@ -227,11 +227,17 @@ public final class JobRunner: Sendable {
         let core = core
         let waiting = TaskWaiter()
         OSThread.start(named: "petiole-drain") {
+            var isTold = false
             while true {
                 // Read before looking, at the flags too: what comes in between makes the wait return at once.
                 let seen = core.store.signals.recorded.value
                 if isOver.isSet || core.firstFailure != nil || core.pool.isStopping { break }
-                if Self.isIdle(core) { break }
+                let left = Self.left(core)
+                if left.open == 0 {
+                    guard let onPaused = core.onPaused, left.setAside > 0 else { break }
+                    if !isTold { onPaused() }
+                }
+                isTold = left.open == 0
                 core.flushAll()
                 core.store.writer.hurry()
                 // A second: a process that cancels may die between its commit and its ring.
@@ -247,15 +253,16 @@ public final class JobRunner: Sendable {
         }
     }
 
-    private static func isIdle(_ core: RunnerCore) -> Bool {
+    /// How many jobs of its queues have not ended: those that come to be run, and those that do not until somebody lets them.
+    private static func left(_ core: RunnerCore) -> (open: UInt64, setAside: UInt64) {
         let open = core.store
         let queues = core.claims.ownedQueues
         do throws(StoreError) {
-            let unfinished = try open.read { (reader) throws(StorageError) in
-                var sum: UInt64 = 0
+            return try open.read { (reader) throws(StorageError) in
+                var left: (open: UInt64, setAside: UInt64) = (0, 0)
                 for queue in queues {
                     // Nothing more comes of a paused one; what runs of it ends with the runner.
-                    if try queue.isPaused(reader, open.tables) { continue }
+                    let isPaused = try queue.isPaused(reader, open.tables)
                     guard
                         let bytes = try reader.value(
                             open.tables.meta, RecordKey.counters(queue.id))
@@ -263,14 +270,15 @@ public final class JobRunner: Sendable {
                     let counters = try formatted { () throws(FormatError) in
                         try QueueCounters(bytes)
                     }
-                    sum += counters.unfinished &- counters.parked
+                    let setAside = isPaused ? counters.unfinished : counters.parked
+                    left.open += counters.unfinished &- setAside
+                    left.setAside += setAside
                 }
-                return sum
+                return left
             }
-            return unfinished == 0
         } catch {
             core.fail(.store(error))
-            return true
+            return (0, 0)
         }
     }
 

@@ -37,6 +37,8 @@ final class RunnerCore: WorkSource, @unchecked Sendable {
     var mostPlaces: Int?
     /// Passed before each ticket; nil: none. Set before the start.
     var startGate: StartGate?
+    /// See ``CommandRunOptions/onPaused``.
+    var onPaused: (@Sendable () -> Void)?
     /// Lets jobs begin one at a time when somebody asks for the next; nil but in tests. Set before the start.
     let stepper: Stepper?
     let unserved: UnservedJobs

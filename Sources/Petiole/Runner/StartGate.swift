@@ -18,6 +18,9 @@ package final class StartGate: Sendable {
 
         /// What it takes of the store's resources until it has ended.
         package var resources: [ResourceNeed] = []
+        /// Called when there is not enough of one, once until there is: which, and how many there are in all; nil: the store
+        /// knows none of that name. On a thread of the pool.
+        package var onMissing: (@Sendable (ResourceNeed, _ of: Int?) -> Void)?
         /// Called when these cannot be read: the job does not begin. On a thread of the pool.
         package var onFailure: (@Sendable (StoreError) -> Void)?
 
@@ -72,19 +75,28 @@ package final class StartGate: Sendable {
             ring()
         }
         guard wait(until: { $0.serving == turn ? nil : .max }),
-            let held = awaitTokens()
+            wait(until: { $0.startsFrom > petiole_steady_time() ? $0.startsFrom : nil })
         else { return nil }
-        guard wait(until: { $0.startsFrom > petiole_steady_time() ? $0.startsFrom : nil }),
-            let wasShort = awaitMemory()
-        else {
+        // Resources last: what is held is used. While they were waited for, the memory may have gone.
+        var wasShort = false
+        var held: [Int64] = []
+        repeat {
             ended(held)
-            return nil
-        }
-        let pause = max(
-            rules.delay.map { RetryPolicy.microseconds($0) * 1_000 } ?? 0,
-            wasShort ? Self.memoryTick : 0)
+            held = []
+            guard let isShort = awaitMemory(), let taken = awaitTokens() else { return nil }
+            held = taken
+            wasShort = wasShort || isShort
+        } while tokens != nil && !hasMemory
+        let pause = max(Self.nanoseconds(rules.delay), wasShort ? Self.memoryTick : 0)
         state.withLock { $0.startsFrom = petiole_steady_time() + pause }
         return held
+    }
+
+    /// 146 years at most, so that an instant may be that far away.
+    private static func nanoseconds(_ delay: Duration?) -> Int64 {
+        guard let delay else { return 0 }
+        let (sum, overflow) = RetryPolicy.microseconds(delay).multipliedReportingOverflow(by: 1_000)
+        return overflow ? .max >> 1 : min(sum, .max >> 1)
     }
 
     /// Gives back what a job held that has ended, or not begun after all.
@@ -124,12 +136,21 @@ package final class StartGate: Sendable {
     /// - Returns: what is held now; nil when stopped.
     private func awaitTokens() -> [Int64]? {
         guard let tokens else { return [] }
+        // Whether it was said of the last try that it may have them some time.
+        var told: Bool?
         while true {
             // Read before looking: what comes in between makes the wait return at once.
             let seen = tokens.now
             if state.withLock({ $0.isStopped }) { return nil }
             do throws(StoreError) {
-                if let held = try tokens.take() { return held }
+                switch try tokens.take() {
+                case .all(let held): return held
+                case .missing(let need, let count):
+                    let isPossible = (count ?? 0) >= need.count
+                    if told != isPossible { rules.onMissing?(need, count) }
+                    told = isPossible
+                case .othersTake: break
+                }
             } catch {
                 stop()
                 rules.onFailure?(error)
@@ -137,6 +158,11 @@ package final class StartGate: Sendable {
             }
             tokens.wait(since: seen)
         }
+    }
+
+    private var hasMemory: Bool {
+        guard let wanted = rules.memory, let available = availableMemory() else { return true }
+        return available >= wanted
     }
 
     /// - Returns: whether there was too little; nil when stopped.

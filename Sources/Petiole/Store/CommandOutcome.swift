@@ -118,6 +118,14 @@ extension JobStore {
 
 extension JobStore {
     /// What the store's data file takes, and may take.
+    /// How long jobs that have ended are kept.
+    package var retention: Duration {
+        get throws(StoreError) {
+            try open.refreshSettings()
+            return .seconds(open.settings.retentionSeconds)
+        }
+    }
+
     package var fileSize: (bytes: Int, limit: Int) {
         get throws(StoreError) {
             try open.refreshSettings()

@@ -19,6 +19,8 @@ public struct StoreOptions: Sendable {
     /// How long jobs that have ended are kept, in whole seconds; 7 days unless set. Pruned some time after. Nil leaves the
     /// store's setting alone.
     public var retention: Duration?
+    /// The same for a store that is made now, where ``retention`` is nil; one that exists keeps its own.
+    package var retentionWhenMade: Duration?
     /// Bytes that the store's data file may take, at least 64 MiB; 64 GiB unless set. Nil leaves the store's setting alone.
     public var byteLimit: Int?
     /// Bytes that one payload may have, at most 1 GiB; 64 MiB unless set. Nil leaves the store's setting alone.

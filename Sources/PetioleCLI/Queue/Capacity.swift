@@ -11,16 +11,18 @@ struct CapacityCommand: AsyncParsableCommand {
             What counts are jobs that have not ended. When it is full, an enqueue is refused, waits until there is room, \
             or drops jobs of the queue that have not started: those of the lowest priority first, of these the oldest. \
             Without a queue it is the store's. What is set holds for all processes at once, and replaces what was set \
-            before; without options, what is set is shown. The store's data file has a limit of its own.
+            before; without options, what is set is shown. The store's data file has a limit of its own; when what has ended \
+            fills half of it, the oldest goes before its time.
 
             With --json one object a line: v, queue (null for the store), jobs, bytes, whenFull (refuse, wait, drop), \
-            waitUpTo (seconds), heldJobs, heldBytes; of the store also fileBytes, fileLimit.
+            waitUpTo (seconds), heldJobs, heldBytes; of the store also fileBytes, fileLimit, keep (seconds).
 
             EXAMPLES
               petiole capacity images --jobs 10000 --when-full wait --wait-up-to 30s
               petiole capacity telemetry --bytes 64M --when-full drop
               petiole capacity images --none
               petiole capacity --file 8G
+              petiole capacity --keep 30d
             """)
 
     enum WhenFull: String, CaseIterable, ExpressibleByArgument {
@@ -55,6 +57,13 @@ struct CapacityCommand: AsyncParsableCommand {
             "The store's alone: bytes that its data file may take, 64M or more.", valueName: "size")
     )
     var file: String?
+
+    @Option(
+        parsing: .unconditional,
+        help: ArgumentHelp(
+            "The store's alone: how long what has ended is kept, 90s, 12h, 30d. A run knows by it which inputs are done; a store that this tool made keeps it for 365d.",
+            valueName: "time"))
+    var keep: String?
 
     @Flag(help: "Print JSON.")
     var json = false
@@ -91,8 +100,11 @@ struct CapacityCommand: AsyncParsableCommand {
         if whenFull != nil, !sets {
             throw ValidationError("--when-full goes with --jobs or --bytes")
         }
-        if file != nil, queue != nil {
-            throw ValidationError("--file is the store's, not a queue's")
+        if file != nil || keep != nil, queue != nil {
+            throw ValidationError("--file and --keep are the store's, not a queue's")
+        }
+        if let keep, TimeText.age(keep) == nil {
+            throw ValidationError("--keep takes a number and one of s, m, h, d, w: 12h, 30d")
         }
     }
 
@@ -117,11 +129,10 @@ struct CapacityCommand: AsyncParsableCommand {
         } else if none {
             try await store.setCapacity(nil, queue: queue)
         }
-        if let limit = file.flatMap({ SizeText.bytes($0) }) {
-            var options = StoreOptions()
-            options.byteLimit = limit
-            try await store.change(options)
-        }
+        var options = StoreOptions()
+        options.byteLimit = file.flatMap { SizeText.bytes($0) }
+        options.retention = keep.flatMap { TimeText.age($0) }
+        if file != nil || keep != nil { try await store.change(options) }
         try show(store)
     }
 
@@ -142,15 +153,16 @@ struct CapacityCommand: AsyncParsableCommand {
         }
         if queue == nil {
             try line(
-                nil, store.capacity(), store.counts(), file: store.fileSize)
+                nil, store.capacity(), store.counts(), file: store.fileSize,
+                keep: store.retention)
         }
     }
 
-    private var changes: Bool { sets || none || file != nil }
+    private var changes: Bool { sets || none || file != nil || keep != nil }
 
     private func line(
         _ name: String?, _ capacity: Capacity?, _ counts: JobCounts,
-        file: (bytes: Int, limit: Int)?
+        file: (bytes: Int, limit: Int)?, keep: Duration? = nil
     ) {
         guard json else {
             let place = name.map { visible($0) } ?? "store"
@@ -158,6 +170,7 @@ struct CapacityCommand: AsyncParsableCommand {
             if let file {
                 text += "; file: \(SizeText.text(file.bytes)) of \(SizeText.text(file.limit))"
             }
+            if let keep { text += "; what has ended is kept \(TimeText.duration(keep))" }
             return Standard.output.line(text)
         }
         var line = JSONLine()
@@ -169,6 +182,7 @@ struct CapacityCommand: AsyncParsableCommand {
             line.add("fileBytes", file.bytes)
             line.add("fileLimit", file.limit)
         }
+        if let keep { line.add("keep", Int(clamping: keep.components.seconds)) }
         Standard.output.line(line.line)
     }
 }

@@ -105,6 +105,7 @@ struct Worker: AsyncParsableCommand {
         try resources.check(in: store)
         var running = CommandRunOptions()
         running.start.resources = resources.needs
+        running.start.onMissing = ResourceOptions.sayMissing
         let runner = try JobRunner(
             commandsOf: queue, in: store, retryPolicy: .never, options: options, running: running)
         let request = StopRequest()

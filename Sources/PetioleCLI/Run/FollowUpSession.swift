@@ -16,6 +16,10 @@ struct FollowUpSession {
     let retries: Int
     let request: StopRequest
     let current: CurrentRunner
+    /// How its output is printed, how much of it is kept, and for how long a retry waits.
+    let style: OutputStyle
+    let outputLimit: UInt64?
+    let retryPolicy: RetryPolicy
 
     /// The exit status when the follow-up did not succeed; 1 to 101 count inputs.
     static let failedStatus: Int32 = 102
@@ -29,10 +33,13 @@ struct FollowUpSession {
             throw stopped(followUp, by: signal)
         }
         let runner = try makeRunner()
-        current.runner = runner
+        let stopper = RunStopper(runner)
+        current.stopper = stopper
         // Who asked before hears of no runner any more.
-        if request.signal != nil { runner.stop() }
-        let printer = try RunPrinter(store, showsBar: false) { _ in runner.stop() }
+        if request.signal != nil { stopper.stop(isNow: false) }
+        let printer = try RunPrinter(
+            store, showsBar: false, manner: RunPrinter.Manner(style: style)
+        ) { stopper.stop(isNow: $0) }
         let observer = store.observeOutcomes { printer.add($0) }
         var job: (id: JobID, isOld: Bool)?
         var problem: (any Error)?
@@ -88,9 +95,11 @@ struct FollowUpSession {
         options.asyncLimit = 1
         // The run's own queue too, so that the same line is not started meanwhile.
         options.queues = [runQueue]
+        var running = CommandRunOptions()
+        running.outputLimit = outputLimit
         return try JobRunner(
-            commandsOf: queue, in: store, retryPolicy: RetryPolicy(maxAttempts: retries + 1),
-            options: options)
+            commandsOf: queue, in: store, retryPolicy: retryPolicy, options: options,
+            running: running)
     }
 
     /// One that had not ended when other inputs came, or another command, is not due any more. Before the queue is taken over,

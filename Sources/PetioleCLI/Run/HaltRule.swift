@@ -7,7 +7,7 @@ struct HaltRule: Equatable, Sendable {
     enum Counted: String, CaseIterable, Sendable { case fail, success, done }
     enum Bound: Equatable, Sendable {
         case number(Int)
-        /// Of those that have ended, when three of what is counted have.
+        /// Of all that are run, when these are known and three of what is counted have come to that.
         case percent(Int)
     }
     /// Whether running commands are asked to end, or end by themselves.
@@ -32,8 +32,10 @@ struct HaltRule: Equatable, Sendable {
     }
 
     /// Why the run is to stop; nil: it is not.
-    /// - Parameter failed: of those that have ended.
-    func reason(ended: Int, failed: Int) -> String? {
+    /// - Parameters:
+    ///   - failed: of those that have ended.
+    ///   - total: all that are run; nil: not known yet.
+    func reason(ended: Int, failed: Int, total: Int?) -> String? {
         let (count, what) =
             switch counted {
             case .fail: (failed, "failed")
@@ -44,8 +46,8 @@ struct HaltRule: Equatable, Sendable {
         case .number(let number):
             return count >= number ? "\(counted(count)) \(what)" : nil
         case .percent(let percent):
-            guard count >= 3, count * 100 >= percent * ended else { return nil }
-            return "\(counted(count)) of \(grouped(ended)) \(what)"
+            guard let total, count >= 3, count * 100 >= percent * total else { return nil }
+            return "\(counted(count)) of \(grouped(total)) \(what)"
         }
     }
 

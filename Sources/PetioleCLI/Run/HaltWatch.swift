@@ -6,6 +6,7 @@ final class HaltWatch: Sendable {
     private struct State {
         var ended = 0
         var failed = 0
+        var total: Int?
         var reason: String?
     }
 
@@ -21,11 +22,21 @@ final class HaltWatch: Sendable {
     }
 
     func hasEnded(_ succeeded: Bool) {
-        let isDue = state.withLock { state in
+        look { state in
             state.ended += 1
             if !succeeded { state.failed += 1 }
+        }
+    }
+
+    /// All inputs are known: so many are run.
+    func setTotal(_ total: Int) { look { $0.total = total } }
+
+    private func look(after change: (inout State) -> Void) {
+        let isDue = state.withLock { state in
+            change(&state)
             guard state.reason == nil else { return false }
-            state.reason = rule.reason(ended: state.ended, failed: state.failed)
+            state.reason = rule.reason(
+                ended: state.ended, failed: state.failed, total: state.total)
             return state.reason != nil
         }
         if isDue { stop.withLock { $0 }?(rule.isNow) }
@@ -39,16 +50,16 @@ final class HaltWatch: Sendable {
 final class RunStopper: Sendable {
     private enum Step { case none, soon, now }
     private let step = Mutex(Step.none)
-    private let runner: JobRunner
-    private let stopReading: WakePipe
+    let runner: JobRunner
+    private let stopReading: WakePipe?
 
-    init(_ runner: JobRunner, _ stopReading: WakePipe) {
+    init(_ runner: JobRunner, _ stopReading: WakePipe? = nil) {
         self.runner = runner
         self.stopReading = stopReading
     }
 
     func stop(isNow: Bool) {
-        stopReading.ring()
+        stopReading?.ring()
         let calls = step.withLock { step in
             let before = step
             if isNow { step = .now } else if step == .none { step = .soon }

@@ -65,7 +65,8 @@ struct Run: AsyncParsableCommand {
             SIGUSR1 lets one more command run at once and SIGUSR2 one less; --set-jobs, from another terminal, so many. What runs goes on. \
             Ctrl-C lets running commands end (30 s at most) and stops; a second one asks them to end and kills them after 10 s, a third one \
             kills them at once. --halt stops the run when so many have failed, succeeded or ended, or so many percent of \
-            those that ended (three at least): soon lets the running ones end, now asks them to.
+            all inputs (three at least, and when these are read): soon lets the running ones end, now asks them to. A run \
+            that is paused (petiole pause) waits until it is resumed.
 
             --resources gpu=1 lets a command begin when one of "gpu" is free in the store, whichever processes want it; \
             `petiole limit --resource gpu=2` says that there are two. Who needs several takes all or none; \
@@ -160,11 +161,16 @@ struct Run: AsyncParsableCommand {
         let place = try surroundings.workingDirectory(in: directory)
         // Before anything is waited for: it might come to nothing.
         if let jobs = pace.wantedJobs {
-            // What a header names is known to who reads the inputs.
-            let isKnown = try !words.isEmpty && !inputs.shape.hasHeader && !blocks.isOn
             let identity =
-                isKnown
-                ? try identity(template(words, directory, inputs.rules), directory, nil) : nil
+                words.isEmpty
+                ? nil : try identity(template(words, directory, inputs.rules), directory, nil)
+            if identity != nil, try inputs.shape.hasHeader, !blocks.isOn {
+                throw Failure.usage(
+                    """
+                    what its columns are named is a part of that run, and is not read for --set-jobs
+                    leave the line out when no other run goes on, or send SIGUSR1 for one command more: petiole run --runs --json names its process
+                    """)
+            }
             return try SetJobs.set(jobs, identity, location.openExisting())
         }
         let plain = try template(words, place, try inputs.rules)

@@ -35,6 +35,24 @@ struct RunSession {
         var pending = 0
         /// Jobs that the queue had accepted when this was read.
         var accepted = 0
+
+        /// In the order in which they were accepted.
+        var all: [ClosedRange<UInt64>] {
+            (ended + unfinished).sorted { $0.lowerBound < $1.lowerBound }
+        }
+
+        /// What is known no more would run again.
+        func expectKept() throws {
+            let gone = accepted - pending - endedCount
+            guard gone > 0 else { return }
+            throw Failure(
+                """
+                of the \(counted(accepted, "job")) of this run \(grouped(gone)) \(gone == 1 ? "is" : "are") no longer kept, \
+                so \(gone == 1 ? "its input" : "their inputs") would be run once more
+                to run all anew: the same line with --fresh
+                to keep jobs for longer, or shorter: petiole capacity --keep 365d
+                """, status: 125)
+        }
     }
 
     /// What reading the inputs came to.
@@ -51,15 +69,19 @@ struct RunSession {
         var feed = feed
         // Before a store is made for nothing.
         let isEmpty = try feed.isEmpty()
-        if isEmpty, try location.path() == nil { throw Self.noInputs }
+        if isEmpty, try again.fresh || location.path() == nil { throw Self.noInputs }
         let store = try location.openOrMake()
+        // Before anything is changed.
+        try pace.resources.check(in: store)
+        let results = try output.results.map { try ResultFolder(Arguments.bytes(of: $0)) }
         let generation = try identity.generation(in: store)
         let used = try await self.generation(after: generation, store)
         let queue = identity.queue(generation: used)
         if again.retryFailed { try await retryFailed(queue, store) }
         let past = try Self.past(of: queue, store, keepsJobs: again.redo)
-        if isEmpty, past.pending + past.endedCount == 0 { throw Self.noInputs }
-        let end = try await work(store, queue, past, feed)
+        if isEmpty, past.accepted == 0 { throw Self.noInputs }
+        try past.expectKept()
+        let end = try await work(store, queue, past, feed, results)
         try await follow(end, store, queue, identity.followUpQueue(generation: used))
         if end.notWell > 0 { throw Failure("", status: Int32(min(end.notWell, 101))) }
     }
@@ -75,7 +97,8 @@ struct RunSession {
     /// Prints what a start would run now, and changes nothing.
     func preview(_ feed: some RunFeed) throws {
         var feed = feed
-        var past = Past(inputs: try KnownInputs(directory: nil))
+        let directory = Surroundings.variable("TMPDIR").map { String(decoding: $0, as: UTF8.self) }
+        var past = Past(inputs: try KnownInputs(directory: directory ?? "/tmp"))
         if !again.fresh, !again.redo, try location.path() != nil {
             do {
                 let store = try location.openExisting()
@@ -102,6 +125,10 @@ struct RunSession {
                 } catch {
                     throw Failure("\(error)", status: 125)
                 }
+            }
+            // Nobody reads any more, or nothing can be written.
+            if let code = feed.mayWait ? Standard.output.flush() : Standard.output.flushIfLarge() {
+                throw Failure.output(code) ?? Failure("", status: 128 + SIGPIPE)
             }
         }
         if number == 0, past.pending == 0 { throw Self.noInputs }
@@ -133,7 +160,7 @@ struct RunSession {
         where try store.counts(queue: queue).unfinished > 0 {
             var filter = JobFilter()
             filter.queue = queue
-            filter.states = [.ready, .waiting, .parked, .paused]
+            filter.states = [.ready, .waiting, .parked, .paused, .held]
             try store.forEachJob(filter) {
                 unfinished.append($0.id)
                 return true
@@ -230,7 +257,8 @@ struct RunSession {
     // MARK: The work
 
     private func work(
-        _ store: JobStore, _ queue: String, _ past: Past, _ feed: some RunFeed
+        _ store: JobStore, _ queue: String, _ past: Past, _ feed: some RunFeed,
+        _ results: ResultFolder?
     ) async throws -> RunEnd {
         let request = StopRequest()
         var options = JobRunner.Options()
@@ -239,29 +267,25 @@ struct RunSession {
         let style = output.style(rules)
         let live = output.lineBuffer ? LivePrinter(store, style: style) : nil
         let haltWatch = pace.haltRule.map { HaltWatch($0) }
-        try pace.resources.check(in: store)
         let runner = try JobRunner(
             commandsOf: queue, in: store, retryPolicy: pace.retryPolicy, options: options,
-            running: running(live, haltWatch), onEnd: live.map { Self.lastLine(of: $0) })
+            running: running(queue, live, haltWatch), onEnd: live.map { Self.lastLine(of: $0) })
         let stopReading = stopReading
         let stopper = RunStopper(runner, stopReading)
         let printer = try RunPrinter(
-            store, showsBar: output.bar, keepsOrder: output.keepOrder, halt: pace.haltRule,
-            log: jobLog,
-            manner: RunPrinter.Manner(
-                style: style, live: live,
-                results: try output.results.map { try ResultFolder(Arguments.bytes(of: $0)) })
+            store, showsBar: output.bar, keepsOrder: output.keepOrder, log: jobLog,
+            manner: RunPrinter.Manner(style: style, live: live, results: results)
         ) { stopper.stop(isNow: $0) }
         haltWatch?.onHalt { stopper.stop(isNow: $0) }
         let before = try store.counts(queue: queue)
-        let current = CurrentRunner(runner)
+        let current = CurrentRunner(stopper)
         StopSignals.start(store) { change in
-            let runner = current.runner
+            let runner = current.stopper.runner
             let count = runner.setPlaces(runner.places + change) ?? runner.places
             say("\(counted(count, "command")) at once now")
         } stop: { signal in
             stopReading.ring()
-            request.answer(signal, current.runner)
+            request.answer(signal) { current.stopper.stop(isNow: $0) }
         }
         var begun = feed
         try begun.begin(store, queue: queue)
@@ -279,12 +303,15 @@ struct RunSession {
                         status: 125)
                 }
                 greet(past)
-                printer.expect(past.unfinished)
+                let isRepeated = isOutputRepeated && !again.redo
+                printer.expect(isRepeated ? past.all : past.unfinished)
                 printer.start(
-                    history: isOutputRepeated && !again.redo ? past.ended : [],
+                    history: isRepeated ? past.ended : [],
                     before: again.redo ? 0 : past.endedCount,
                     ended: again.redo ? [] : past.ended)
-                return try await enqueue(store, queue, past, feed, printer)
+                let listing = try await enqueue(store, queue, past, feed, printer)
+                haltWatch?.setTotal(past.pending + listing.new + listing.redone)
+                return listing
             }
         } catch RunnerError.queueOwned(_, let pid, _) {
             problem = Self.isOwned(by: pid)
@@ -293,14 +320,14 @@ struct RunSession {
         } catch {
             problem = error
         }
-        var tally = await printer.finish()
-        tally.haltReason = haltWatch?.reason ?? tally.haltReason
+        let tally = await printer.finish(isStopped: request.signal != nil)
         await feed.end()
         store.stopObserving(observer)
         if let problem { throw problem }
         if let problem = tally.problem { throw problem }
         let after = try store.counts(queue: queue)
-        let notWell = try report(past, listing, before, after, tally, request)
+        let notWell = try report(
+            past, listing, before, after, tally, haltWatch?.reason, request)
         return RunEnd(
             notWell: notWell, accepted: after.accepted,
             isWhole: listing.isWhole && after.unfinished == 0,
@@ -403,8 +430,17 @@ struct RunSession {
     }
 
     /// How its commands are run.
-    private func running(_ live: LivePrinter?, _ haltWatch: HaltWatch?) -> CommandRunOptions {
+    private func running(
+        _ queue: String, _ live: LivePrinter?, _ haltWatch: HaltWatch?
+    ) -> CommandRunOptions {
         var running = CommandRunOptions()
+        running.onPaused = {
+            say(
+                """
+                what is left of this run is paused, and the run waits
+                let it go on: petiole resume \(queue), or the id of a job that is held
+                """)
+        }
         running.mostPlaces = JobsAtOnce.most
         running.outputLimit = output.limit
         running.medianPercent = pace.medianPercent
@@ -448,18 +484,20 @@ struct RunSession {
         let occasion = end.notWell == 0 ? FollowUp.Occasion.then : .onFailure
         let session = FollowUpSession(
             store: store, runQueue: queue, queue: followUpQueue, inputs: end.accepted,
-            retries: pace.retries, request: end.request, current: end.current)
+            retries: pace.retries, request: end.request, current: end.current,
+            style: OutputStyle(isRaw: output.raw), outputLimit: output.limit,
+            retryPolicy: pace.retryPolicy)
         try await session.run(followUps.first { $0.occasion == occasion })
     }
 
     /// - Returns: how many inputs did not succeed.
     private func report(
         _ past: Past, _ listing: Listing, _ before: JobCounts, _ after: JobCounts,
-        _ tally: RunPrinter.Tally, _ request: StopRequest
+        _ tally: RunPrinter.Tally, _ haltReason: String?, _ request: StopRequest
     ) throws -> Int {
         let notWell = past.failed + Self.notWell(after) - Self.notWell(before)
         let left = after.unfinished
-        if let reason = tally.haltReason, left > 0 || !listing.isWhole {
+        if let reason = haltReason, left > 0 || !listing.isWhole {
             say(
                 """
                 halted, since \(reason): \(counted(after.ended, "job")) ended, \(grouped(left)) \
@@ -482,6 +520,13 @@ struct RunSession {
                 say("standard output was closed; the same line again goes on from here")
             }
             throw Failure("", status: 128 + SIGPIPE)
+        }
+        if left > 0 || !listing.isWhole {
+            throw Failure(
+                """
+                \(counted(left, "job")) of this run \(left == 1 ? "has" : "have") not ended\(listing.isWhole ? "" : ", and not all inputs were read")
+                the same line again goes on from here
+                """, status: 125)
         }
         let total = past.endedCount + past.pending + listing.new
         if past.pending == 0, listing.new == 0, listing.redone == 0 {

@@ -6,9 +6,9 @@ struct Prune: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Delete jobs that ended longer ago than an age.",
         discussion: """
-            A runner does this by itself for what ended more than 7 days ago. Dead letters, jobs whose results are kept \
-            longer, and jobs that have not ended, stay. The file does not shrink: its room is used again. A run that is started again does the inputs \
-            anew whose jobs were pruned.
+            A runner does this by itself for what ended longer ago than the store keeps it: see `petiole capacity --keep`. Dead letters, jobs whose results are kept \
+            longer, and jobs that have not ended, stay. The file does not shrink: its room is used again. A run knows by its jobs which \
+            inputs are done: one whose jobs were pruned starts with --fresh alone.
 
             EXAMPLES
               petiole prune --older-than 7d

@@ -12,9 +12,11 @@ import Synchronization
 /// They are blocked before any other thread starts, so that all threads inherit that, and children do not: they are started
 /// with no signal blocked.
 enum StopSignals {
-    private static let blocked = Mutex<[Int32]>([])
+    /// What is done about a signal; nil: what the system would do.
+    private static let action = Mutex<(@Sendable (Int32) -> Void)?>(nil)
 
-    /// Blocks the signals. Call before threads are started.
+    /// Blocks the signals, and takes them from now on: until somebody says what is to be done about them, they do what they
+    /// do to any program. Call before threads are started.
     /// - Parameters:
     ///   - resizes: whether SIGUSR1 and SIGUSR2 are taken too.
     ///   - windowSize: whether those are that tell of another size of the terminal, and SIGQUIT.
@@ -37,46 +39,54 @@ enum StopSignals {
         }
         var set = set(signals)
         pthread_sigmask(SIG_BLOCK, &set, nil)
-        // A reader that went away is told by EPIPE.
+        // A reader that went away is told by EPIPE, a file that may not grow by EFBIG.
         _ = signal(SIGPIPE, SIG_IGN)
-        blocked.withLock { $0 = signals }
+        _ = signal(SIGXFSZ, SIG_IGN)
+        if signals.isEmpty { return }
+        OSThread.start(named: "petiole-signals") { [set] in
+            var set = set
+            while true {
+                var signal: Int32 = 0
+                guard sigwait(&set, &signal) == 0 else { continue }
+                if let action = action.withLock({ $0 }) { action(signal) } else { obey(signal) }
+            }
+        }
     }
 
-    /// Waits for signals on a thread of its own. SIGTSTP suspends the running commands and this process, SIGCONT lets them go
-    /// on; for any other, `stop` is called there.
+    /// From now on SIGTSTP suspends the running commands and this process, and SIGCONT lets them go on; for any other signal,
+    /// `stop` is called, on the thread that waits for them.
     /// - Parameter resize: called with 1 for SIGUSR1 and -1 for SIGUSR2.
     static func start(
         _ store: JobStore, resize: (@Sendable (Int) -> Void)? = nil,
         stop: @escaping @Sendable (Int32) -> Void
     ) {
-        let signals = blocked.withLock { $0 }
-        if signals.isEmpty { return }
-        OSThread.start(named: "petiole-signals") {
-            var set = set(signals)
-            while true {
-                var signal: Int32 = 0
-                guard sigwait(&set, &signal) == 0 else { continue }
-                switch signal {
-                case SIGTSTP: suspend(store)
-                case SIGCONT: RunningCommands.shared.resumeAll()
-                case SIGUSR1: resize?(1)
-                case SIGUSR2: resize?(-1)
-                default: stop(signal)
-                }
+        forEach { signal in
+            switch signal {
+            case SIGTSTP: suspend(store)
+            case SIGCONT: RunningCommands.shared.resumeAll()
+            case SIGUSR1: resize?(1)
+            case SIGUSR2: resize?(-1)
+            default: stop(signal)
             }
         }
     }
 
-    /// Gives each signal as it comes, on a thread of its own; nothing else is done about it.
+    /// From now on gives each signal as it comes, on the thread that waits for them; nothing else is done about it.
     static func forEach(_ body: @escaping @Sendable (Int32) -> Void) {
-        let signals = blocked.withLock { $0 }
-        if signals.isEmpty { return }
-        OSThread.start(named: "petiole-signals") {
-            var set = set(signals)
-            while true {
-                var signal: Int32 = 0
-                if sigwait(&set, &signal) == 0 { body(signal) }
-            }
+        action.withLock { $0 = body }
+    }
+
+    /// Does what a signal does to a program that knows nothing of it.
+    private static func obey(_ number: Int32) {
+        switch number {
+        case SIGTSTP: kill(getpid(), SIGSTOP)
+        case SIGCONT, SIGWINCH: break
+        default:
+            _ = signal(number, SIG_DFL)
+            var set = set([number])
+            // Of this thread alone, which is enough for it to be delivered.
+            pthread_sigmask(SIG_UNBLOCK, &set, nil)
+            raise(number)
         }
     }
 
@@ -116,7 +126,10 @@ final class StopRequest: Sendable {
 
     /// The first signal lets the running commands end, the second asks them to, each further one kills them. Said when it
     /// is so.
-    func answer(_ signal: Int32, _ runner: JobRunner) {
+    func answer(_ signal: Int32, _ runner: JobRunner) { answer(signal) { _ in runner.stop() } }
+
+    /// - Parameter stop: stops what runs, in order or now.
+    func answer(_ signal: Int32, _ stop: (_ isNow: Bool) -> Void) {
         let count = state.withLock { state in
             state.first = state.first ?? signal
             state.count += 1
@@ -124,10 +137,10 @@ final class StopRequest: Sendable {
         }
         switch count {
         case 1:
-            runner.stop()
+            stop(false)
             say("stops when the running commands have ended; once more stops them now")
         case 2:
-            runner.stop()
+            stop(true)
             say(
                 """
                 the running commands are asked to end, and killed in \
@@ -142,11 +155,11 @@ final class StopRequest: Sendable {
 
 /// The runner that a signal is meant for: those of a run come one after the other.
 final class CurrentRunner: Sendable {
-    private let held: Mutex<JobRunner>
+    private let held: Mutex<RunStopper>
 
-    init(_ runner: JobRunner) { held = Mutex(runner) }
+    init(_ stopper: RunStopper) { held = Mutex(stopper) }
 
-    var runner: JobRunner {
+    var stopper: RunStopper {
         get { held.withLock { $0 } }
         set { held.withLock { $0 = newValue } }
     }

@@ -34,8 +34,13 @@ struct StoreLocation: ParsableArguments {
     func openOrMake() throws -> JobStore {
         let path = try path() ?? ".petiole"
         try Self.checkParent(of: path)
-        return Self.explainingFaults(try JobStore(at: path))
+        var options = StoreOptions()
+        options.retentionWhenMade = Self.retention
+        return Self.explainingFaults(try JobStore(at: path, options: options))
     }
+
+    /// For how long a store that the tool makes keeps what has ended, while there is room: a run knows by it what is done.
+    private static let retention = Duration.seconds(365 * 86_400)
 
     /// A store is made with its own directory, and with none above it: that might be a slip of the pen.
     private static func checkParent(of path: String) throws {

@@ -1,12 +1,19 @@
 import PetioleDispatch
 import PetioleStorage
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 // Named resources
 //
 // A store says how many there are of each: "gpu": 2. Each of them is a byte in the store's file of locks, and who uses one holds
 // its lock: so they are counted across all processes, and one that dies gives back what it had, by the kernel.
 //
-// Who needs several takes all or none, and waits holding nothing: nobody waits for somebody who waits. Who gives some back rings
+// Who needs several takes all or none, and waits holding nothing: nobody waits for somebody who waits. One at a time takes, since
+// what is taken and given up again would hide it from the others. Who gives some back rings
 // *recorded*, on which the others wait; a process that dies rings nothing, and is found within a second.
 
 /// So many of a named resource.
@@ -97,31 +104,63 @@ final class ResourceTokens: Sendable {
         self.needs = needs
     }
 
+    /// What a try came to.
+    enum Taken {
+        /// The locks that are held.
+        case all([Int64])
+        /// There is not enough of one now: how many there are in all; nil: the store knows none of that name.
+        case missing(ResourceNeed, of: Int?)
+        /// Others take, or one that was stopped while it did.
+        case othersTake
+    }
+
     /// Takes all that is needed, or nothing.
-    /// - Returns: the locks that are held; nil: there is not enough now.
-    func take() throws(StoreError) -> [Int64]? {
+    func take() throws(StoreError) -> Taken {
+        guard try begin() else { return .othersTake }
+        defer { store.locks.unlock(StoreFormat.takingLock) }
+        return try takeAlone()
+    }
+
+    /// It is held for microseconds, unless its holder is stopped by a signal meanwhile.
+    private func begin() throws(StoreError) -> Bool {
+        do throws(StorageError) {
+            for _ in 0..<1_000 {
+                if try store.locks.tryLock(StoreFormat.takingLock) == .taken { return true }
+                sched_yield()
+            }
+            return false
+        } catch { throw store.storeError(error) }
+    }
+
+    private func takeAlone() throws(StoreError) -> Taken {
         var held: [Int64] = []
         for need in needs {
-            guard let (number, count) = try known(need.name) else { return giveUp(held) }
+            guard let (number, count) = try known(need.name) else {
+                giveUp(held)
+                return .missing(need, of: nil)
+            }
             var missing = need.count
             for index in 0..<count where missing > 0 {
                 let byte = StoreFormat.tokenLock(number, index)
                 do throws(StorageError) {
                     guard try store.locks.tryLock(byte) == .taken else { continue }
                 } catch {
-                    _ = giveUp(held)
+                    giveUp(held)
                     throw store.storeError(error)
                 }
                 held.append(byte)
                 missing -= 1
             }
-            if missing > 0 { return giveUp(held) }
+            if missing > 0 {
+                giveUp(held)
+                return .missing(need, of: count)
+            }
         }
-        return held
+        return .all(held)
     }
 
     func giveBack(_ held: [Int64]) {
-        _ = giveUp(held)
+        giveUp(held)
         store.signals.recorded.ring()
     }
 
@@ -136,9 +175,8 @@ final class ResourceTokens: Sendable {
     /// Ends the waits.
     func ring() { store.signals.recorded.ring() }
 
-    private func giveUp(_ held: [Int64]) -> [Int64]? {
+    private func giveUp(_ held: [Int64]) {
         for byte in held { store.locks.unlock(byte) }
-        return nil
     }
 
     private func known(_ name: String) throws(StoreError) -> (number: UInt32, count: Int)? {

@@ -131,6 +131,7 @@ struct RunPaceOptions: ParsableArguments {
     var start: StartGate.Rules {
         var rules = StartGate.Rules()
         rules.resources = resources.needs
+        rules.onMissing = ResourceOptions.sayMissing
         rules.delay = delay.flatMap { ShortTime.duration($0) }
         rules.memory = memfree.flatMap { SizeText.bytes($0) }.map { UInt64($0) }
         if let memfree {

@@ -29,17 +29,21 @@ final class JobLog: Sendable {
     deinit { close(file) }
 
     /// Adds a line, with one call.
-    func add(_ id: JobID, _ end: CommandEnd, _ outcome: Outcome, _ command: String) throws {
+    /// - Parameter end: nil: the command could not be started, which is status 127.
+    func add(_ id: JobID, _ end: CommandEnd?, _ outcome: Outcome, _ command: String) throws {
         var (code, signal): (Int32, Int32) = (-1, 0)
-        switch end.cause {
+        switch end?.cause {
+        case nil: code = 127
+        // It has failed if some of its output is lost.
+        case .exited(0) where end?.succeeded == false: break
         case .exited(let status): code = status
         case .signalled(let number, _): (code, signal) = (0, number)
         case .lost: break
         }
         let columns = [
             id.description, ":", Self.seconds(outcome.startedAt.microseconds),
-            Self.seconds(Int64(end.runTime.wholeMicroseconds)), "0",
-            String(end.output.byteCount), String(code), String(signal), command,
+            Self.seconds(Int64(outcome.runTime.wholeMicroseconds)), "0",
+            String(end?.output.byteCount ?? 0), String(code), String(signal), command,
         ]
         try write(columns.joined(separator: "\t") + "\n")
     }

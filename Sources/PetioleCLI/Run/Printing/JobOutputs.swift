@@ -15,10 +15,11 @@ struct JobOutputs: Sendable {
     /// - Parameters:
     ///   - tag: what each line begins with.
     ///   - isPrinted: it was, as it was written: only what is missing is said.
+    ///   - whenUnreadable: told of an output whose file cannot be read.
     /// - Returns: an errno when writing to the target has failed, now or before.
     func print(
         _ output: CapturedOutput, of id: JobID, to target: Standard, tag: [UInt8]?,
-        isPrinted: Bool = false
+        isPrinted: Bool = false, whenUnreadable: (Failure) -> Void
     ) -> Int32? {
         var shown = style.text(to: target, tag: tag)
         var code: Int32?
@@ -35,9 +36,10 @@ struct JobOutputs: Sendable {
                 bytes.withUnsafeBytes { put($0) }
             case .spilled(let name, _):
                 if let problem = Self.read(store.spillPath(name), put) {
-                    say(
-                        "the output of job \(id), file \(name), cannot be read: \(systemText(problem))"
-                    )
+                    whenUnreadable(
+                        Failure(
+                            "the output of job \(id), file \(name), cannot be read: \(systemText(problem))",
+                            status: 125))
                 }
             case .cut: break
             }

@@ -14,6 +14,8 @@ final class LivePrinter: Sendable {
     private struct Line {
         var bytes: [UInt8] = []
         var shown: OutputText.Shown?
+        /// What was printed last did not end a line.
+        var isOpen = false
     }
 
     private let style: OutputStyle
@@ -41,6 +43,7 @@ final class LivePrinter: Sendable {
         if end > 0 || line.bytes.count + bytes.count > Self.lineLimit {
             let printed = end > 0 ? end : bytes.count
             line.bytes.append(contentsOf: bytes[..<printed])
+            line.isOpen = end == 0
             print(&line, to: stream)
             line.bytes = Array(bytes[printed...])
         } else {
@@ -53,7 +56,8 @@ final class LivePrinter: Sendable {
     func end(_ id: JobID) {
         for stream in [CommandStream.output, .errorOutput] {
             let key = Key(job: id.rawValue, isError: stream == .errorOutput)
-            guard var line = lines.withLock({ $0.removeValue(forKey: key) }), !line.bytes.isEmpty
+            guard var line = lines.withLock({ $0.removeValue(forKey: key) }),
+                !line.bytes.isEmpty || line.isOpen
             else { continue }
             line.bytes.append(UInt8(ascii: "\n"))
             print(&line, to: stream)

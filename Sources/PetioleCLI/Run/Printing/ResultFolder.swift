@@ -76,9 +76,11 @@ final class ResultFolder: Sendable {
         try write("exitval", in: folder) { $0(Array("\(status)\n".utf8)) }
     }
 
-    /// As a shell has it.
+    /// As a shell has it; -1 of one that came to no status that tells of it.
     private static func status(_ end: CommandEnd) -> String {
         switch end.cause {
+        // It has failed if some of its output is lost.
+        case .exited(0) where !end.succeeded: "-1"
         case .exited(let code): String(code)
         case .signalled(let signal, _): String(128 + signal)
         case .lost: "-1"

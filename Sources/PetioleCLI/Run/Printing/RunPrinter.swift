@@ -23,6 +23,8 @@ final class RunPrinter: Sendable {
         /// Whether it is to be said that jobs of before are printed again.
         var saysRepeated = false
         var isOver = false
+        /// Somebody asked the run to stop: what ended before this start need not be printed to its end.
+        var isStopped = false
         var whenDone: (@Sendable () -> Void)?
     }
     /// What the thread has counted; read by others when it has ended.
@@ -30,8 +32,6 @@ final class RunPrinter: Sendable {
         var failed = 0
         var cancelled = 0
         var problem: Failure?
-        /// Why the run was to stop.
-        var haltReason: String?
         /// The reader of our output went away.
         var isPipeBroken = false
     }
@@ -42,7 +42,6 @@ final class RunPrinter: Sendable {
     private let tally = Mutex(Tally())
     private let wake: WakePipe
     private let keepsOrder: Bool
-    private let halt: HaltRule?
     private let log: JobLog?
     private let manner: Manner
     private let outputs: JobOutputs
@@ -65,18 +64,16 @@ final class RunPrinter: Sendable {
 
     /// - Parameters:
     ///   - keepsOrder: whether outcomes are printed in the order of the jobs that are expected.
-    ///   - halt: when the run is to stop.
     ///   - log: where a line is added for each command that ends.
-    ///   - stopRun: called when that has come, or printing has become impossible: whether commands are asked to end.
+    ///   - stopRun: called when printing has become impossible: whether commands are asked to end.
     init(
-        _ store: JobStore, showsBar: Bool, keepsOrder: Bool = false, halt: HaltRule? = nil,
-        log: JobLog? = nil, manner: Manner = Manner(),
+        _ store: JobStore, showsBar: Bool, keepsOrder: Bool = false, log: JobLog? = nil,
+        manner: Manner = Manner(),
         stopRun: @escaping @Sendable (_ isNow: Bool) -> Void
     ) throws {
         self.store = store
         self.showsBar = showsBar
         self.keepsOrder = keepsOrder
-        self.halt = halt
         self.log = log
         self.manner = manner
         outputs = JobOutputs(store: store, style: manner.style)
@@ -85,7 +82,7 @@ final class RunPrinter: Sendable {
         manner.live?.whenBroken { [weak self] in self?.check($0, .output) }
     }
 
-    /// Prints these first, and does not count them.
+    /// Prints these first, or in the places in which they are expected, and does not count them.
     /// - Parameters:
     ///   - before: how many jobs ended before this start.
     ///   - ended: those jobs, for results that were not written then.
@@ -119,11 +116,13 @@ final class RunPrinter: Sendable {
     func sayRepeated() { handed.withLock { $0.saysRepeated = true } }
 
     /// Waits until all that was handed over is printed; not at all if it was never started.
-    func finish() async -> Tally {
+    /// - Parameter isStopped: whether what ended before this start need not be.
+    func finish(isStopped: Bool = false) async -> Tally {
         guard handed.withLock({ $0.isStarted }) else { return Tally() }
         await withUnsafeContinuation { (continuation: UnsafeContinuation<Void, Never>) in
             handed.withLock { handed in
                 handed.isOver = true
+                handed.isStopped = isStopped
                 handed.whenDone = { continuation.resume() }
             }
             wake.ring()
@@ -146,7 +145,16 @@ final class RunPrinter: Sendable {
         }
         var order = PrintOrder()
         var repeated = 0
-        for range in history { repeated += print(range, isRepeated: true) }
+        var isOld = RangeSet<UInt64>()
+        if keepsOrder {
+            order.add(history)
+            for range in history {
+                isOld.insert(contentsOf: Range(range))
+                repeated += range.count
+            }
+        } else {
+            for range in history { repeated += printAgain(range) }
+        }
         writeMissingResults(endedBefore)
         while true {
             let (ranges, isOver, saysRepeated) = handed.withLock { handed in
@@ -166,7 +174,12 @@ final class RunPrinter: Sendable {
             if keepsOrder {
                 order.add(ranges)
                 // What is left at the end stands behind a job that has not ended.
-                while let id = order.next(orAny: isOver && ranges.isEmpty) { print(id...id) }
+                while let id = order.next(orAny: isOver && ranges.isEmpty) {
+                    let isRepeated = isOld.contains(id)
+                    if isRepeated, isStopped { continue }
+                    guard let outcome = outcome(id) else { continue }
+                    print(JobID(rawValue: id), outcome, isRepeated: isRepeated)
+                }
             }
             flush()
             let isLast = isOver && ranges.isEmpty
@@ -225,13 +238,14 @@ final class RunPrinter: Sendable {
             if let results = manner.results {
                 writeResult(JobID(rawValue: id), outcome, to: results)
             }
-            haltIfDue(bar)
             if !keepsOrder { print(JobID(rawValue: id), outcome) }
         }
     }
 
     private func note(_ id: JobID, _ outcome: CommandOutcome, _ log: JobLog) {
-        guard let end = outcome.end else { return }
+        let end = outcome.end
+        // One that was never started is no line.
+        guard end != nil || outcome.kind == .failed || outcome.kind == .deadLetter else { return }
         do {
             let details = try store.details(of: id)
             guard case .ended(let known) = details.summary.state,
@@ -246,17 +260,6 @@ final class RunPrinter: Sendable {
         }
     }
 
-    private func haltIfDue(_ bar: ProgressBar) {
-        guard let halt, let reason = halt.reason(ended: bar.ended, failed: bar.failed) else {
-            return
-        }
-        let isFirst = tally.withLock { tally in
-            defer { tally.haltReason = tally.haltReason ?? reason }
-            return tally.haltReason == nil
-        }
-        if isFirst { stopRun(halt.isNow) }
-    }
-
     /// Nil when there is none, or it cannot be read, which ends the run.
     private func outcome(_ id: UInt64) -> CommandOutcome? {
         do {
@@ -267,13 +270,16 @@ final class RunPrinter: Sendable {
         }
     }
 
-    /// Returns how many of the jobs wrote something to standard output.
-    @discardableResult
-    private func print(_ range: ClosedRange<UInt64>, isRepeated: Bool = false) -> Int {
+    private var isStopped: Bool { handed.withLock { $0.isStopped } }
+
+    /// Prints what ended before this start.
+    /// - Returns: how many of the jobs wrote something to standard output.
+    private func printAgain(_ range: ClosedRange<UInt64>) -> Int {
         var written = 0
         for id in range {
+            if isStopped { break }
             guard let outcome = outcome(id) else { continue }
-            print(JobID(rawValue: id), outcome, isRepeated: isRepeated)
+            print(JobID(rawValue: id), outcome, isRepeated: true)
             if let end = outcome.end, end.output.byteCount > 0 { written += 1 }
         }
         return written
@@ -294,12 +300,16 @@ final class RunPrinter: Sendable {
         }
         let isPrinted = manner.live != nil && !isRepeated
         check(
-            outputs.print(end.output, of: id, to: .output, tag: tag, isPrinted: isPrinted),
+            outputs.print(
+                end.output, of: id, to: .output, tag: tag, isPrinted: isPrinted,
+                whenUnreadable: { give(up: $0) }),
             .output)
         if end.errorOutput.byteCount > 0 {
             // In the order in which they are read: what a command said before comes before.
             flush()
-            _ = outputs.print(end.errorOutput, of: id, to: .error, tag: tag, isPrinted: isPrinted)
+            _ = outputs.print(
+                end.errorOutput, of: id, to: .error, tag: tag, isPrinted: isPrinted,
+                whenUnreadable: { give(up: $0) })
             Standard.error.flush()
         }
     }
@@ -320,7 +330,7 @@ final class RunPrinter: Sendable {
     private func writeMissingResults(_ ranges: [ClosedRange<UInt64>]) {
         guard let results = manner.results else { return }
         for id in ranges.joined() {
-            guard tally.withLock({ $0.problem == nil }) else { return }
+            guard tally.withLock({ $0.problem == nil }), !isStopped else { return }
             writeResult(JobID(rawValue: id), nil, to: results)
         }
     }
