@@ -38,7 +38,7 @@ import Testing
         #expect(try tool.run("run", "--joblog", "log", line, ":::", "0", "3").status == 1)
         #expect(tool.read("log").split(separator: "\n").count == 4)
         // One that could not be started.
-        #expect(try tool.run("run", "--joblog", "log", "{}", ":::", "./missing").status == 1)
+        #expect(try tool.run("run", "--joblog", "log", "{}", "x", ":::", "./missing").status == 1)
         let last = tool.read("log").split(separator: "\n").last?.split(separator: "\t")
         #expect(last?[6] == "127")
         let bad = try tool.run("run", "--joblog", "none/log", "true", ":::", "a")
