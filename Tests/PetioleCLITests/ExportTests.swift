@@ -28,7 +28,8 @@ import Testing
         #expect(try tool.run("export", "-o", "all.jsonl").status == 0)
         let dry = try tool.run("import", "--store", "other", "--dry-run", "--json", "all.jsonl")
         #expect(
-            dry.output == "{\"v\":1,\"dry_run\":true,\"enqueued\":2,\"ended\":1,\"left_out\":0}\n",
+            dry.output
+                == "{\"v\":1,\"dry_run\":true,\"enqueued\":2,\"present\":0,\"ended\":1,\"left_out\":0}\n",
             "\(dry.output)\(dry.errorOutput)")
         #expect(!tool.exists("other"))
         let end = try tool.run("import", "--store", "other", "all.jsonl")
@@ -36,7 +37,7 @@ import Testing
         // But for ids and times nothing is changed.
         func fields(_ text: String) -> [String] {
             text.split(separator: "\n").map { line -> String in
-                String(line).replacing(#/"(accepted|id)":("[^"]*"|[0-9]+),?/#, with: "")
+                String(line).replacing(#/"(accepted|id|store)":("[^"]*"|[0-9]+),?/#, with: "")
             }
         }
         let before = fields(tool.read("all.jsonl"))
@@ -59,16 +60,17 @@ import Testing
         #expect(rows.count == 2)
         #expect(
             rows[0]
-                == "id,state,queue,name,attempt,started,microseconds,exit,signal,error,fingerprint,command,stdout,stderr,result"
+                == "id,state,queue,name,attempt,started,microseconds,exit,signal,error,fingerprint,command,stdout,stderr,result,stdout_bytes,stderr_bytes"
         )
         #expect(rows[1].hasPrefix("1,failed,commands,petiole.command,1,"))
         #expect(
             rows[1].hasSuffix(
-                ",\"sh -c $'echo \\'x\"\"y\\'; echo z >&2; exit 4'\",\"x\"\"y\n\",\"z\n\",")
-                || rows[1].hasSuffix(",\"x\"\"y\n\",\"z\n\","), "\(rows[1])")
+                ",\"sh -c $'echo \\'x\"\"y\\'; echo z >&2; exit 4'\",\"x\"\"y\n\",\"z\n\",,4,2")
+                || rows[1].hasSuffix(",\"x\"\"y\n\",\"z\n\",,4,2"), "\(rows[1])")
         let jobs = try tool.run("export", "--format", "csv").output
         #expect(jobs.contains(",\"a,b\","))
         #expect(CSVLine.field([0x41, 0xFF]) == "base64:Qf8=")
+        #expect(CSVLine.field(Array("base64:".utf8)) == "base64:YmFzZTY0Og==")
         #expect(CSVLine.text(["a\rb", "c d"]) == "\"a\rb\",c d\r\n")
     }
 
@@ -85,9 +87,26 @@ import Testing
         let orphan = line.replacing(
             "\"state\":\"ready\"", with: "\"state\":\"held\",\"after\":[99]")
         try tool.write(orphan, to: "orphan.jsonl")
-        #expect(
-            try tool.run("import", "--store", "other", "orphan.jsonl").output
-                == "0 jobs are enqueued, 1 are no commands, or came after what is not there\n")
+        let left = try tool.run("import", "--store", "other", "--again", "orphan.jsonl")
+        #expect(left.output == "0 jobs are enqueued, 1 is left out\n")
+        #expect(left.status == 1)
+        #expect(left.errorOutput.contains("job 1 is left out: it comes after job 99"))
+        for (state, said) in [("odd", "knows no state"), ("awaiting", "part of a workflow")] {
+            try tool.write(
+                line.replacing("\"state\":\"ready\"", with: "\"state\":\"\(state)\""), to: "odd")
+            let end = try tool.run("import", "--store", "new", "odd")
+            #expect(end.status == 1 && end.errorOutput.contains(said), "\(end.errorOutput)")
+        }
+        try tool.write(line.replacing("\"v\":1", with: "\"v\":2"), to: "newer")
+        #expect(try tool.run("import", "--store", "new", "newer").status == 64)
+        try tool.write(line.replacing("\"queue\":\"", with: "\"queue\":\"/"), to: "bad")
+        for options in [["--dry-run"], []] {
+            let end = try tool.run(
+                bytes: (["import", "--store", "new"] + options + ["bad"]).map { Array($0.utf8) })
+            #expect(end.status == 64 && end.errorOutput.contains("line 1: "))
+        }
+        #expect(try tool.run("export", "--queue", "slip", "-o", "bad").status == 66)
+        #expect(!tool.read("bad").isEmpty)
         #expect(try tool.run("export", "-o", "no/such/folder").status == 73)
     }
 }

@@ -33,6 +33,8 @@ struct JobOptions: Equatable, Sendable {
     var workflow: WorkflowMember?
     /// The planned time of a schedule that it was enqueued for.
     var planned: PlannedRun?
+    /// The job of another store that it was imported as.
+    var origin: JobOrigin?
 
     private enum Tag {
         static let due: UInt8 = 1
@@ -48,6 +50,7 @@ struct JobOptions: Equatable, Sendable {
         static let resultLimit: UInt8 = 31
         static let workflow: UInt8 = 40
         static let planned: UInt8 = 50
+        static let origin = JobOrigin.tag
     }
 
     init() {}
@@ -87,6 +90,7 @@ struct JobOptions: Equatable, Sendable {
                 resultLimit = Int(clamping: value.littleEndian(at: 0, as: UInt64.self))
             case Tag.workflow: workflow = WorkflowMember(value)
             case Tag.planned: planned = PlannedRun(value)
+            case Tag.origin where length == JobOrigin.size: origin = JobOrigin(value)
             case Tag.limitKey: limitKey = String(decoding: value, as: UTF8.self)
             case Tag.tag:
                 metadata = metadata ?? JobMetadata()
@@ -153,6 +157,7 @@ struct JobOptions: Equatable, Sendable {
             fields.append(littleEndian: UInt16(bytes.count))
             bytes.withUnsafeBytes { fields.append(contentsOf: $0) }
         }
+        origin?.append(to: &fields)
         if let unique {
             let bytes = unique.bytes
             fields.append(littleEndian: Tag.unique)
@@ -217,6 +222,7 @@ struct JobOptions: Equatable, Sendable {
         }
         if let rule = own.unique { add(Tag.unique, hold, rule.key) }
         if let key = own.limitKey { add(Tag.limitKey, nil, key) }
+        own.origin?.append(to: &writer)
         let length = writer.count - start - 2
         UnsafeMutableRawPointer(writer.base + start)
             .storeBytes(of: UInt16(length).littleEndian, as: UInt16.self)
@@ -227,8 +233,9 @@ struct JobOptions: Equatable, Sendable {
 struct OwnOptions {
     var limitKey: String?
     var unique: Uniqueness?
+    var origin: JobOrigin?
 
-    var isEmpty: Bool { limitKey == nil && unique == nil }
+    var isEmpty: Bool { limitKey == nil && unique == nil && origin == nil }
 
     /// Without the key, which lies in `unique`.
     var hold: UniqueHold? { unique.map { UniqueHold(head: $0) } }

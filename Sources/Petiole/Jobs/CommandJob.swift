@@ -219,29 +219,49 @@ extension JobStore {
     package struct CommandRequest: Sendable {
         package let command: Command
         package let input: [UInt8]
-        package init(command: Command, input: [UInt8] = []) {
+        /// The job of another store that it is imported as.
+        package let origin: JobOrigin?
+        package init(command: Command, input: [UInt8] = [], origin: JobOrigin? = nil) {
             self.command = command
             self.input = input
+            self.origin = origin
         }
     }
 
     /// Enqueues commands all or nothing. Each keeps the bytes of its input beside it, by which a run that goes on knows it.
+    /// - Parameter areImported: whether their origins are kept, which each then pays for.
     package func enqueue(
-        commands: some Sequence<CommandRequest> & Sendable, options: EnqueueOptions
+        commands: some Sequence<CommandRequest> & Sendable, options: EnqueueOptions,
+        areImported: Bool = false
     ) async throws(EnqueueError) -> [ClosedRange<UInt64>] {
         let request = try request(
             name: CommandJob.name, options, codec: .raw, codecID: CommandJob.codec)
         var iterator = commands.makeIterator()
         // One for all.
         var bytes: [UInt8] = []
-        let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
-            (writer) throws(CodecError) in
-            guard let next = iterator.next() else { return nil }
+        func write(
+            _ next: CommandRequest, _ writer: inout ByteWriter
+        ) -> Int {
             next.input.withUnsafeBytes { writer.append(contentsOf: $0) }
             bytes.removeAll(keepingCapacity: true)
             next.command.encode(into: &bytes)
             bytes.withUnsafeBytes { writer.append(contentsOf: $0) }
             return next.input.count
+        }
+        guard areImported else {
+            let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
+                (writer) throws(CodecError) in
+                iterator.next().map { write($0, &writer) }
+            }
+            return jobs.idRanges
+        }
+        var next: CommandRequest?
+        let jobs: EnqueuedJobs<[UInt8]> = try await acceptMany(request) {
+            () throws(EnqueueError) in
+            next = iterator.next()
+            return OwnOptions(origin: next?.origin)
+        } next: { (writer) throws(CodecError) in
+            next.map { write($0, &writer) }
         }
         return jobs.idRanges
     }

@@ -18,8 +18,13 @@ extension JobStore {
         let found = try open.read { (reader) throws(StorageError) -> (UInt8, JobOptions)? in
             guard let block = try Lookup.block(id.rawValue, reader, open.tables) else { return nil }
             // A damaged one is said to be so by who lists it.
-            guard let entry = try? block.entry(id.rawValue), let options = try? entry.options()
+            guard let entry = try? block.entry(id.rawValue), var options = try? entry.options()
             else { return nil }
+            if let active = try Lookup.active(id.rawValue, reader, open.tables) {
+                options.due = active.dueNow(options)
+                // Once it was requeued it may start, whenever that is.
+                if active.generation > 0 { options.expiry = 0 }
+            }
             return (entry.meta.maxAttempts, options)
         }
         guard let (attempts, options) = found else { return nil }
@@ -27,6 +32,21 @@ extension JobStore {
             maxAttempts: attempts == 0 ? nil : Int(attempts), timeLimit: options.timeLimit,
             due: options.due.isNone ? nil : open.shown(options.due),
             expiry: options.expiry.isNone ? nil : open.shown(options.expiry))
+    }
+}
+
+extension ActiveRecord {
+    /// When it is due as things stand: what its enqueue said counts until somebody edits it, and not when it runs once more.
+    fileprivate func dueNow(_ options: JobOptions) -> StoreTime {
+        switch pending {
+        case .edit(_, let due)?, .hold(_, let due)?: if !due.isNone { return due }
+        case .purge?, nil: break
+        }
+        switch state {
+        case .waiting: return due
+        case .ready: return 0
+        case .parked: return !due.isNone || isRescheduled || generation > 0 ? due : options.due
+        }
     }
 }
 

@@ -80,7 +80,7 @@ extension EnqueueOptions {
     }
 
     /// What is wrong with them, and what is allowed; nil: nothing.
-    var problem: String? {
+    package var problem: String? {
         if !(0...9).contains(priority) { return "priority is \(priority); 0 to 9 are allowed" }
         if let maxAttempts, !(1...255).contains(maxAttempts) {
             return "maxAttempts is \(maxAttempts); 1 to 255 are allowed"

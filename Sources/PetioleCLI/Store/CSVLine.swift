@@ -1,16 +1,21 @@
 import Petiole
 
 /// Rows of comma-separated values (RFC 4180), line ends CR LF: a field with a comma, a quote or a line end stands in quotes. CSV knows
-/// text alone: bytes that are no UTF-8 stand as `base64:` and their base64.
+/// text alone: bytes that are no UTF-8, or begin like this, stand as `base64:` and their base64.
 /// - Source: [RFC 4180](https://www.rfc-editor.org/rfc/rfc4180), section 2.
 enum CSVLine {
     static func text(_ fields: [String]) -> String {
         fields.map { quoted($0) }.joined(separator: ",") + "\r\n"
     }
 
+    private static let mark = "base64:"
+
     /// Bytes as a field.
     static func field(_ bytes: [UInt8]) -> String {
-        String(validating: bytes, as: UTF8.self) ?? "base64:" + JSONLine.base64(bytes)
+        if let text = String(validating: bytes, as: UTF8.self), !text.hasPrefix(mark) {
+            return text
+        }
+        return mark + JSONLine.base64(bytes)
     }
 
     private static func quoted(_ field: String) -> String {

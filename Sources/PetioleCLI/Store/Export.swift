@@ -14,17 +14,24 @@ struct Export: ParsableCommand {
         discussion: """
             jobs: what `petiole import` can enqueue in another store, and where each is in its life. outcomes: what those that \
             have ended came to. results: the same with what their commands wrote, 16 MiB of each stream at most, or with \
-            their result. One job after the other is read and written: any number of them takes the same memory.
+            their result. One job after the other is read and written: any number of them takes the same memory. Jobs that are \
+            accepted meanwhile are left out, and those that are pruned meanwhile may be.
 
-            JSON lines: the fields of `petiole jobs --json`; of jobs also attempts (that are allowed), soft and hard (time \
+            JSON lines: the fields of `petiole jobs --json`; of jobs also store (its number), attempts (that are allowed), soft and hard (time \
             limits in microseconds), after_any (those of after whose end is enough), due, expires, headers, environment (a list of name and value; null: that of the process that \
-            runs it); of outcomes and results exit or signal; of results stdout and stderr, or result. Bytes that are not \
+            runs it), environment_added (the same, beside that), stdin (an object: bytes, or file, with offset and length a part of it, or \
+            stored), nice, and mark (which input of a run it is); of outcomes and results exit or signal; of results stdout and stderr \
+            (null: the file is not there) with stdout_bytes and stderr_bytes, all that was written, or result. Bytes that are not \
             UTF-8 stand as {"base64": "..."}.
 
             CSV (RFC 4180): a header and one row a job. Of jobs id, state, queue, priority, name, accepted, tags, attempt, due, \
             attempts, directory, command; of outcomes id, state, queue, name, attempt, started, microseconds, exit, signal, \
-            error, fingerprint, command; of results these and stdout, stderr, result. The command stands as a shell reads it, \
-            tags with a space between. Bytes that are not UTF-8 stand as base64: and their base64.
+            error, fingerprint, command; of results these and stdout, stderr, result, stdout_bytes, stderr_bytes. The command stands as a shell reads it, \
+            tags with a space between. Bytes that are not UTF-8, and text that begins with base64:, stand as base64: and their base64. \
+            Fields stand as they are: a spreadsheet may take one that begins with =, +, - or @ for a formula, so let it read them as text. To a \
+            terminal control characters are printed as \\u{1b}.
+
+            Exit status 74: an output could not be read, and its row says null.
 
             EXAMPLES
               petiole export --queue nightly -o nightly.jsonl
@@ -55,24 +62,47 @@ struct Export: ParsableCommand {
 
     func run() throws {
         let store = try location.openExisting()
+        if let queue = passing.queue { try KnownQueue.check(queue, store) }
+        // What is accepted from here on is not for this export: it may be read by an import into this very store.
+        let last = try store.lastJob()
         let filter = passing.filter(store, states: what == .jobs ? [] : Self.ended)
         let sink = try output.map { try Self.file(Arguments.bytes(of: $0)) } ?? .output
-        if format == .csv { sink.write(CSVLine.text(ExportRow.columns(what))) }
+        // As it is, the output of a command could steer a terminal; JSON escapes that by itself.
+        let escapes = format == .csv && sink.isTerminal
+        func write(_ text: String) {
+            sink.write(escapes ? ShownBytes.whole(Array(text.utf8)) : text)
+        }
+        if format == .csv { write(CSVLine.text(ExportRow.columns(what))) }
         var problem: (any Error)?
         var damage: StoreError?
+        var missing = 0
         do {
-            try store.forEachRecord(filter) { summary, _, payload in
+            try store.forEachRecord(filter) { summary, extras, payload in
+                if summary.id.rawValue > last { return false }
                 if what != .jobs, !summary.state.isEnded { return true }
                 do {
-                    let row = try ExportRow(summary, payload: Array(payload), what, store)
-                    sink.write(
-                        format == .csv ? CSVLine.text(try row.fields) : try row.json + "\n")
-                    // Who reads has gone, or the disk is full: the rest is not read in vain.
-                    return sink.flushIfLarge() == nil
+                    let row = try ExportRow(
+                        summary, extras: Array(extras), payload: Array(payload), what, store)
+                    write(format == .csv ? CSVLine.text(try row.fields) : try row.json + "\n")
+                    for failure in row.missing {
+                        missing += 1
+                        say("job \(summary.id): \(failure.message)")
+                    }
+                } catch StoreError.noSuchJob {
+                    // Pruned since it was found.
+                } catch let error as StoreError {
+                    guard case .damaged = error else {
+                        problem = error
+                        return false
+                    }
+                    say("\(error)")
+                    damage = error
                 } catch {
                     problem = error
                     return false
                 }
+                // Who reads has gone, or the disk is full: the rest is not read in vain.
+                return sink.flushIfLarge() == nil
             }
         } catch {
             // Those that can be read were written.
@@ -86,6 +116,9 @@ struct Export: ParsableCommand {
         }
         if let problem { throw problem }
         if let damage { throw damage }
+        if missing > 0 {
+            throw Failure("\(counted(missing, "output")) could not be exported", status: 74)
+        }
     }
 
     private static let ended: Set<JobFilter.State> = [
@@ -103,175 +136,5 @@ struct Export: ParsableCommand {
                 "\(Command.quoted(path)) cannot be written: \(systemText(errno))", status: 73)
         }
         return Standard(descriptor: file, endsAtFailure: true)
-    }
-}
-
-/// One exported job.
-private struct ExportRow {
-    private let summary: JobSummary
-    private let payload: [UInt8]
-    private let what: Export.What
-    private let store: JobStore
-    private let command: Command?
-    private let outcome: CommandOutcome?
-    private let options: CarriedOptions?
-
-    init(
-        _ summary: JobSummary, payload: [UInt8], _ what: Export.What, _ store: JobStore
-    ) throws {
-        self.summary = summary
-        self.payload = payload
-        self.what = what
-        self.store = store
-        command = JobText.command(name: summary.name, payload: payload)
-        outcome =
-            what != .jobs && command != nil ? try store.commandOutcome(of: summary.id) : nil
-        options = what == .jobs ? try store.carriedOptions(of: summary.id) : nil
-    }
-
-    // MARK: JSON
-
-    var json: String {
-        get throws {
-            var line = JSONLine()
-            JobText.add(summary, to: &line)
-            if let command { JobText.add(command, to: &line) }
-            switch what {
-            case .jobs: try addOptions(to: &line)
-            case .outcomes: addEnd(to: &line)
-            case .results:
-                addEnd(to: &line)
-                if let end = outcome?.end {
-                    line.add("stdout", try OutputText.bytes(end.output, store))
-                    line.add("stderr", try OutputText.bytes(end.errorOutput, store))
-                } else if let result = try result() {
-                    line.addRaw("result", result)
-                }
-            }
-            return line.line
-        }
-    }
-
-    private func addOptions(to line: inout JSONLine) throws {
-        if let attempts = options?.maxAttempts { line.add("attempts", attempts) }
-        if let soft = options?.timeLimit?.soft { line.add("soft", soft.wholeMicroseconds) }
-        if let hard = options?.timeLimit?.hard { line.add("hard", hard.wholeMicroseconds) }
-        let anyEnd = try store.predecessors(of: summary.id).filter { $0.condition == .ended }
-        if !anyEnd.isEmpty {
-            let list = anyEnd.map(\.job.description).joined(separator: ",")
-            line.addRaw("after_any", "[\(list)]")
-        }
-        // Of one that waits it is there already.
-        if case .waiting = summary.state {
-        } else if let due = options?.due {
-            line.add("due", TimeText.iso(due))
-        }
-        if let expiry = options?.expiry { line.add("expires", TimeText.iso(expiry)) }
-        if !summary.metadata.headers.isEmpty {
-            line.add(
-                "headers",
-                objects: summary.metadata.headers.sorted { $0.key < $1.key }.map { header in
-                    var part = JSONLine()
-                    part.add("name", header.key)
-                    part.add("value", header.value)
-                    return part
-                })
-        }
-        guard let command else { return }
-        switch command.environment {
-        case .inherited, .inheritedWith: line.addRaw("environment", "null")
-        case .exactly(let variables):
-            line.add(
-                "environment",
-                objects: variables.map { variable in
-                    var part = JSONLine()
-                    part.add("name", variable.name)
-                    part.add("value", variable.value)
-                    return part
-                })
-        }
-    }
-
-    private func addEnd(to line: inout JSONLine) {
-        switch outcome?.end?.cause {
-        case .exited(let code): line.add("exit", Int(code))
-        case .signalled(let signal, _): line.add("signal", Int(signal))
-        case .lost, nil: break
-        }
-    }
-
-    /// JSON text on one line; nil: there is none, or it cannot be shown so.
-    private func result() throws -> String? {
-        guard command == nil, case .ended(let end) = summary.state, end.kind == .succeeded else {
-            return nil
-        }
-        return try store.details(of: summary.id).resultJSON().map { Show.oneLine($0) }
-    }
-
-    // MARK: CSV
-
-    static func columns(_ what: Export.What) -> [String] {
-        switch what {
-        case .jobs:
-            [
-                "id", "state", "queue", "priority", "name", "accepted", "tags", "attempt", "due",
-                "attempts", "directory", "command",
-            ]
-        case .outcomes:
-            [
-                "id", "state", "queue", "name", "attempt", "started", "microseconds", "exit",
-                "signal", "error", "fingerprint", "command",
-            ]
-        case .results: columns(.outcomes) + ["stdout", "stderr", "result"]
-        }
-    }
-
-    var fields: [String] {
-        get throws {
-            let id = summary.id.description
-            let state = JobText.word(summary.state)
-            let line = command?.description ?? ""
-            if what == .jobs {
-                var attempt = ""
-                var due = options?.due.map { TimeText.iso($0) } ?? ""
-                switch summary.state {
-                case .running(let number, _, _): attempt = String(number)
-                case .ended(let outcome): attempt = String(outcome.attempt)
-                case .waiting(let time, let attempts):
-                    attempt = String(attempts)
-                    due = TimeText.iso(time)
-                case .ready, .parked, .paused, .held, .awaiting: break
-                }
-                return [
-                    id, state, summary.queue, String(summary.priority), summary.name,
-                    TimeText.iso(summary.acceptedAt),
-                    summary.metadata.tags.joined(separator: " "), attempt, due,
-                    options?.maxAttempts.map { String($0) } ?? "",
-                    CSVLine.field(command?.workingDirectory ?? []), line,
-                ]
-            }
-            guard case .ended(let end) = summary.state else { return [] }
-            var exit = ""
-            var signal = ""
-            switch outcome?.end?.cause {
-            case .exited(let code): exit = String(code)
-            case .signalled(let number, _): signal = String(number)
-            case .lost, nil: break
-            }
-            let fields = [
-                id, state, summary.queue, summary.name, String(end.attempt),
-                TimeText.iso(end.startedAt), String(end.runTime.wholeMicroseconds), exit, signal,
-                end.failure.map { "\($0.type): \($0.message)" } ?? "",
-                end.failure?.fingerprint ?? "", line,
-            ]
-            guard what == .results else { return fields }
-            guard let outputs = outcome?.end else {
-                return fields + ["", "", try result() ?? ""]
-            }
-            return fields + [
-                CSVLine.field(try OutputText.bytes(outputs.output, store)),
-                CSVLine.field(try OutputText.bytes(outputs.errorOutput, store)), "",
-            ]
-        }
     }
 }

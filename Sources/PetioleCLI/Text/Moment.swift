@@ -81,7 +81,10 @@ extension TimeText {
             rest = rest.dropFirst()
             return true
         }
-        guard let year = number(4), year >= 1_970, take("-"), let month = number(2), take("-"),
+        // Whatever is printed can be read: of what is due in very long the year may have six digits.
+        let digits = rest.prefix { $0 != UInt8(ascii: "-") }.count
+        guard (4...6).contains(digits), let year = number(digits), year >= 1_970, take("-"),
+            let month = number(2), take("-"),
             let day = number(2), (1...12).contains(month), (1...31).contains(day)
         else { return nil }
         var parts = tm()
@@ -118,7 +121,9 @@ extension TimeText {
             seconds = Int64(mktime(&parts))
         }
         // A day that the month does not have has become one of the next.
-        guard Int(parts.tm_mday) == day, seconds >= 0 else { return nil }
+        guard Int(parts.tm_mday) == day, (0...Int64.max / 1_000_000 - 1).contains(seconds) else {
+            return nil
+        }
         return WallTime(microseconds: seconds * 1_000_000 + microseconds)
     }
 }

@@ -14,6 +14,7 @@ import Testing
         options.timeLimit = TimeLimit(soft: .seconds(1), hard: .seconds(2))
         options.resultRetention = 9
         options.resultLimit = 0
+        options.origin = JobOrigin(store: .max, id: 3)
         return options
     }
 
