@@ -26,6 +26,8 @@ struct ChildConversation: ~Copyable {
     private var output: OutputCapture
     private var errorOutput: OutputCapture
     private var inputPosition = 0
+    /// Whether no more of the part of a file is to be written.
+    private var rangeIsOver = false
     private var endedAt: ContinuousClock.Instant?
     /// -1, which `poll` skips, once the pipe is at its end.
     private var outputNumber: Int32
@@ -109,11 +111,12 @@ struct ChildConversation: ~Copyable {
     }
 
     consuming func finish(cause: CommandEnd.Cause) -> CommandEnd {
+        let fault = inputFault ?? pipes.range?.fault
         var end = CommandEnd(
             cause: cause, runTime: (endedAt ?? .now) - child.startedAt,
             output: output.finish(), errorOutput: errorOutput.finish(),
             outputHeldOpen: outputHeldOpen)
-        end.inputFault = inputFault
+        end.inputFault = fault
         return end
     }
 
@@ -210,12 +213,14 @@ struct ChildConversation: ~Copyable {
     /// reads.
     private mutating func feed() {
         guard let number = pipes.input?.number else { return }
-        switch pipes.range?.write(to: number) {
-        case .full: return
-        case .failed(let fault): inputFault = fault
-        case .finished, nil: break
+        if !rangeIsOver {
+            switch pipes.range?.write(to: number) {
+            case .full: return
+            case .failed(let fault): inputFault = fault
+            case .finished, nil: break
+            }
+            rangeIsOver = true
         }
-        pipes.range = nil
         while inputPosition < pipes.inputBytes.count {
             let count = pipes.inputBytes.withUnsafeBytes {
                 petiole_write_quietly(

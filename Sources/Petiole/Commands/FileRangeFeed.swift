@@ -45,14 +45,19 @@ struct FileRangeFeed: ~Copyable {
         end = range.offset + range.length
     }
 
-    private var isUnchanged: Bool { FileRange.Identity(of: file.number) == range.identity }
+    /// Nil as long as the file is the one that was listed. Pages that the pipe was given are still the file's, and whoever writes to
+    /// it changes what is read of them: so who trusts the child's end looks once more behind it.
+    var fault: SpawnError? {
+        FileRange.Identity(of: file.number) == range.identity
+            ? nil : .changedInput(Command.quoted(range.path))
+    }
 
     enum Step {
         /// The pipe is full.
         case full
         /// All was written, or nobody reads any more.
         case finished
-        /// The rest cannot be had, or what was had may be of another file.
+        /// The rest cannot be had.
         case failed(SpawnError)
     }
 
@@ -73,7 +78,7 @@ struct FileRangeFeed: ~Copyable {
                     .unreadableInput(Command.quoted(range.path), code: Int32(-count)))
             }
         }
-        return isUnchanged ? .finished : .failed(.changedInput(Command.quoted(range.path)))
+        return .finished
     }
 
     private mutating func splice(to pipe: Int32) -> Int {

@@ -106,6 +106,20 @@ import Testing
         #expect(throws: SpawnError.changedInput(path)) { try ChildProcess.run(words) }
     }
 
+    @Test(
+        "a file that changes when all of it was handed over, or when nobody reads any more, is found too"
+    )
+    func changedBehind() throws {
+        // Once one byte has come all hundred lie in the pipe.
+        let slow = try command(
+            range(0, 100), "/bin/sh", "-c",
+            "dd bs=1 count=1 of=/dev/null 2> /dev/null; printf x >> \(path); cat > /dev/null")
+        #expect(throws: SpawnError.changedInput(path)) { try ChildProcess.run(slow) }
+        let deaf = try command(
+            range(0, 3_000_000), "/bin/sh", "-c", "exec < /dev/null; printf x >> \(path)")
+        #expect(throws: SpawnError.changedInput(path)) { try ChildProcess.run(deaf) }
+    }
+
     @Test("both forms of input come back from a payload, and what leads elsewhere is refused")
     func payload() throws {
         for input in [
