@@ -202,6 +202,51 @@ import Testing
         #expect(jobs.contains("was kept until the job succeeded"), "\(jobs)")
     }
 
+    @Test("what came from a pipe and succeeded runs once more when it comes again")
+    func redone() throws {
+        try tool.write(Self.lines, to: "in")
+        let line = line("-j3 -k --block 20000", "'tee part.{#}'", .pipe)
+        #expect(try tool.start(shell: line).end().output == Self.lines)
+        let again = try tool.start(
+            shell: line.replacing("--pipe ", with: "--pipe --redo ")
+        ).end()
+        #expect(again.status == 0, "\(again.errorOutput)")
+        #expect(again.output == Self.lines)
+        #expect(names("s/inputs").isEmpty)
+    }
+
+    @Test("a file is meant from where the tool is started, and a file of the kernel's is read")
+    func paths() throws {
+        tool.makeFolder("sub")
+        try tool.write("a\nb\n", to: "in")
+        let end = try tool.run("run", "--pipepart", "--workdir", "sub", "-a", "in", "tee out")
+        #expect(end.output == "a\nb\n", "\(end.errorOutput)")
+        #expect(tool.read("sub/out") == "a\nb\n")
+        #if os(Linux)
+            let kernel = try tool.run("run", "--pipe", "-a", "/proc/self/status", "grep -c Name")
+            #expect(kernel.output == "1\n", "\(kernel.errorOutput)")
+        #endif
+    }
+
+    @Test("more commands at once find more blocks ahead")
+    func morePlaces() throws {
+        mkfifo(tool.file("gate"), 0o600)
+        try tool.write((1...20).map { "\($0)\n" }.joined(), to: "in")
+        let run = try tool.start(
+            shell: line(
+                "-j1 --block 1 --line-buffer",
+                "'echo started {#}; cat > /dev/null; : < gate'", .pipe))
+        _ = try run.line(beginning: "started 1")
+        let set = try tool.run("run", "--store", "s", "--set-jobs", "6")
+        #expect(set.status == 0, "\(set.errorOutput)")
+        // At the start there was room for four.
+        _ = try run.line(beginning: "started 6")
+        let gate = open(tool.file("gate"), O_WRONLY | O_CLOEXEC)
+        let end = run.end()
+        close(gate)
+        #expect(end.status == 0, "\(end.errorOutput)")
+    }
+
     @Test("a block that no job names is swept when the run goes on")
     func orphan() throws {
         try tool.write(Self.lines, to: "in")

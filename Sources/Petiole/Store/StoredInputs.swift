@@ -62,11 +62,10 @@ package enum StoredInputs {
         var needed: Set<String> = []
         var filter = JobFilter()
         filter.queue = queue
+        // Nothing is copied of the others, which are most.
+        filter.states = Set(JobFilter.State.allCases).subtracting([.succeeded])
         do throws(StoreError) {
             try store.forEachRecord(filter) { summary, _, payload in
-                if case .ended(let outcome) = summary.state, outcome.kind == .succeeded {
-                    return true
-                }
                 if let name = name(summary.name, payload) { needed.insert(name) }
                 return true
             }
@@ -74,7 +73,7 @@ package enum StoredInputs {
         return needed
     }
 
-    private static func name(_ job: String, _ payload: UnsafeRawBufferPointer) -> String? {
+    fileprivate static func name(_ job: String, _ payload: UnsafeRawBufferPointer) -> String? {
         guard job == CommandJob.name else { return nil }
         // One that cannot be read names none, and cannot run.
         guard let command = try? Command.decode(Array(payload)),
@@ -86,7 +85,7 @@ package enum StoredInputs {
 
 /// One that is being written.
 package struct StoredInput: ~Copyable {
-    package let name: String
+    package private(set) var name: String
     private let directory: String
     private let file: Int32
     private var isKept = false
@@ -118,9 +117,16 @@ package struct StoredInput: ~Copyable {
     }
 
     /// Makes it durable. One that is not is deleted.
+    /// - Parameter name: under this name, in the place of what has it; nil: under its own.
     /// - Returns: an errno.
-    package mutating func keep() -> Int32? {
+    package mutating func keep(as name: String? = nil) -> Int32? {
         if fsync(file) != 0 { return errno }
+        if let name {
+            guard rename("\(directory)/\(self.name)", "\(directory)/\(name)") == 0 else {
+                return errno
+            }
+            self.name = name
+        }
         do throws(StorageError) { try StoreCreation.sync(directory) } catch {
             if case .system(_, let code) = error { return code }
             return EIO
@@ -140,7 +146,11 @@ extension JobStore {
     package func newStoredInput(queue: String) throws(StoreError) -> StoredInput {
         let directory = "\(open.path)/\(StoredInputs.folder)"
         // There already, or the file will say why not.
-        mkdir(directory, 0o700)
+        if mkdir(directory, 0o700) == 0 {
+            do throws(StorageError) { try StoreCreation.sync(open.path) } catch {
+                throw open.storeError(error)
+            }
+        }
         let name = StoredInputs.newName(queue: queue)
         let file = makeFile("\(directory)/\(name)")
         guard file >= 0 else {
@@ -152,6 +162,15 @@ extension JobStore {
     /// Deletes what was stored for commands of a queue that this process runs, before it stores anything, and that no job needs.
     package func sweepStoredInputs(ownQueue queue: String) {
         StoredInputs.sweep(open, owned: queue)
+    }
+
+    /// The name of what was stored for a job; nil: nothing was, or that cannot be told.
+    package func storedInputName(of id: JobID) -> String? {
+        // Who asks stores it under another name then, and the job says that it has none.
+        guard let details = try? details(of: id) else { return nil }
+        return details.payload.withUnsafeBytes {
+            StoredInputs.name(details.summary.name, $0)
+        }
     }
 
     /// Deletes the standard input of a job that has succeeded.

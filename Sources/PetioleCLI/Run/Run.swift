@@ -1,5 +1,4 @@
 import ArgumentParser
-import CPetiole
 import Petiole
 
 #if canImport(Darwin)
@@ -204,8 +203,8 @@ struct Run: AsyncParsableCommand {
                     blocks.feed(
                         files: inputs.inputFiles.map { Arguments.bytes(of: $0) },
                         words: template.words, isLine: template.isLine, directory: place,
-                        jobs: pace.jobsAtOnce?.count() ?? Int(petiole_processors()),
-                        run: identity.queue(generation: 1), stop: stopReading.reading))
+                        from: directory, run: identity.queue(generation: 1),
+                        stop: stopReading.reading))
             }
         } catch {
             guard var failure = Failure(error) else { throw error }

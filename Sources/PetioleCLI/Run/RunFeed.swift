@@ -11,7 +11,9 @@ protocol RunFeed: Sendable {
     mutating func isEmpty() throws -> Bool
 
     /// Called before any job of the queue is run or enqueued; not at all where none is to be.
-    mutating func begin(_ store: JobStore, queue: String) throws
+    /// - Parameter places: how many commands run at once, now.
+    mutating func begin(
+        _ store: JobStore, queue: String, places: @escaping @Sendable () -> Int) throws
 
     /// Called when none is run any more, if ``begin(_:queue:)`` was.
     func end() async
@@ -63,7 +65,7 @@ struct InputFeed: RunFeed {
         return first == nil
     }
 
-    func begin(_ store: JobStore, queue: String) {}
+    func begin(_ store: JobStore, queue: String, places: @escaping @Sendable () -> Int) {}
     func end() async {}
 
     mutating func next(_ known: inout KnownInputs) throws -> RunChunk? {

@@ -288,7 +288,7 @@ struct RunSession {
             request.answer(signal) { current.stopper.stop(isNow: $0) }
         }
         var begun = feed
-        try begun.begin(store, queue: queue)
+        try begun.begin(store, queue: queue) { runner.places }
         let feed = begun
         let isOutputRepeated = !Standard.output.isTerminal
         let observer = store.observeOutcomes { printer.add($0) }

@@ -132,11 +132,12 @@ struct RunPipeOptions: ParsableArguments {
     /// - Parameters:
     ///   - files: of `-a`.
     ///   - isLine: whether the command is a line for a shell.
-    ///   - jobs: commands at once.
+    ///   - directory: where the commands run.
+    ///   - own: this process's directory, which names of files are meant from.
     ///   - run: the name of the run.
     ///   - stop: becomes readable when reading is to end.
     func feed(
-        files: [[UInt8]], words: [[UInt8]], isLine: Bool, directory: [UInt8], jobs: Int,
+        files: [[UInt8]], words: [[UInt8]], isLine: Bool, directory: [UInt8], from own: [UInt8],
         run: String, stop: Int32
     ) throws -> PipeFeed {
         let template = try PipeTemplate(words: words, isLine: isLine, directory: directory)
@@ -147,9 +148,10 @@ struct RunPipeOptions: ParsableArguments {
         let given = files.first.flatMap { $0 == Array("-".utf8) ? nil : $0 }
         let descriptor = try given.map { try Self.open($0) } ?? 0
         let (size, rule) = (try size, try rule)
-        let path = given.map { Self.absolute($0, directory) } ?? Self.path(of: descriptor)
+        let path = given.map { Self.absolute($0, own) } ?? Self.path(of: descriptor)
+        // A file of /proc says that it has no bytes, and is read like a pipe; so is one that has none, to its end.
         if let identity = FileRange.Identity(of: descriptor), let path,
-            Self.isSame(path, as: identity)
+            identity.size > 0 || pipepart, Self.isSame(path, as: identity)
         {
             // Where whoever handed standard input over left it.
             let position = lseek(descriptor, 0, SEEK_CUR)
@@ -169,9 +171,10 @@ struct RunPipeOptions: ParsableArguments {
                 "--pipe reads standard input, which is the terminal\ngive it a file: -a FILE, or < FILE"
             )
         }
-        let blocks = PipeBlocks(descriptor, stop: stop, size: size, rule)
-        return PipeFeed(
-            blocks, template, most: blocksAhead ?? jobs * 2 + 2, run: run, stop: stop)
+        let blocks = PipeBlocks(
+            descriptor, named: given.map { Command.quoted($0) } ?? "standard input", stop: stop,
+            size: size, rule)
+        return PipeFeed(blocks, template, most: blocksAhead, run: run, stop: stop)
     }
 
     // MARK: Files

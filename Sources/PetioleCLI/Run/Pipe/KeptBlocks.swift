@@ -17,14 +17,14 @@ final class KeptBlocks: Sendable {
     }
     private let store: JobStore
     private let queue: String
-    private let most: Int
+    private let most: @Sendable () -> Int
     private let state = Mutex(State())
     /// Rung when a job has ended; and when its block was deleted.
     private let hasEnded: WakePipe
     private let hasRoom: WakePipe
 
-    /// - Parameter most: unfinished blocks of the queue.
-    init(_ store: JobStore, queue: String, most: Int) throws {
+    /// - Parameter most: unfinished blocks of the queue; asked for at each look, since the commands at once may change.
+    init(_ store: JobStore, queue: String, most: @escaping @Sendable () -> Int) throws {
         self.store = store
         self.queue = queue
         self.most = most
@@ -46,9 +46,9 @@ final class KeptBlocks: Sendable {
 
     /// Waits until there are less than the most; false when the run is to stop.
     func waitForRoom(stop: Int32) throws -> Bool {
-        while try store.counts(queue: queue).unfinished >= most {
-            // Jobs that somebody else cancels end without a word to us: looked at again.
-            guard WaitForBytes.wait(hasRoom.reading, stop: stop, milliseconds: 10_000) else {
+        while try store.counts(queue: queue).unfinished >= most() {
+            // Jobs that somebody else cancels end without a word to us, and how many may be there changes: looked at again.
+            guard WaitForBytes.wait(hasRoom.reading, stop: stop, milliseconds: 1_000) else {
                 return false
             }
             hasRoom.wait(milliseconds: 0)

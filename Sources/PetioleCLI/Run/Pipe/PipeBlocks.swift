@@ -12,6 +12,8 @@ import Petiole
 // What guards it: one task at a time uses it, and hands it on whole.
 final class PipeBlocks: @unchecked Sendable {
     private let descriptor: Int32
+    /// In words.
+    private let name: String
     /// Becomes readable when reading is to end.
     private let stop: Int32
     private var cutter: BlockCutter
@@ -25,8 +27,12 @@ final class PipeBlocks: @unchecked Sendable {
 
     private static let windowSize = 1 << 20
 
-    init(_ descriptor: Int32, stop: Int32, size: Int, _ rule: RecordRule) {
+    init(
+        _ descriptor: Int32, named name: String = "standard input", stop: Int32, size: Int,
+        _ rule: RecordRule
+    ) {
         self.descriptor = descriptor
+        self.name = name
         self.stop = stop
         cutter = BlockCutter(size: size, rule)
         window = .allocate(byteCount: Self.windowSize, alignment: 4_096)
@@ -48,12 +54,19 @@ final class PipeBlocks: @unchecked Sendable {
         return first == last
     }
 
+    /// Whether the file of a block is kept.
+    enum Keep {
+        case no, asItself
+        /// In the place of another of the same bytes.
+        case named(String)
+    }
+
     /// Reads a block to its end, into a file that is kept when `isWanted` says so, of what it is known by.
     /// - Parameter file: makes the file.
     /// - Returns: nil at the end, and when reading was stopped.
     func next(
         _ key: KeyedHash.Key, into file: () throws -> StoredInput?,
-        isWanted: (Block) throws -> Bool
+        isWanted: (Block) throws -> Keep
     ) throws -> Block? {
         if try isEmpty() { return nil }
         var stored = try file()
@@ -64,7 +77,7 @@ final class PipeBlocks: @unchecked Sendable {
             let (count, ends) = cutter.take(bytes, isLast: isAtEnd)
             let part = UnsafeRawBufferPointer(rebasing: bytes[..<count])
             hash.add(part)
-            if let code = stored?.write(part) { throw Self.noRoom(code) }
+            if let code = stored?.write(part) { throw noRoom(code) }
             length += count
             first += count
             if ends { break }
@@ -72,9 +85,12 @@ final class PipeBlocks: @unchecked Sendable {
         }
         number += 1
         var block = Block(number: number, hash: hash.value, length: length)
-        if try isWanted(block) {
-            if let code = stored?.keep() { throw Self.noRoom(code) }
+        switch try isWanted(block) {
+        case .no: break
+        case .asItself:
+            if let code = stored?.keep() { throw noRoom(code) }
             block.name = stored?.name
+        case .named(let name): if let code = stored?.keep(as: name) { throw noRoom(code) }
         }
         return block
     }
@@ -96,15 +112,15 @@ final class PipeBlocks: @unchecked Sendable {
             if count >= 0 { return true }
             if errno != EINTR, errno != EAGAIN {
                 throw Failure(
-                    "standard input cannot be read: \(systemText(errno))", status: 125)
+                    "\(name) cannot be read: \(systemText(errno))", status: 125)
             }
         }
     }
 
-    private static func noRoom(_ code: Int32) -> Failure {
+    private func noRoom(_ code: Int32) -> Failure {
         Failure(
             """
-            a block of standard input cannot be kept in the store: \(systemText(code))
+            a block of \(name) cannot be kept in the store: \(systemText(code))
             make room there; the same line again, with the same input, goes on from here
             """, status: 125)
     }

@@ -15,8 +15,9 @@ struct PipeFeed: RunFeed {
     private var source: Source
     private let template: PipeTemplate
     private let stop: Int32
-    /// Of a pipe: how many blocks may be kept at once, and by what their hashes are made.
-    private let most: Int
+    /// Of a pipe: how many blocks may be kept at once, nil: two more than twice the commands at once; and by what their hashes
+    /// are made.
+    private let most: Int?
     private let key: KeyedHash.Key
     private var number = 0
     private var kept: Keeping?
@@ -36,14 +37,14 @@ struct PipeFeed: RunFeed {
         source = .file(file)
         self.template = template
         self.stop = stop
-        most = .max
+        most = nil
         key = KeyedHash.Key()
     }
 
     /// - Parameters:
-    ///   - most: blocks that are kept at once.
+    ///   - most: blocks that are kept at once; nil: two more than twice the commands at once.
     ///   - run: the name of the run, the same for each start, and for a copy of the store.
-    init(_ pipe: PipeBlocks, _ template: PipeTemplate, most: Int, run: String, stop: Int32) {
+    init(_ pipe: PipeBlocks, _ template: PipeTemplate, most: Int?, run: String, stop: Int32) {
         source = .pipe(pipe)
         self.template = template
         self.stop = stop
@@ -63,9 +64,12 @@ struct PipeFeed: RunFeed {
         }
     }
 
-    mutating func begin(_ store: JobStore, queue: String) throws {
+    mutating func begin(
+        _ store: JobStore, queue: String, places: @escaping @Sendable () -> Int
+    ) throws {
         guard case .pipe = source else { return }
-        let blocks = try KeptBlocks(store, queue: queue, most: most)
+        let most = most
+        let blocks = try KeptBlocks(store, queue: queue) { most ?? places() * 2 + 2 }
         kept = Keeping(store: store, queue: queue, blocks: blocks, token: blocks.start())
     }
 
@@ -123,7 +127,11 @@ struct PipeFeed: RunFeed {
         } isWanted: { block in
             let mark = Self.mark(of: block)
             found = try chunk.list(InputMark.Key(Input(mark)), &known).map { (mark, $0) }
-            return found != nil
+            if found != nil { return .asItself }
+            // One that runs once more: what its job names was deleted when that succeeded.
+            guard let job = known.lastEnded else { return .no }
+            return (keeping?.store.storedInputName(of: JobID(rawValue: job))).map { .named($0) }
+                ?? .no
         }
         guard let block else { return nil }
         number = block.number
