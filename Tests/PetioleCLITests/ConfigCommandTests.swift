@@ -2,6 +2,12 @@ import Testing
 
 @testable import PetioleCLI
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 @Suite("petiole config", .ownThreads) struct ConfigCommandTests {
     let tool = Tool()
 
@@ -86,6 +92,37 @@ import Testing
         #expect(try tool.run("status").status == 0)
         #expect(try tool.run("config", "set", "no.key", "1").status == 64)
         #expect(try tool.run("run", "--help").status == 0)
+    }
+
+    @Test("options of the command that is to run are none of the tool's")
+    func ofCommands() throws {
+        #expect(try tool.run("config", "set", "run.tag", "true").status == 0)
+        for words in [["echo", "-h"], ["echo", "--help"], ["echo", "--store", "x"]] {
+            let end = try tool.run(
+                bytes: (["run"] + words + [":::", "a"]).map { Array($0.utf8) })
+            #expect(
+                end.output == "a\t\(words.dropFirst().joined(separator: " ")) a\n",
+                "\(end.errorOutput)")
+        }
+        #expect(try tool.run("config", "set", "--in-store", "run.tag", "false").status == 0)
+        #expect(
+            try tool.run("run", "echo", "--store", "y", ":::", "a").output == "--store y a\n")
+    }
+
+    @Test("lines may end as those of DOS; a link stays one, and a file keeps its mode")
+    func files() throws {
+        tool.makeFolder(".config")
+        tool.makeFolder(".config/petiole")
+        try tool.write("# mine\r\nrun.jobs = 2\r\nretries = 1\r\n", to: "mine")
+        #expect(symlink("../../mine", tool.file(".config/petiole/config")) == 0)
+        #expect(chmod(tool.file("mine"), 0o640) == 0)
+        #expect(try tool.run("config", "get", "run.jobs").output == "2\n")
+        #expect(try tool.run("config", "set", "retries", "3").status == 0)
+        #expect(tool.read("mine") == "# mine\r\nrun.jobs = 2\r\nretries = 3\n")
+        var info = stat()
+        #expect(lstat(tool.file(".config/petiole/config"), &info) == 0)
+        #expect(info.st_mode & S_IFMT == S_IFLNK)
+        #expect(stat(tool.file("mine"), &info) == 0 && info.st_mode & 0o777 == 0o640)
     }
 
     @Test("a store that the user's file names is used where none is found upward")

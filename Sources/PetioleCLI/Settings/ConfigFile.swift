@@ -56,7 +56,10 @@ struct ConfigFile {
         guard let text = String(validating: whole, as: UTF8.self) else {
             throw Failure.usage("the configuration \(visible(path)) is not UTF-8")
         }
-        lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        // By bytes: CR and LF together are one character.
+        lines = text.utf8.split(separator: 10, omittingEmptySubsequences: false).map {
+            String(Substring($0))
+        }
         if lines.last == "" { lines.removeLast() }
         for (index, line) in lines.enumerated() {
             if let entry = try Self.entry(line, index + 1, path) { entries.append(entry) }
@@ -107,6 +110,11 @@ struct ConfigFile {
     /// Sets a key, in the place of the last line that has it; nil takes all of its lines out. Other lines stay as they are.
     /// - Returns: whether anything has changed.
     mutating func set(_ key: SettingKey, _ value: String?) throws -> Bool {
+        Self.makeParents(of: path)
+        let lock = try lock()
+        defer { close(lock) }
+        // Somebody else may have changed it since it was read.
+        self = try ConfigFile(path: path)
         let places = entries.filter { $0.key.name == key.name }.map { $0.line - 1 }
         var kept = lines
         if let value {
@@ -122,36 +130,57 @@ struct ConfigFile {
         return true
     }
 
-    /// Written aside and renamed: who reads meanwhile finds the one or the other, whole.
+    /// Holds its directory, for whoever else changes a file there, until it is closed.
+    private func lock() throws -> Int32 {
+        let end = path.lastIndex(of: "/")
+        let directory = end.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+        let file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard file >= 0 else { throw failure(errno) }
+        while flock(file, LOCK_EX) != 0 {
+            if errno == EINTR { continue }
+            // A file system without locks: as before there were any.
+            break
+        }
+        return file
+    }
+
+    /// Written aside and renamed: who reads meanwhile finds the one or the other, whole. A link stays one, and the file keeps its
+    /// mode.
     private func write(_ lines: [String]) throws {
-        Self.makeParents(of: path)
-        let draft = "\(path).\(getpid())"
+        let target = StoreLocation.resolved(path)
+        let draft = "\(target).\(getpid())"
         let file = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
-        guard file >= 0 else { throw failure() }
+        guard file >= 0 else { throw failure(errno) }
+        if let code = fill(file, lines, like: target) {
+            close(file)
+            unlink(draft)
+            throw failure(code)
+        }
+        close(file)
+        guard rename(draft, target) == 0 else {
+            let code = errno
+            unlink(draft)
+            throw failure(code)
+        }
+    }
+
+    /// - Returns: an errno.
+    private func fill(_ file: Int32, _ lines: [String], like target: String) -> Int32? {
+        var info = stat()
+        if stat(target, &info) == 0, fchmod(file, info.st_mode & 0o7777) != 0 { return errno }
         var rest = Array((lines.joined(separator: "\n") + (lines.isEmpty ? "" : "\n")).utf8)[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes { systemWrite(file, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
-            guard count >= 0 else {
-                let failure = failure()
-                close(file)
-                unlink(draft)
-                throw failure
-            }
+            if count < 0 { return errno }
             rest = rest.dropFirst(count)
         }
-        let isSynced = fsync(file) == 0
-        close(file)
-        guard isSynced, rename(draft, path) == 0 else {
-            let failure = failure()
-            unlink(draft)
-            throw failure
-        }
+        return fsync(file) == 0 ? nil : errno
     }
 
-    private func failure() -> Failure {
+    private func failure(_ code: Int32) -> Failure {
         Failure(
-            "the configuration \(visible(path)) cannot be written: \(systemText(errno))",
+            "the configuration \(visible(path)) cannot be written: \(systemText(code))",
             status: 73)
     }
 

@@ -118,10 +118,15 @@ struct Settings {
         guard let command = arguments.first,
             SettingKey.all.contains(where: { $0.commands.contains(command) })
         else { return arguments }
-        let typed = arguments.dropFirst().prefix { $0 != "--" }
+        let store: String?
+        switch asked(arguments) {
         // Help says what there is, whatever is set.
-        if typed.contains("--help") || typed.contains("-h") { return arguments }
-        let settings = try Settings(store: storePath(Array(typed)))
+        case .help: return arguments
+        // What is wrong with it the command says.
+        case .store(let given):
+            store = given?.isEmpty == true ? nil : try StoreLocation.path(given: given)
+        }
+        let settings = try Settings(store: store)
         let options = Set(
             SettingKey.all.filter { $0.commands.contains(command) }.map { $0.option })
         var inserted: [String] = []
@@ -137,19 +142,26 @@ struct Settings {
         return [command] + inserted + arguments.dropFirst()
     }
 
-    /// The store that the command will use, as far as it is there already.
-    private static func storePath(_ typed: [String]) throws -> String? {
-        var store: String?
-        for (index, word) in typed.enumerated() {
-            if word.hasPrefix("--store=") {
-                store = String(word.dropFirst("--store=".count))
-            } else if word == "--store", index + 1 < typed.count {
-                store = typed[index + 1]
-            }
+    private enum Asked {
+        case help
+        /// The command itself; what --store says.
+        case store(String?)
+    }
+
+    /// What is typed, by the parser's word: it alone tells the tool's options from words of the command that is to run, which may have
+    /// a -h or a --store of its own. Not asked where no word looks like these.
+    private static func asked(_ arguments: [String]) -> Asked {
+        let mayMatter = arguments.contains {
+            $0 == "-h" || $0 == "--help" || $0 == "--store" || $0.hasPrefix("--store=")
         }
-        // What is wrong with it the command says.
-        if store?.isEmpty == true { return nil }
-        return try StoreLocation.path(given: store)
+        guard mayMatter else { return .store(nil) }
+        do {
+            let command = try PetioleTool.parseAsRoot(arguments)
+            return .store((command as? any Settable)?.location.store)
+        } catch {
+            // What is wrong is told when it is parsed with what is set.
+            return PetioleTool.exitCode(for: error).isSuccess ? .help : .store(nil)
+        }
     }
 
     /// Which settings a message of the parser's may be about; nil: none.
@@ -162,3 +174,12 @@ struct Settings {
         return "set beside the command line: \(list.joined(separator: ", "))"
     }
 }
+
+/// A command with options that may be set.
+private protocol Settable {
+    var location: StoreLocation { get }
+}
+
+extension Run: Settable {}
+extension Add: Settable {}
+extension Worker: Settable {}

@@ -20,13 +20,11 @@ enum OutputText {
         let bytes = try bytes(output, store, limit: isTerminal ? shownLimit : .max)
         Standard.output.line("\(label), \(counted(Int(clamping: output.byteCount), "byte")):")
         if isTerminal {
-            let text = String(decoding: bytes, as: UTF8.self)
+            let text = ShownBytes.whole(bytes)
             for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast(
                 text.hasSuffix("\n") ? 1 : 0)
             {
-                let cells = line.split(separator: "\t", omittingEmptySubsequences: false)
-                Standard.output.line(
-                    "  " + cells.map { visible(String($0)) }.joined(separator: "\t"))
+                Standard.output.line("  " + line)
             }
         } else {
             bytes.withUnsafeBytes { _ = Standard.output.write($0) }
