@@ -74,7 +74,7 @@ struct Doctor: ParsableCommand {
             output.line(
                 """
                 keep the store as it is and work on a copy; jobs and outcomes that are not named above can still be \
-                read; restore a copy made by `mdb_copy` if there is one
+                read; restore a copy made by `petiole backup` if there is one
                 """)
         }
     }

@@ -15,7 +15,7 @@ struct PetioleTool: ParsableCommand {
             "Runs jobs that survive: what was accepted is on the disk, and goes on after a crash.",
         discussion: """
             The store is a directory: the one given with --store, the one named by PETIOLE_STORE, or the nearest \
-            .petiole from the working directory upward. `run`, `add` and `schedule add` make ./.petiole when there \
+            .petiole from the working directory upward. `run`, `add`, `worker`, `schedule add` and `import` make ./.petiole when there \
             is none.
 
             Exit status: 0 done; 64 wrong usage; 65 the store is damaged or newer; 66 no such store, job or schedule; 73 no store can be made there; 74 the disk, the \
