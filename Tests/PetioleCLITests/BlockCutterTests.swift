@@ -36,6 +36,22 @@ import Testing
         return blocks
     }
 
+    /// The same when records are counted: each is what a block of a byte would be.
+    static func blocks(_ bytes: [UInt8], _ size: BlockSize, _ rule: RecordRule) -> [Int] {
+        switch size {
+        case .bytes(let size): return blocks(bytes, size: size, rule)
+        case .records(let count):
+            let records = blocks(bytes, size: 1, rule)
+            return stride(from: 0, to: records.count, by: count).map {
+                records[$0..<min(records.count, $0 + count)].reduce(0, +)
+            }
+        }
+    }
+
+    private static func sizes(_ rule: RecordRule) -> [BlockSize] {
+        (1...4).map { .bytes($0) } + (rule.length == 0 ? [] : (1...3).map { .records($0) })
+    }
+
     /// All texts of some length over two letters, or a letter and a newline.
     static func texts(_ rule: RecordRule) -> [[UInt8]] {
         let letters = rule == .lines ? Array("a\n".utf8) : Array("ab".utf8)
@@ -49,8 +65,8 @@ import Testing
     @Test("what comes in pieces is cut where its bytes say, whatever the pieces", arguments: rules)
     func pieces(rule: RecordRule) {
         for text in Self.texts(rule) {
-            for size in 1...4 {
-                let expected = Self.blocks(text, size: size, rule)
+            for size in Self.sizes(rule) {
+                let expected = Self.blocks(text, size, rule)
                 for piece in 1...3 {
                     #expect(
                         Self.cut(text, size: size, rule, piece: piece) == expected,
@@ -61,7 +77,7 @@ import Testing
     }
 
     private static func cut(
-        _ text: [UInt8], size: Int, _ rule: RecordRule, piece: Int
+        _ text: [UInt8], size: BlockSize, _ rule: RecordRule, piece: Int
     ) -> [Int] {
         var cutter = BlockCutter(size: size, rule)
         var window: [UInt8] = []
@@ -96,7 +112,7 @@ import Testing
             ftruncate(file, 0)
             #expect(pwrite(file, text, text.count, 0) == text.count)
             let identity = try #require(FileRange.Identity(of: file))
-            for size in 1...4 {
+            for size in Self.sizes(rule) {
                 var blocks = FileBlocks(
                     file, path: Array(path.utf8), identity, from: 0, size: size, rule)
                 var lengths: [Int] = []
@@ -107,7 +123,7 @@ import Testing
                     lengths.append(Int(block.length))
                 }
                 #expect(
-                    lengths == Self.blocks(text, size: size, rule), "\(text), size \(size)")
+                    lengths == Self.blocks(text, size, rule), "\(text), size \(size)")
             }
         }
     }
@@ -120,7 +136,8 @@ import Testing
         defer { close(file) }
         let identity = try #require(FileRange.Identity(of: file))
         var blocks = FileBlocks(
-            file, path: Array(tool.file("input").utf8), identity, from: 0, size: 10, .lines)
+            file, path: Array(tool.file("input").utf8), identity, from: 0, size: .bytes(10),
+            .lines)
         #expect(try blocks.next()?.length == 3_000_001)
         #expect(try blocks.next()?.length == 3)
         #expect(try blocks.next() == nil)

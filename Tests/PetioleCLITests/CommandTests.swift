@@ -10,6 +10,19 @@ import Testing
 @Suite("Commands of the tool", .ownThreads) struct CommandTests {
     let tool = Tool()
 
+    #if os(Linux)
+        @Test("to a terminal lines are shown that end as those of DOS")
+        func linesOfDOS() throws {
+            #expect(try tool.run("add", "--", "printf", #"a\tb\r\n\033c\r\n"#).status == 0)
+            #expect(try tool.run("worker", "--drain").status == 0)
+            let terminal = try OutputTerminal()
+            #expect(
+                try tool.start(shell: "exec \(Tool.path) show 1 > \(terminal.path)").end().status
+                    == 0)
+            #expect(terminal.text().contains(":\n  a\tb\n  \\u{1b}c\n"))
+        }
+    #endif
+
     @Test("what is added is run by a worker, and shown with its output")
     func addAndWork() throws {
         #expect(

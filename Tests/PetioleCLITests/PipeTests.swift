@@ -156,6 +156,19 @@ import Testing
         #expect(exact.lines.map { $0.filter { $0.isNumber } } == ["4", "4", "4", "4", "1"])
     }
 
+    @Test("a block may have so many records", arguments: From.allCases)
+    func counted(from: From) throws {
+        try tool.write((1...25_000).map { "\($0)\n" }.joined(), to: "in")
+        let end = try tool.start(shell: line("-k -N 12000", "'wc -l'", from)).end()
+        #expect(end.lines.map { $0.filter(\.isNumber) } == ["12000", "12000", "1000"])
+        let other = try tool.start(shell: line("-k -N 20000", "'wc -l'", from)).end()
+        #expect(other.lines.count == 2, "\(other.errorOutput)")
+        for wrong in ["-N 2 --block 1", "-N 0", "-N 2 --recend ''"] {
+            #expect(try tool.start(shell: line(wrong, "'wc -l'", .input)).end().status == 64)
+        }
+        #expect(try tool.run("run", "-n", "10001", "echo", ":::", "a").status == 64)
+    }
+
     @Test("of a file that is handed over at some place the rest is cut")
     func place() throws {
         try tool.write("head\na\nb\n", to: "in")

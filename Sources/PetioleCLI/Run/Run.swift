@@ -85,7 +85,7 @@ struct Run: AsyncParsableCommand {
             ONE LARGE INPUT
             With --pipe standard input, or the file of -a, is cut into blocks, each the standard input of a command, which \
             has no {}; {#} is the number of the block. A block ends with the first record that ends at or behind its size \
-            (--block 10M, --recend, --recstart). A regular file is read in place and must stay as it is until the run has \
+            (--block 10M, --recend, --recstart), or has so many records (-N 1000). A regular file is read in place and must stay as it is until the run has \
             ended: a command whose file has changed fails. A pipe's blocks lie in the store until their command has \
             succeeded, no more at once than --blocks-ahead. The same file, or the same bytes from the pipe, go on; another \
             size or other records are another run.
@@ -145,7 +145,7 @@ struct Run: AsyncParsableCommand {
         if json, !runs {
             throw ValidationError("--json is for --runs; petiole jobs --json tells of the jobs")
         }
-        if blocks.isOn { try blocks.checkAlone(inputs) }
+        if blocks.isOn { try blocks.checkAlone(inputs) } else { try inputs.checkCount() }
         if let first = command.first, first.hasPrefix("-"), first != "--" {
             // The parser takes it for a part of the command.
             if ["-h", "--help"].contains(first) { throw CleanExit.helpRequest(self) }
@@ -202,6 +202,7 @@ struct Run: AsyncParsableCommand {
                     session,
                     blocks.feed(
                         files: inputs.inputFiles.map { Arguments.bytes(of: $0) },
+                        records: inputs.count,
                         words: template.words, isLine: template.isLine, directory: place,
                         from: directory, run: identity.queue(generation: 1),
                         stop: stopReading.reading))
@@ -233,6 +234,7 @@ struct Run: AsyncParsableCommand {
     ) throws -> RunIdentity {
         RunIdentity(
             template, directory: directory,
-            shape: try blocks.isOn ? blocks.mark : inputs.shape.mark(names: names))
+            shape: try blocks.isOn
+                ? blocks.mark(records: inputs.count) : inputs.shape.mark(names: names))
     }
 }

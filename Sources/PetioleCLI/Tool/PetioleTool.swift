@@ -21,7 +21,7 @@ struct PetioleTool: ParsableCommand {
             Exit status: 0 done; 64 wrong usage; 65 the store is damaged or newer; 66 no such store, job or schedule; 73 no store can be made there; 74 the disk, the \
             system or standard output failed; 75 not now, try again later; 77 not permitted. `run` has its own: 0 all succeeded, 1 \
             to 100 so many failed, 101 more did; 102 what followed them failed; 125 petiole itself failed, 127 no such program; 128 + n stopped by \
-            signal n.
+            signal n. `import`: 1 some jobs were left out.
 
             EXAMPLES
               petiole run --bar 'gzip -9 {}' ::: logs/*.log

@@ -65,7 +65,8 @@ struct RunInputOptions: ParsableArguments {
         ],
         parsing: .unconditional,
         help: ArgumentHelp(
-            "So many inputs to a command, the last gets what is left.", valueName: "n"))
+            "So many inputs to a command, the last gets what is left; of --pipe so many records.",
+            valueName: "n"))
     var count: Int?
 
     @Option(
@@ -119,11 +120,18 @@ struct RunInputOptions: ParsableArguments {
         if count != nil, lineCount != nil {
             throw ValidationError("-n and -L are the same: give one")
         }
-        if let count = count ?? lineCount, !(1...10_000).contains(count) {
+        if let count = count ?? lineCount, count < 1 {
             throw ValidationError("-n takes 1 to 10,000")
         }
         if jsonl, count ?? lineCount != nil || fits {
             throw ValidationError("a JSON value is one input; leave -n, -L and -X out")
+        }
+    }
+
+    /// Of records of --pipe there may be more.
+    func checkCount() throws {
+        if let count = count ?? lineCount, count > 10_000 {
+            throw ValidationError("-n takes 1 to 10,000")
         }
     }
 

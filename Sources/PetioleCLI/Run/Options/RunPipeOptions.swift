@@ -57,7 +57,7 @@ struct RunPipeOptions: ParsableArguments {
             }
             return
         }
-        _ = try size
+        _ = try bytes
         _ = try rule
         if let blocksAhead, !(1...1_000_000).contains(blocksAhead) {
             throw ValidationError("--blocks-ahead takes 1 to 1,000,000")
@@ -71,13 +71,13 @@ struct RunPipeOptions: ParsableArguments {
         }
         let isShaped =
             inputs.csv || inputs.tsv || inputs.jsonl || inputs.columnSeparator != nil
-            || inputs.header != nil || inputs.count != nil || inputs.lineCount != nil
-            || inputs.fits || inputs.isShuffled
+            || inputs.header != nil || inputs.lineCount != nil || inputs.fits || inputs.isShuffled
         if isShaped {
             throw ValidationError(
-                "a block of --pipe is one input; leave --csv, --tsv, --jsonl, --colsep, --header, -n, -L, -X and --shuf out"
+                "a block of --pipe is one input; leave --csv, --tsv, --jsonl, --colsep, --header, -L, -X and --shuf out"
             )
         }
+        _ = try size(records: inputs.count)
         if !Arguments.listed.isEmpty || !inputs.find.isEmpty || !inputs.glob.isEmpty {
             throw ValidationError(
                 "--pipe cuts standard input or the file of -a; leave :::, ::::, --find and --glob out"
@@ -85,7 +85,19 @@ struct RunPipeOptions: ParsableArguments {
         }
     }
 
-    private var size: Int {
+    /// - Parameter records: of a block; nil: it has so many bytes.
+    private func size(records: Int?) throws -> BlockSize {
+        guard let records else { return .bytes(try bytes) }
+        if block != nil {
+            throw ValidationError("-N says how many records a block has; leave --block out")
+        }
+        if try rule.length == 0 {
+            throw ValidationError("-N counts records; --recend or --recstart says where one ends")
+        }
+        return .records(records)
+    }
+
+    private var bytes: Int {
         get throws {
             guard let block else { return 1 << 20 }
             guard let size = Self.size(block), size >= 1 else {
@@ -121,23 +133,29 @@ struct RunPipeOptions: ParsableArguments {
     }
 
     /// What makes a run with blocks another than one without, or with other ones.
-    var mark: [UInt8] {
-        get throws {
-            guard isOn else { return [] }
-            let rule = try rule
-            return Array("pipe \(try size) \(rule.end.count) ".utf8) + rule.end + rule.start
-        }
+    /// - Parameter records: of a block; nil: it has so many bytes.
+    func mark(records: Int?) throws -> [UInt8] {
+        guard isOn else { return [] }
+        let rule = try rule
+        let size =
+            switch try size(records: records) {
+            case .bytes(let bytes): "\(bytes)"
+            case .records(let records): "-N \(records)"
+            }
+        return Array("pipe \(size) \(rule.end.count) ".utf8) + rule.end + rule.start
     }
 
     /// - Parameters:
     ///   - files: of `-a`.
+    ///   - records: of a block; nil: it has so many bytes.
     ///   - isLine: whether the command is a line for a shell.
     ///   - directory: where the commands run.
     ///   - own: this process's directory, which names of files are meant from.
     ///   - run: the name of the run.
     ///   - stop: becomes readable when reading is to end.
     func feed(
-        files: [[UInt8]], words: [[UInt8]], isLine: Bool, directory: [UInt8], from own: [UInt8],
+        files: [[UInt8]], records: Int?, words: [[UInt8]], isLine: Bool, directory: [UInt8],
+        from own: [UInt8],
         run: String, stop: Int32
     ) throws -> PipeFeed {
         let template = try PipeTemplate(words: words, isLine: isLine, directory: directory)
@@ -147,7 +165,7 @@ struct RunPipeOptions: ParsableArguments {
         }
         let given = files.first.flatMap { $0 == Array("-".utf8) ? nil : $0 }
         let descriptor = try given.map { try Self.open($0) } ?? 0
-        let (size, rule) = (try size, try rule)
+        let (size, rule) = (try size(records: records), try rule)
         let path = given.map { Self.absolute($0, own) } ?? Self.path(of: descriptor)
         // A file of /proc says that it has no bytes, and is read like a pipe; so is one that has none, to its end.
         if let identity = FileRange.Identity(of: descriptor), let path,

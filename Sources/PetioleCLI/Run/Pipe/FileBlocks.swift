@@ -11,7 +11,7 @@ struct FileBlocks: Sendable {
     private let file: Int32
     private let path: [UInt8]
     private let identity: FileRange.Identity
-    private let size: UInt64
+    private let size: BlockSize
     private let rule: RecordRule
     private var position: UInt64
     private let end: UInt64
@@ -26,12 +26,12 @@ struct FileBlocks: Sendable {
     ///   - position: where the first block begins.
     init(
         _ file: Int32, path: [UInt8], _ identity: FileRange.Identity, from position: UInt64,
-        size: Int, _ rule: RecordRule
+        size: BlockSize, _ rule: RecordRule
     ) {
         self.file = file
         self.path = path
         self.identity = identity
-        self.size = UInt64(size)
+        self.size = size
         self.rule = rule
         self.position = position
         end = identity.size
@@ -43,11 +43,35 @@ struct FileBlocks: Sendable {
     mutating func next() throws -> FileRange? {
         if isAtEnd { return nil }
         let start = position
-        position = try cut(after: start)
+        position =
+            switch size {
+            case .bytes(let size): try cut(after: start, size: UInt64(size))
+            case .records: try cutByRecords(after: start)
+            }
         return FileRange(path: path, offset: start, length: position - start, identity: identity)
     }
 
-    private func cut(after start: UInt64) throws -> UInt64 {
+    /// All bytes are looked at.
+    private func cutByRecords(after start: UInt64) throws -> UInt64 {
+        var cutter = BlockCutter(size: size, rule)
+        var place = start
+        while place < end {
+            let length = Int(min(UInt64(Self.longestLook), end - place))
+            let (count, ends) = try withUnsafeTemporaryAllocation(
+                byteCount: length, alignment: 16
+            ) { buffer in
+                guard try read(buffer, at: place) == length else { throw Self.cutShort(path) }
+                return cutter.take(
+                    UnsafeRawBufferPointer(buffer), isLast: place + UInt64(length) == end)
+            }
+            place += UInt64(count)
+            if ends { break }
+        }
+        return place
+    }
+
+    /// Only what lies behind the size is looked at.
+    private func cut(after start: UInt64, size: UInt64) throws -> UInt64 {
         let (least, overflow) = start.addingReportingOverflow(size)
         if overflow || least >= end { return end }
         // The last byte of the block may be the last one of a record, and a record is not cut by its own end.

@@ -28,7 +28,7 @@ final class PipeBlocks: @unchecked Sendable {
     private static let windowSize = 1 << 20
 
     init(
-        _ descriptor: Int32, named name: String = "standard input", stop: Int32, size: Int,
+        _ descriptor: Int32, named name: String = "standard input", stop: Int32, size: BlockSize,
         _ rule: RecordRule
     ) {
         self.descriptor = descriptor
