@@ -133,6 +133,21 @@ import Testing
             "\(cut.output)")
     }
 
+    @Test("jobs that are deleted while they are exported are passed over")
+    func deleted() throws {
+        // As above: the export waits for who reads.
+        let long = String(repeating: "x", count: 20_000)
+        for _ in 1...14 { #expect(try tool.run("add", "--", "true", long).status == 0) }
+        #expect(try tool.run("worker", "--drain").status == 0)
+        let end = try tool.start(
+            shell:
+                "\(Tool.path) export --what outcomes | { read -r line; \(Tool.path) purge --yes --state succeeded > said; cat; }"
+        ).end()
+        #expect(tool.read("said").contains("14"), "\(tool.read("said"))\(end.errorOutput)")
+        #expect((1..<13).contains(end.lines.count))
+        #expect(end.lines.allSatisfy { $0.contains("\"exit\":0") })
+    }
+
     @Test("results of jobs that are no commands are given, whatever their form and length")
     func rawResults() async throws {
         try await tool.withStore { store in

@@ -27,6 +27,10 @@ struct ExportRow {
         outcome =
             what != .jobs && command != nil ? try store.commandOutcome(of: summary.id) : nil
         options = what == .jobs ? try store.carriedOptions(of: summary.id) : nil
+        // What has ended has an outcome, and what can be read was told something.
+        if command != nil, what == .jobs ? options == nil : outcome == nil {
+            throw StoreError.noSuchJob(summary.id)
+        }
         var missing: [Failure] = []
         func read(_ output: CapturedOutput) throws -> [UInt8]? {
             do {
