@@ -55,6 +55,7 @@ enum Takeover {
         var cut: [CutShort] = []
         var dead: [Int] = []
         var leftovers: [(pid: pid_t, startTime: UInt64, group: pid_t)] = []
+        var jobs: Set<UInt64> = []
         for seat in 0..<RunningSlots.seatCount {
             let occupied = store.slots.occupied(seat: seat)
             guard !occupied.isEmpty else { continue }
@@ -70,6 +71,7 @@ enum Takeover {
                 $0.flags & (AttemptSlot.command | AttemptSlot.waiting) == 0
             }
             for slot in occupied {
+                jobs.insert(slot.job)
                 if let child = slot.child {
                     leftovers.append((child.pid, child.startTime, child.group))
                 }
@@ -86,7 +88,7 @@ enum Takeover {
                         isCommand: isCommand))
             }
         }
-        ChildrenOfTheDead.end(leftovers, store)
+        try ChildrenOfTheDead.end(leftovers, of: jobs, store)
         return (cut, dead)
     }
 
