@@ -32,6 +32,8 @@ struct CommitState {
     /// There is room where there was none, without a job's end: who waits for some looks.
     var hasRoom = false
     var ended: [(first: UInt64, count: UInt64)] = []
+    /// So many of `ended` were met by ``HeldJobs/follow(_:_:_:)``.
+    var followed = 0
     var progress: [UInt32: RangeProgress] = [:]
     private(set) var newNames: [String: UInt32] = [:]
     private(set) var newQueues: [String: QueueRecord] = [:]

@@ -7,13 +7,15 @@ import PetioleStorage
 //
 //     0 "w" job, predecessor      condition      what the job waits for; predecessor 0: until somebody lets it go on
 //     0 "f" predecessor, job      condition      the same the other way round, of a predecessor that is a job
-//     0 "l" predecessor, 0        how it ended   those that follow it are not all let go yet
+//     0 "l" predecessor, 0        how it ended   those that follow it are not all let go yet: up to which id (8 bytes) they
+//                                                followed that end, and not another one behind a requeue
 //
 // Each commit ends with a look at what ended in it: those that follow are let go in that very transaction, or are cancelled when
 // what they waited for was a success and it is none. So after a crash either the predecessor has not ended, or what follows from
 // its end is there too. What is cancelled thereby has ended in this commit as well, and so those behind it are met by the same
 // look. When more than 5,000 follow, the rest is named by a row "l" and let go by the commits that come next, of whatever
-// process; the writer that left it brings one at once.
+// process; the writer that left it brings one at once. Should its process die before, the next commit of anybody does it, and
+// who waits for jobs or runs them brings one. What deletes jobs that have ended looks before it does: how they ended is read from them.
 //
 // A job is let go when its last "w" goes. Whatever else takes it out of where it is parked takes those rows with it.
 
@@ -27,6 +29,9 @@ enum EnqueueHold: Sendable {
     case vain(HeldJobs.End)
     /// There is no such job: nothing is accepted.
     case missing(UInt64)
+
+    /// Whether its jobs end as they are accepted.
+    var isVain: Bool { if case .vain = self { true } else { false } }
 
     /// Whether its jobs are not ready.
     var isHeld: Bool {
@@ -84,7 +89,7 @@ enum HeldJobs {
     ) throws(StorageError) -> EnqueueHold {
         var awaited: [Predecessor] = []
         var vain: End?
-        for predecessor in predecessors {
+        for predecessor in predecessors.sterner {
             let id = predecessor.job.rawValue
             switch try standing(id, transaction, tables) {
             case .missing: return .missing(id)
@@ -230,16 +235,15 @@ enum HeldJobs {
         // Mostly nothing is parked at all.
         guard try transaction.count(tables.parked) > 0 else { return }
         var budget = limit
-        while budget > 0, let end = try nextLeft(transaction, tables) {
-            if try follow(end, &budget, tables, &transaction, &state) {
+        while budget > 0, let (end, last) = try nextLeft(transaction, tables) {
+            if try follow(end, upTo: last, &budget, tables, &transaction, &state) {
                 try transaction.delete(tables.parked, left(end.job))
             }
         }
-        var index = 0
         // What is cancelled below has ended in this commit too, and comes behind.
-        while index < state.ended.count {
-            let run = state.ended[index]
-            index += 1
+        while state.followed < state.ended.count {
+            let run = state.ended[state.followed]
+            state.followed += 1
             var next = run.first
             while let job = try nextFollowed(from: next, transaction, tables),
                 job < run.first + run.count
@@ -250,22 +254,25 @@ enum HeldJobs {
                 // Requeued in this very commit: its end is yet to come.
                 case .unfinished: continue
                 case .ended(let state): end = End(job: job, state: state)
-                // Deleted with the same commit, and so it did not succeed.
+                // Nothing that deletes leaves one behind: see `Pruning` and `Purging`.
                 case .missing: end = End(job: job, state: .cancelled)
                 }
-                if try !follow(end, &budget, tables, &transaction, &state) {
-                    try transaction.put(tables.parked, left(job), count: 1) {
+                if try !follow(end, upTo: .max, &budget, tables, &transaction, &state) {
+                    let last = try lastFollower(of: job, transaction, tables)
+                    try transaction.put(tables.parked, left(job), count: 9) {
                         $0.storeBytes(of: end.state.rawValue, as: UInt8.self)
+                        $0.storeLittleEndian(last, at: 1)
                     }
                 }
             }
         }
-        state.leavesFollowers = budget <= 0
+        state.leavesFollowers = state.leavesFollowers || budget <= 0
     }
 
+    /// - Parameter last: those with a greater id follow another end of the job.
     /// - Returns: whether none is left that follows it.
     private static func follow(
-        _ end: End, _ budget: inout Int, _ tables: StoreTables,
+        _ end: End, upTo last: UInt64, _ budget: inout Int, _ tables: StoreTables,
         _ transaction: inout WriteTransaction, _ state: inout CommitState
     ) throws(StorageError) -> Bool {
         var some: [(id: UInt64, condition: Predecessor.Condition)] = []
@@ -273,7 +280,9 @@ enum HeldJobs {
         do {
             let cursor = try transaction.cursor(tables.parked)
             var entry = try cursor.ceiling(follower(end.job, 0))
-            while let (key, value) = entry, let (job, id) = numbers(key, "f"), job == end.job {
+            while let (key, value) = entry, let (job, id) = numbers(key, "f"), job == end.job,
+                id <= last
+            {
                 if some.count >= budget {
                     isLast = false
                     break
@@ -301,12 +310,24 @@ enum HeldJobs {
 
     private static func nextLeft(
         _ transaction: borrowing WriteTransaction, _ tables: StoreTables
-    ) throws(StorageError) -> End? {
+    ) throws(StorageError) -> (end: End, last: UInt64)? {
         let cursor = try transaction.cursor(tables.parked)
         guard let (key, value) = try cursor.ceiling(left(0)), let (job, _) = numbers(key, "l")
         else { return nil }
-        return End(
-            job: job, state: value.first.flatMap { OutcomeBlock.State(rawValue: $0) } ?? .cancelled)
+        let state = value.first.flatMap { OutcomeBlock.State(rawValue: $0) } ?? .cancelled
+        return (
+            End(job: job, state: state), value.count >= 9 ? value.littleEndian(at: 1) : .max
+        )
+    }
+
+    private static func lastFollower(
+        of job: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
+    ) throws(StorageError) -> UInt64 {
+        let cursor = try transaction.cursor(tables.parked)
+        guard let (key, _) = try cursor.floor(follower(job, .max)),
+            let (other, last) = numbers(key, "f"), other == job
+        else { return .max }
+        return last
     }
 
     private static func nextFollowed(
@@ -318,6 +339,22 @@ enum HeldJobs {
     }
 
     // MARK: Looking
+
+    /// Whether some that follow a job which has ended are not let go yet.
+    static func areLeft(_ reader: Reader, _ tables: StoreTables) throws(StorageError) -> Bool {
+        // Mostly nothing is parked at all.
+        guard try reader.count(tables.parked) > 0 else { return false }
+        guard let (key, _) = try reader.cursor(tables.parked).ceiling(left(0)) else {
+            return false
+        }
+        return numbers(key, "l") != nil
+    }
+
+    static func isHeldByHand(
+        _ id: UInt64, _ reader: Reader, _ tables: StoreTables
+    ) throws(StorageError) -> Bool {
+        try reader.value(tables.parked, wait(id, byHand)) != nil
+    }
 
     private static func waits(
         _ id: UInt64, _ transaction: borrowing WriteTransaction, _ tables: StoreTables
@@ -386,5 +423,28 @@ extension HeldJobs.End {
             }
         return FailureRecord(
             type: "Predecessor", message: "job \(job), which it was to come after, \(end)")
+    }
+}
+
+extension OpenStore {
+    /// Brings the commit that lets more of those go that follow jobs which have ended: somebody may have died before it did.
+    func letLeftFollowersGo() {
+        writer.submit(
+            OperationSubmission({ (_, _) throws(StorageError) in }, completion: { _ in }))
+    }
+}
+
+extension JobStore {
+    /// Blocks the thread until all that follow jobs which ended in this process's commits are let go or cancelled: for who is about to end
+    /// the process without closing its stores.
+    package static func finishFollowers() {
+        for store in StoreRegistry.all {
+            while store.writer.leavesFollowers {
+                // What cannot be committed is left to the next process that commits.
+                guard (try? store.performBlocking { (_, _) throws(StorageError) in }) != nil else {
+                    break
+                }
+            }
+        }
     }
 }

@@ -35,8 +35,10 @@ extension LogCommit {
             lanes.add(enqueue, queue: queue, name: name, now: time)
             return
         }
-        // One that takes another's place needs no room: the other ends at once.
-        if enqueue.options.unique == nil || !lanes.keys.replaces(enqueue) {
+        // One that takes another's place needs no room: the other ends at once. Nor does what is cancelled in this very commit.
+        if !enqueue.hold.isVain,
+            enqueue.options.unique == nil || !lanes.keys.replaces(enqueue)
+        {
             enqueue.refusal = try admit(
                 enqueue.load, queue, enqueue.target.priority, enqueue.whenFull, &transaction,
                 &state)
@@ -66,8 +68,11 @@ extension LogCommit {
         let kept = enqueue.existing.isEmpty ? enqueue : enqueue.without(enqueue.existing)
         guard kept.jobCount > 0 else { return }
         if try state.hasCapacity(transaction, queue) {
-            enqueue.refusal = try admit(
-                kept.load, queue, enqueue.target.priority, enqueue.whenFull, &transaction, &state)
+            if !enqueue.hold.isVain {
+                enqueue.refusal = try admit(
+                    kept.load, queue, enqueue.target.priority, enqueue.whenFull, &transaction,
+                    &state)
+            }
             if enqueue.refusal != nil {
                 enqueue.wanted = kept.load
                 return try lanes.keys.undo(keys, first: first, name: name, &transaction, state)

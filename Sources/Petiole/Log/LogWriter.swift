@@ -85,6 +85,7 @@ final class LogWriter: Sendable {
     /// Always 0; naps are waits that nobody ends.
     private let nap = SharedWord()
     private let isStopping = Atomic<Bool>(false)
+    private let hasLeftFollowers = Atomic<Bool>(false)
     /// Set when the disk failed: nothing more is accepted by this process.
     private let broken = Mutex<StorageError?>(nil)
     /// Bytes of the file that jobs may fill.
@@ -184,6 +185,12 @@ final class LogWriter: Sendable {
     /// Blocks the calling thread until a commit has made room for buffered enqueues.
     func waitForSpace(since turn: UInt32) { space.wait(while: turn) }
     var spaceTurn: UInt32 { space.value }
+
+    /// Whether the last commit of this process could not let all go that follow jobs which have ended.
+    var leavesFollowers: Bool {
+        // Relaxed: stored before anybody is told of that commit, by which who asks is behind it.
+        hasLeftFollowers.load(ordering: .relaxed)
+    }
 
     var hasLate: Bool {
         // Sequentially consistent: pairs with what adds and subtracts.
@@ -516,6 +523,8 @@ final class LogWriter: Sendable {
         if isHeard { events.endCommit(state.notes ?? []) }
         CrashPoint.pass(.afterCommit)
         faults?.afterCommit()
+        // Relaxed: see `leavesFollowers`.
+        hasLeftFollowers.store(state.leavesFollowers, ordering: .relaxed)
         publish(state)
         CrashPoint.pass(.afterBell)
         // Before the submitters: whoever hears that a later one is durable has been told of all outcomes before it.

@@ -301,6 +301,9 @@ enum StoreRegistry {
         return try result.get()
     }
 
+    /// All that are open.
+    static var all: [OpenStore] { entries.withLock { $0.values.map { $0.store } } }
+
     private static func passGate(_ path: String) throws(StoreError) -> ByteLocks {
         do throws(StorageError) {
             let locks = try ByteLocks.shared(path: path + "/locks")

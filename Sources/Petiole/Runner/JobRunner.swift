@@ -139,8 +139,17 @@ public final class JobRunner: Sendable {
         try await run(while: { [stopSignal] in await stopSignal.wait() })
     }
 
-    /// Runs while a closure does, then until all jobs of its queues have ended, those that wait for another attempt too and
-    /// parked ones not, and stops. A closure that throws ends the run as ``stop()`` does.
+    /// Runs as ``run()`` does.
+    /// - Parameter tell: called once the queues are this runner's.
+    package func runUntilStopped(whenOwned tell: @escaping @Sendable () -> Void) async throws {
+        try await run(while: { [stopSignal] in
+            tell()
+            await stopSignal.wait()
+        })
+    }
+
+    /// Runs while a closure does, then until all jobs of its queues have ended, those that wait for another attempt and those
+    /// that are held behind jobs which some runner runs too, parked ones not, and stops. A closure that throws ends the run as ``stop()`` does.
     /// - Returns: what the closure returns.
     /// - Throws: what the closure throws, or ``RunnerError``.
     public func run<Value: Sendable>(
@@ -221,7 +230,7 @@ public final class JobRunner: Sendable {
         if let failure = core.firstFailure { throw failure }
     }
 
-    /// Waits until nothing that this runner could run is ready, running or due later.
+    /// Waits until nothing that this runner could run is ready, running, due later, or held behind jobs that some runner runs.
     private func waitUntilIdle() async {
         let isOver = SharedFlag()
         let core = core
@@ -258,8 +267,9 @@ public final class JobRunner: Sendable {
         let open = core.store
         let queues = core.claims.ownedQueues
         do throws(StoreError) {
-            return try open.read { (reader) throws(StorageError) in
+            let (left, areLeft) = try open.read { (reader) throws(StorageError) in
                 var left: (open: UInt64, setAside: UInt64) = (0, 0)
+                var withParked: [UInt32] = []
                 for queue in queues {
                     // Nothing more comes of a paused one; what runs of it ends with the runner.
                     let isPaused = try queue.isPaused(reader, open.tables)
@@ -273,9 +283,26 @@ public final class JobRunner: Sendable {
                     let setAside = isPaused ? counters.unfinished : counters.parked
                     left.open += counters.unfinished &- setAside
                     left.setAside += setAside
+                    if !isPaused, counters.parked > 0 { withParked.append(queue.id) }
                 }
-                return left
+                if left.open == 0, !withParked.isEmpty {
+                    let rows = try JobStore.queueRows(reader, open.tables)
+                    var outlook = HeldOutlook(rows.map { $0.record }, open.tables) { queue in
+                        open.locks.holder(of: StoreFormat.queueLock(queue)) != nil
+                    }
+                    for queue in withParked {
+                        let held = UInt64(try outlook.count(in: queue, reader))
+                        left.open += held
+                        left.setAside -= held
+                    }
+                }
+                let areLeft = try HeldJobs.areLeft(reader, open.tables)
+                if areLeft { left.open = max(1, left.open) }
+                return (left, areLeft)
             }
+            // Nobody else need be there who commits.
+            if areLeft { open.letLeftFollowersGo() }
+            return left
         } catch {
             core.fail(.store(error))
             return (0, 0)

@@ -70,6 +70,7 @@ final class Steward: Sendable {
                 core.store.environment.clearDeadReaders()
                 // A process may have died between its commit and its ring.
                 core.pool.lookAgain()
+                lookAtFollowers()
             }
             if now >= nextPrune {
                 let step = Pruning.step(core.store)
@@ -100,6 +101,16 @@ final class Steward: Sendable {
             // A full disk: looked at again when control moves, and by the next owner.
             return false
         }
+    }
+
+    /// A process may have died before it let all go that follow jobs which have ended.
+    private func lookAtFollowers() {
+        let store = core.store
+        let areLeft = try? store.read { (reader) throws(StorageError) in
+            try HeldJobs.areLeft(reader, store.tables)
+        }
+        // When it cannot be read, nothing else can: the workers say so.
+        if areLeft == true { store.letLeftFollowersGo() }
     }
 
     /// Fires schedules whose times have come while the workers are inside jobs.

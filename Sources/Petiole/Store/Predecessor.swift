@@ -29,6 +29,18 @@ public struct Predecessor: Sendable, Hashable {
 }
 
 extension [Predecessor] {
+    /// Each job once, and of two conditions the one that asks for more.
+    var sterner: [Predecessor] {
+        guard count > 1 else { return self }
+        let successes = Set(filter { $0.condition == .succeeded }.map { $0.job })
+        var seen: Set<JobID> = []
+        return compactMap { predecessor in
+            guard seen.insert(predecessor.job).inserted else { return nil }
+            return successes.contains(predecessor.job)
+                ? .success(of: predecessor.job) : predecessor
+        }
+    }
+
     /// What is wrong with them; nil: nothing.
     var problem: String? {
         if count > Predecessor.limit {

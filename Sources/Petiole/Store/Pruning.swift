@@ -74,6 +74,8 @@ enum Pruning {
     ) throws(StorageError) -> Step {
         var step = Step()
         let tables = state.tables
+        // What has ended in this very commit may be deleted below.
+        try HeldJobs.follow(tables, &transaction, &state)
         while step.blocks < blockLimit {
             guard
                 let plan = try plan(before: horizon, now: state.now, transaction, tables)

@@ -6,8 +6,9 @@ struct Drain: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Wait until all jobs of a queue, or of the store, have ended, whoever runs them.",
         discussion: """
-            Waits for delayed jobs and for other attempts too. What nobody will run as things are (parked, of a paused \
-            type, in a paused queue) is not waited for. Exit status: 0 nothing is left; 1 only such are; 75 the time is \
+            Waits for delayed jobs, for other attempts and for jobs that are held behind others of any queue too. What nobody \
+            will run as things are (parked, held by hand, of a paused type, in a paused queue, or held behind such) is not \
+            waited for. Exit status: 0 nothing is left; 1 only such are; 75 the time is \
             over.
 
             EXAMPLES
@@ -75,7 +76,7 @@ struct Drain: AsyncParsableCommand {
             switch result {
             case .drained: Standard.output.line("nothing is left to run")
             case .setAside:
-                Standard.output.line("\(jobs) left, parked or paused: see petiole status")
+                Standard.output.line("\(jobs) left, held, parked or paused: see petiole status")
             case .timedOut: Standard.output.line("\(jobs) left when the time was over")
             }
         }

@@ -79,6 +79,8 @@ enum Entry {
     private static let stoppable = ["run", "worker", "tail", "follow", "top"]
 
     private static func end(_ error: (any Error)?) -> Never {
+        // Many jobs may come after one that has ended here: the stores are not closed, the process just ends.
+        JobStore.finishFollowers()
         if let error {
             if let failure = Failure(error) { failure.end() }
             endParsing(error)

@@ -48,6 +48,22 @@ import Testing
         }
     }
 
+    @Test("what is enqueued in vain needs no room, and nothing is dropped for it")
+    func vain() async throws {
+        try await withStore { store in
+            let gone = try await store.numbers("note", [1])[0]
+            try await store.cancel(gone.id)
+            let waiting = try await store.numbers("note", [2])[0]
+            try await store.setCapacity(drop(1), queue: "default")
+            var options = EnqueueOptions(after: [.success(of: gone.id)])
+            let vain = try await store.numbers("note", [3], options: options)[0]
+            options.unique = Uniqueness(key: "one")
+            let other = try await store.numbers("note", [4], options: options)[0]
+            #expect(try kinds(store, [waiting, vain, other]) == [nil, .cancelled, .cancelled])
+            expectEqual(try store.counts().dropped, 0)
+        }
+    }
+
     @Test("what waits for its time and what is parked is dropped when nothing is ready")
     func waiting() async throws {
         try await withStore { store in

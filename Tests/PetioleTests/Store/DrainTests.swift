@@ -48,6 +48,66 @@ import Testing
         }
     }
 
+    @Test(
+        "what is held behind jobs that are to run is waited for, and what is held behind others is not"
+    )
+    func held() async throws {
+        try await withStore { store in
+            func numbers(_ queue: String, after: JobID? = nil) async throws -> JobHandle<Int> {
+                var options = EnqueueOptions(queue: queue)
+                if let after { options.after = [.success(of: after)] }
+                return try await store.numbers("job", [1], options: options)[0]
+            }
+            let first = try await numbers("fetch")
+            let second = try await numbers("build", after: first.id)
+            let third = try await numbers("publish", after: second.id)
+            try await expectEqual(
+                store.waitUntilDrained(queue: "publish", timeout: .zero),
+                .timedOut(unfinished: 1))
+            try await store.pause(queue: "fetch")
+            try await expectEqual(store.waitUntilDrained(queue: "publish"), .setAside(1))
+            try await store.resume(queue: "fetch")
+            try await store.hold(second.id)
+            try await expectEqual(store.waitUntilDrained(queue: "publish"), .setAside(1))
+            try await store.release(second.id)
+            // What waits by itself has nobody to wait for.
+            try await store.hold(third.id)
+            try await expectEqual(store.waitUntilDrained(queue: "publish"), .setAside(1))
+        }
+    }
+
+    @Test(
+        "a runner that ends when nothing is left waits for what others run and its jobs come after")
+    func heldForOthers() async throws {
+        try await withStore { store in
+            let gate = Gate()
+            let begun = Gate()
+            let fetch = JobClosure("fetch", queue: "fetch") { (number: Int, _) in
+                begun.open()
+                gate.block()
+                return number
+            }
+            let build = JobClosure("build", queue: "build") { (number: Int, _) in number }
+            let first = try await store.numbers(
+                "fetch", [1], options: EnqueueOptions(queue: "fetch"))[0]
+            let second = try await store.numbers(
+                "build", [2],
+                options: EnqueueOptions(queue: "build", after: [.success(of: first.id)]))[0]
+            // Nobody runs the other queue.
+            try await makeRunner(store, [build]).run {}
+            expectEqual(try second.state, .held(after: [first.id]))
+            try await makeRunner(store, [fetch]).run {
+                await begun.wait()
+                async let building: Void = makeRunner(store, [build]).run {}
+                async let drained = store.waitUntilDrained(queue: "build")
+                gate.open()
+                try await building
+                try await expectEqual(drained, .drained)
+                expectEqual(try store.outcome(of: second.id)?.kind, .succeeded)
+            }
+        }
+    }
+
     @Test("who is cancelled while he waits stops, and a queue of a wrong name is refused")
     func cancelled() async throws {
         try await withStore { store in

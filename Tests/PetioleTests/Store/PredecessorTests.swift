@@ -1,3 +1,4 @@
+import PetioleStorage
 import Testing
 
 @testable import Petiole
@@ -95,6 +96,85 @@ import Testing
             try await store.requeue(vain.id)
             try await makeRunner(store, [note()]).run {}
             expectEqual(ran.items.last, 4)
+        }
+    }
+
+    @Test(
+        "what follows a success is let go also when that job is deleted in the same commit",
+        arguments: [false, true])
+    func deletedAtOnce(isPurge: Bool) async throws {
+        try await withStore { store in
+            let first = try await store.numbers("note", [1])[0]
+            let second = try await store.numbers("note", [2], options: after(first.id))[0]
+            let tables = store.open.tables
+            let id = first.id.rawValue
+            try await store.open.perform { (transaction, state) throws(StorageError) in
+                let active = ActiveRecord(state: .ready, queue: 1, priority: 4)
+                try OutcomeRecording.record(
+                    id, .succeeded, nil, active, tables, &transaction, &state)
+                if isPurge {
+                    _ = try Purging.delete([id], tables, &transaction, &state)
+                } else {
+                    _ = try Pruning.prune(before: .max, &transaction, &state)
+                }
+            }
+            #expect(throws: StoreError.noSuchJob(first.id)) { try store.state(of: first.id) }
+            expectEqual(try second.state, .ready)
+            try await makeRunner(store, [note()]).run {}
+            expectEqual(ran.items, [2])
+        }
+    }
+
+    @Test("of two conditions for one job the one that asks for more holds")
+    func both() async throws {
+        try await withStore { store in
+            let bad = try await store.numbers("note", [-1])[0]
+            var options = EnqueueOptions()
+            options.after = [.success(of: bad.id), .end(of: bad.id)]
+            let second = try await store.numbers("note", [2], options: options)[0]
+            expectEqual(try store.predecessors(of: second.id), [.success(of: bad.id)])
+            try await makeRunner(store, [note()]).run {}
+            expectEqual(ran.items, [-1])
+            expectEqual(try store.outcome(of: second.id)?.kind, .cancelled)
+        }
+    }
+
+    @Test("who follows a job anew, behind its requeue, is not let go by the end before")
+    func newFollower() async throws {
+        try await withStore { store in
+            let first = try await store.numbers("note", [-1])[0]
+            let count = HeldJobs.limit + 1
+            var options = EnqueueOptions()
+            options.after = [.end(of: first.id)]
+            let jobs = try await store.enqueue(
+                contentsOf: (1...count).map { Doubling(number: $0) }, options: options)
+            let last = JobID(rawValue: jobs.idRanges.last!.upperBound)
+            let tables = store.open.tables
+            let id = first.id.rawValue
+            // All in the commit that cannot let all go.
+            try await store.open.perform { (transaction, state) throws(StorageError) in
+                let active = ActiveRecord(state: .ready, queue: 1, priority: 4)
+                try OutcomeRecording.record(
+                    id, .failed, FailureRecord(type: "Refusal", message: ""), active, tables,
+                    &transaction, &state)
+                try HeldJobs.follow(tables, &transaction, &state)
+                _ = try Requeue.requeue(
+                    [Requeue.Listed(id: id)], tables, &transaction, &state)
+                // Who comes behind that.
+                try transaction.put(
+                    tables.parked, HeldJobs.follower(id, last.rawValue + 1), count: 1
+                ) { $0.storeBytes(of: 2, as: UInt8.self) }
+            }
+            JobStore.finishFollowers()
+            expectEqual(try store.counts().parked, 0)
+            let isThere = try store.open.read { (reader) throws(StorageError) in
+                try reader.value(tables.parked, HeldJobs.follower(id, last.rawValue + 1)) != nil
+            }
+            #expect(isThere)
+            try await store.open.perform { (transaction, _) throws(StorageError) in
+                _ = try transaction.delete(
+                    tables.parked, HeldJobs.follower(id, last.rawValue + 1))
+            }
         }
     }
 
