@@ -12,6 +12,8 @@ public enum EditResult: Sendable, Hashable {
     case expiresBefore
     /// It waits for others of its workflow, and is due when they have ended: nothing was changed.
     case awaiting
+    /// It may run: the process that runs its queue did not answer, since it is suspended perhaps. Nothing was changed.
+    case unanswered(pid: Int)
 }
 
 /// What an edit of many jobs came to.
@@ -24,6 +26,8 @@ public struct EditCounts: Sendable, Hashable {
     public var expiring = 0
     /// Wait for others of their workflow.
     public var awaiting = 0
+    /// May run: see ``EditResult/unanswered(pid:)``.
+    public var unanswered = 0
 }
 
 extension JobStore {
@@ -66,6 +70,7 @@ extension JobStore {
                 case .started: counts.started += 1
                 case .expiresBefore: counts.expiring += 1
                 case .awaiting: counts.awaiting += 1
+                case .unanswered: counts.unanswered += 1
                 case .ended, nil: break
                 }
             }
@@ -110,10 +115,11 @@ extension JobStore {
             return (results, marked)
         }
         for result in results { tell(result) }
-        for result in try await open.settle(marked) {
+        for (job, result) in zip(marked, try await open.settle(marked)) {
             switch result {
             case .done: tell(.edited)
             case .started: tell(.started)
+            case .unanswered: tell(.unanswered(pid: open.owner(of: job)))
             case .ended: tell(.ended)
             }
         }

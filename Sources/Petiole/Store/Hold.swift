@@ -10,6 +10,8 @@ public enum HoldResult: Sendable, Hashable {
     case ended
     /// It waits for others of its workflow: nothing was changed.
     case awaiting
+    /// It may run: the process that runs its queue did not answer, since it is suspended perhaps. Nothing was changed.
+    case unanswered(pid: Int)
 }
 
 /// What letting a held job go came to.
@@ -76,6 +78,7 @@ extension JobStore {
             return switch try await open.settle([job]).first {
             case .done: .held
             case .started: .started
+            case .unanswered: .unanswered(pid: open.owner(of: job))
             case .ended, nil: .ended
             }
         }

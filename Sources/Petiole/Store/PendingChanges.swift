@@ -49,6 +49,8 @@ enum ChangeResult: Sendable {
     case done
     /// It runs, or has run meanwhile and goes on.
     case started
+    /// The owner of its queue did not answer, a process that is suspended perhaps: it may run.
+    case unanswered
     case ended
 }
 
@@ -87,16 +89,17 @@ enum PendingChanges {
             return isSame && job.change?.isDone(in: active, state.time) == true ? .done : .started
         }
         let hasStarted = !isCertain || running.contains(job.id)
+        let started = running.contains(job.id) ? ChangeResult.started : .unanswered
         guard pending == job.change else {
             // Made behind ours.
             if pending == .purge { return .ended }
-            if hasStarted { return .started }
+            if hasStarted { return started }
             return try carryOut(job.id, active, tables, &transaction, &state) ? .done : .ended
         }
         if hasStarted {
             active.pending = nil
             try active.put(&transaction, tables.active, job.id)
-            return .started
+            return started
         }
         return try carryOut(job.id, active, tables, &transaction, &state) ? .done : .ended
     }
@@ -156,6 +159,11 @@ enum PendingChanges {
 }
 
 extension OpenStore {
+    /// The process that owns the queue of a job; 0: none does any more.
+    func owner(of job: MarkedJob) -> Int {
+        locks.holder(of: StoreFormat.queueLock(job.queue)).map { Int($0) } ?? 0
+    }
+
     /// Does what marks say that were committed just now, of jobs that have not started; takes the others back.
     /// - Returns: what became of each, in their order.
     func settle(_ marked: [MarkedJob]) async throws(StoreError) -> [ChangeResult] {

@@ -16,7 +16,7 @@ public struct PurgeCounts: Sendable, Hashable {
     public var deleted = 0
     /// Of these had not ended, and were cancelled before.
     public var cancelled = 0
-    /// Ran, or started before they could be cancelled, and were left alone.
+    /// Ran, or started before they could be cancelled, or may run since who runs them did not answer, and were left alone.
     public var running = 0
 }
 
@@ -119,7 +119,7 @@ extension JobStore {
             switch result {
             // Without a row it was ended by who met it; or it ran to its end, and stays to be looked at.
             case .done, .ended: if try isCancelledUnstarted(job) { ended.append(job.id) }
-            case .started: started += 1
+            case .started, .unanswered: started += 1
             }
         }
         counts.running += started
@@ -181,6 +181,8 @@ enum Purging {
         _ ids: [UInt64], _ tables: StoreTables, _ transaction: inout WriteTransaction,
         _ state: inout CommitState
     ) throws(StorageError) -> Step {
+        // What has ended in this very commit may be deleted below.
+        try HeldJobs.follow(tables, &transaction, &state)
         var step = Step()
         var bytes = 0
         // First is found out what can go with its outcome, then both go: each block is written anew once.

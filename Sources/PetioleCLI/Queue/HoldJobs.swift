@@ -14,10 +14,14 @@ struct HoldJobs {
     /// One answer for each.
     func set(paused: Bool, _ ids: [JobID]) async throws {
         var missing: JobID?
+        var silent: (id: JobID, pid: Int)?
         for id in ids {
             let answer: JobChoice.Answer
             do {
                 answer = try await paused ? pause(id) : resume(id)
+            } catch let error as Unanswered {
+                silent = silent ?? (id, error.pid)
+                answer = Unanswered.answer(error.pid)
             } catch StoreError.noSuchJob {
                 missing = missing ?? id
                 if json { tell(id, "missing") }
@@ -31,6 +35,7 @@ struct HoldJobs {
             }
         }
         if let missing { throw Failure(StoreError.noSuchJob(missing)) }
+        if let silent { throw Unanswered.failure(silent.id, silent.pid) }
     }
 
     private func tell(_ id: JobID, _ result: String) {
@@ -46,6 +51,7 @@ struct HoldJobs {
         case .ended: return "ended"
         case .awaiting:
             return JobChoice.Answer(result: "awaiting", note: "it waits for others of its workflow")
+        case .unanswered(let pid): throw Unanswered(pid: pid)
         case .started: break
         }
         guard let process = store.commandProcess(of: id) else {
@@ -69,5 +75,23 @@ struct HoldJobs {
             return "not paused"
         }
         return try SignalName.check(process.signalGroup(SIGCONT), id) ? "resumed" : "ended"
+    }
+}
+
+/// The process that runs a job's queue has not said whether it runs the job.
+struct Unanswered: Error {
+    let pid: Int
+
+    static func answer(_ pid: Int) -> JobChoice.Answer {
+        JobChoice.Answer(result: "no answer", note: pid == 0 ? nil : "from process \(pid)")
+    }
+
+    static func failure(_ id: JobID, _ pid: Int) -> Failure {
+        let process = pid == 0 ? "its worker" : "process \(pid)"
+        return Failure(
+            """
+            \(process), which runs the queue, did not say within 10 s whether it runs job \(id): nothing was changed
+            is it suspended? let it go on\(pid == 0 ? "" : ": kill -CONT \(pid)"), and try again
+            """, status: 75)
     }
 }

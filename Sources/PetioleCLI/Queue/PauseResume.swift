@@ -12,8 +12,10 @@ struct Pause: AsyncParsableCommand {
 
             A number is a job's id. One that has not started is held: it does not start until it is resumed, and joins the end \
             of its lane then. A command that runs is suspended with its process group by SIGSTOP: it keeps its place and its \
-            memory, its time limits go on, and a cancel or a worker that stops ends it all the same. Says of each job: held, \
-            suspended, running (it is no command), awaiting (others of its workflow), ended, missing.
+            memory, its time limits go on, and a cancel or a worker that stops ends it all the same. When its worker dies, the \
+            job begins anew with the next one, and is not suspended. Says of each job: held, suspended, running (it is no \
+            command), awaiting (others of its workflow), ended, no answer (exit status 75: the process that runs its queue, \
+            suspended perhaps, does not say whether it runs), missing.
 
             EXAMPLES
               petiole pause commands

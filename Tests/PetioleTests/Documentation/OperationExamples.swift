@@ -112,6 +112,7 @@ enum OperationExamples {
         case .ended: print("it had ended")
         case .expiresBefore: print("it would expire before")
         case .awaiting: print("it waits for others of its workflow")
+        case .unanswered(let pid): print("process \(pid) does not say whether it runs")
         }
     }
 }
