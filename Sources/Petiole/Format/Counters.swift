@@ -75,6 +75,9 @@ struct QueueCounters: Equatable {
     var dropping: UInt64 = 0
     var droppingBytes: UInt64 = 0
     var capacity = CapacityRecord()
+    /// Ends that requeues have taken back, and how many of them were no success: never taken off.
+    var requeued: UInt64 = 0
+    var requeuedFailures: UInt64 = 0
 
     static let size = 160
 
@@ -101,6 +104,8 @@ struct QueueCounters: Equatable {
         dropping = bytes.littleEndian(at: 96)
         droppingBytes = bytes.littleEndian(at: 104)
         capacity = CapacityRecord(bytes, at: 112)
+        requeued = bytes.littleEndian(at: 144)
+        requeuedFailures = bytes.littleEndian(at: 152)
     }
 
     func write(to target: UnsafeMutableRawPointer) {
@@ -119,9 +124,8 @@ struct QueueCounters: Equatable {
         target.storeLittleEndian(dropping, at: 96)
         target.storeLittleEndian(droppingBytes, at: 104)
         capacity.write(to: target, at: 112)
-        for at in stride(from: 144, to: Self.size, by: 8) {
-            target.storeLittleEndian(UInt64(0), at: at)
-        }
+        target.storeLittleEndian(requeued, at: 144)
+        target.storeLittleEndian(requeuedFailures, at: 152)
     }
 
     var ended: UInt64 {
@@ -143,7 +147,11 @@ struct QueueCounters: Equatable {
     mutating func count(_ state: OutcomeBlock.State, _ jobs: UInt64 = 1) { change(state, by: jobs) }
 
     /// Takes an outcome back.
-    mutating func uncount(_ state: OutcomeBlock.State) { change(state, by: .max) }
+    mutating func uncount(_ state: OutcomeBlock.State) {
+        change(state, by: .max)
+        requeued &+= 1
+        if state != .succeeded { requeuedFailures &+= 1 }
+    }
 
     /// - Parameter step: how many, or what is one less when it wraps.
     private mutating func change(_ state: OutcomeBlock.State, by step: UInt64) {

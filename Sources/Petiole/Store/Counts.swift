@@ -29,6 +29,10 @@ public struct JobCounts: Sendable, Hashable {
     /// Bytes of those that have not ended: payloads and what lies beside them.
     public var unfinishedBytes = 0
 
+    /// All ends there ever were, those that a requeue has taken back too, and how many were no success.
+    package var endsEver = 0
+    package var failuresEver = 0
+
     /// Those that have not ended.
     public var unfinished: Int { ready + waiting + parked }
     /// Those that have.
@@ -52,6 +56,9 @@ public struct JobCounts: Sendable, Hashable {
         parked = Int(clamping: counters.parked)
         retries = Int(clamping: counters.retries)
         ready = Int(clamping: counters.unfinished) - waiting - parked
+        endsEver = Int(clamping: counters.ended &+ counters.requeued)
+        failuresEver = Int(
+            clamping: counters.ended &- counters.succeeded &+ counters.requeuedFailures)
     }
 
     static func + (left: JobCounts, right: JobCounts) -> JobCounts {
@@ -69,6 +76,8 @@ public struct JobCounts: Sendable, Hashable {
         sum.dropped += right.dropped
         sum.unfinishedBytes += right.unfinishedBytes
         sum.retries += right.retries
+        sum.endsEver += right.endsEver
+        sum.failuresEver += right.failuresEver
         return sum
     }
 }

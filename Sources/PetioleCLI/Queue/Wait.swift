@@ -9,7 +9,8 @@ struct Wait: AsyncParsableCommand {
             Prints each with its state, in the order given. Exit status: 0 when all have succeeded, 1 when one has not.
 
             With --queue it waits until nothing is left to run in the queue, and prints how many ended meanwhile, and how many of \
-            them did not succeed. Exit status: 0 when all that ended meanwhile have succeeded, 1 when one has not, or when some \
+            them did not succeed; a job that failed and was requeued counts as both. Jobs that are held behind others of any queue \
+            are waited for, but not what is held by hand or behind such. Exit status: 0 when all that ended meanwhile have succeeded, 1 when one has not, or when some \
             are left that nobody will run as things are. `petiole drain` takes a timeout.
 
             EXAMPLES
@@ -70,8 +71,8 @@ struct Wait: AsyncParsableCommand {
         let before = try store.counts(queue: queue)
         let result = try await store.waitUntilDrained(queue: queue)
         let after = try store.counts(queue: queue)
-        let failed = max(0, after.withoutSuccess - before.withoutSuccess)
-        let ended = failed + max(0, after.succeeded - before.succeeded)
+        let failed = after.failuresEver - before.failuresEver
+        let ended = after.endsEver - before.endsEver
         let left = if case .setAside(let count) = result { count } else { 0 }
         if json {
             var line = JSONLine()
@@ -86,12 +87,5 @@ struct Wait: AsyncParsableCommand {
             Standard.output.line(text)
         }
         if failed > 0 || left > 0 { throw Failure("", status: 1) }
-    }
-}
-
-extension JobCounts {
-    /// How many have ended otherwise than with success.
-    fileprivate var withoutSuccess: Int {
-        failed + deadLetters + cancelled + expired + discarded + dropped
     }
 }

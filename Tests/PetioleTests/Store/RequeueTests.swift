@@ -32,6 +32,9 @@ import Testing
             let count = try await store.requeue(matching: JobFilter())
             #expect(count == 10)
             expectEqual(try store.counts().failed, 0)
+            // Ends are counted that are taken back.
+            expectEqual(try store.counts().endsEver, 100)
+            expectEqual(try store.counts().failuresEver, 10)
             expectEqual(try store.counts().ready, 10)
             expectEqual(try jobs[9].state, .ready)
             expectEqual(try jobs[8].state.isEnded, true)
@@ -40,6 +43,8 @@ import Testing
             for (index, job) in jobs.enumerated() { try await expectEqual(job.result, index + 1) }
             #expect(ran.items.count == 110)
             #expect(try store.counts().succeeded == 100)
+            expectEqual(try store.counts(queue: "default").endsEver, 110)
+            expectEqual(try store.counts(queue: "default").failuresEver, 10)
             // What it came to before is not forgotten.
             let history = try store.history(of: jobs[9].id)
             #expect(history.count == 1 && history[0].failure.type == "Refusal")
