@@ -21,6 +21,8 @@ package final class RunningCommands: Sendable {
         /// Commands that may run, and are not among `children` yet.
         var starting = 0
         var isSuspended = false
+        /// Those that something else had suspended before all were.
+        var suspendedBefore: Set<pid_t> = []
         var isKilled = false
         /// Suspends the process; waits for the last of `starting`.
         var suspension: (@Sendable () -> Void)?
@@ -55,13 +57,22 @@ package final class RunningCommands: Sendable {
     func remove(_ child: ChildProcess) {
         state.withLock { state in
             // A number may belong to a newer child by the time the older one is taken out.
-            if state.children[child.pid] === child { state.children[child.pid] = nil }
+            if state.children[child.pid] === child {
+                state.children[child.pid] = nil
+                state.suspendedBefore.remove(child.pid)
+            }
         }
     }
 
     /// Suspends every command, and those that start from now on, until ``resumeAll()``.
     package func suspendAll() {
         state.withLock { state in
+            if !state.isSuspended {
+                state.suspendedBefore = Set(
+                    state.children.keys.filter {
+                        ProcessIdentity.info(of: $0).map { $0.is_suspended != 0 } ?? false
+                    })
+            }
             state.isSuspended = true
             for child in state.children.values { child.suspend() }
         }
@@ -78,11 +89,16 @@ package final class RunningCommands: Sendable {
         }
     }
 
+    /// Lets those go on that ``suspendAll()`` has suspended, and no others.
     package func resumeAll() {
         state.withLock { state in
+            guard state.isSuspended else { return }
             state.isSuspended = false
             state.suspension = nil
-            for child in state.children.values { child.resume() }
+            for child in state.children.values where !state.suspendedBefore.contains(child.pid) {
+                child.resume()
+            }
+            state.suspendedBefore = []
         }
     }
 

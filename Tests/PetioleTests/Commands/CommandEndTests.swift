@@ -176,6 +176,35 @@ import Testing
     }
 
     @Test(
+        "one that was suspended by itself stays so when all go on, or when nobody had suspended all"
+    )
+    func suspendedBefore() throws {
+        let running = RunningCommands()
+        let sleeper = try shell("sleep 1000")
+        let one = try running.start { () throws(SpawnError) in
+            try ChildProcess(spawning: sleeper, mark: nil, limits: CaptureLimits())
+        }
+        one.suspend()
+        // The kernel says that it stopped.
+        var info = siginfo_t()
+        #expect(waitid(P_PID, id_t(one.pid), &info, WSTOPPED | WEXITED | WNOWAIT) == 0)
+        func isSuspended() -> Bool { ProcessIdentity.info(of: one.pid)?.is_suspended == 1 }
+        running.resumeAll()
+        #expect(isSuspended())
+        running.suspendAll()
+        running.resumeAll()
+        #expect(isSuspended())
+        one.resume()
+        running.suspendAll()
+        #expect(waitid(P_PID, id_t(one.pid), &info, WSTOPPED | WEXITED | WNOWAIT) == 0)
+        running.resumeAll()
+        #expect(!isSuspended())
+        one.stop()
+        #expect(one.awaitEnd().cause == .signalled(SIGTERM, coreDumped: false))
+        running.remove(one)
+    }
+
+    @Test(
         "commands that ignore SIGTERM are killed all at once, also one that has just been started")
     func killAll() throws {
         let running = RunningCommands()
