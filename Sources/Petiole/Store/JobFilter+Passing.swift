@@ -8,6 +8,7 @@ struct ResolvedFilter {
     let filter: JobFilter
     /// 0: no such queue.
     private let queue: UInt32?
+    private let exceptQueues: Set<UInt32>
     /// Nil: any; `.max`: no job was ever named so.
     private let name: UInt32?
     private let wantsUnfinished: Bool
@@ -19,6 +20,8 @@ struct ResolvedFilter {
         queue = filter.queue.map { wanted in
             queues.first { $0.name == wanted }?.record.id ?? 0
         }
+        exceptQueues = Set(
+            queues.filter { filter.exceptQueues.contains($0.name) }.map { $0.record.id })
         var number: UInt32?
         if let name = filter.name {
             number = try open.read { (reader) throws(StorageError) in
@@ -40,6 +43,7 @@ struct ResolvedFilter {
     /// Whether any job of a block may pass.
     func passes(_ block: JobBlockView) -> Bool {
         if let queue, block.queue != queue { return false }
+        if exceptQueues.contains(block.queue) { return false }
         let accepted = WallTime(microseconds: block.acceptedAt)
         if let since = filter.acceptedSince, accepted < since { return false }
         if let before = filter.acceptedBefore, accepted >= before { return false }

@@ -39,6 +39,8 @@ public struct JobFilter: Sendable, Hashable {
     public var name: String?
     /// Only jobs that were accepted for this queue.
     public var queue: String?
+    /// No jobs of these queues.
+    package var exceptQueues: Set<String> = []
     /// Only jobs with a greater id.
     public var after: JobID?
     /// Only jobs with this tag.

@@ -8,7 +8,8 @@ struct Clean: AsyncParsableCommand {
         discussion: """
             With their outcomes and what their commands wrote, however they ended: with --succeeded only those that did. Jobs \
             that have not ended are left alone. What has ended goes by itself after the store's retention (7 days unless \
-            set), but for dead letters. `petiole purge` has more ways of saying which, and `petiole prune`, which goes by age \
+            set), but for dead letters. A run knows by its jobs which inputs are done: those of runs that are not complete stay, \
+            unless their queue is named (see petiole run --runs). `petiole purge` has more ways of saying which, and `petiole prune`, which goes by age \
             alone, is the cheapest.
 
             EXAMPLES
@@ -22,7 +23,7 @@ struct Clean: AsyncParsableCommand {
     @Flag(help: "Only say how many there are.")
     var dryRun = false
 
-    @Flag(help: "Print a JSON object: v, dry_run, deleted.")
+    @Flag(help: "Print a JSON object: v, dry_run, deleted, kept_runs.")
     var json = false
 
     @OptionGroup var location: StoreLocation
@@ -41,14 +42,29 @@ struct Clean: AsyncParsableCommand {
             succeeded
             ? [.succeeded]
             : [.succeeded, .failed, .cancelled, .deadLetter, .expired, .discarded, .dropped]
+        let runs = queue == nil ? try Self.unfinishedRuns(store) : []
+        filter.exceptQueues = Set(runs.flatMap { [$0, $0 + ".then"] })
         let counts = try await store.purge(filter, dryRun: dryRun)
         if json {
             var line = JSONLine()
             line.add("dry_run", dryRun)
             line.add("deleted", counts.deleted)
+            line.add("kept_runs", runs.count)
             return Standard.output.line(line.line)
         }
-        Standard.output.line(
-            "\(counted(counts.deleted, "job")) \(dryRun ? "would be deleted" : "deleted")")
+        var text = "\(counted(counts.deleted, "job")) \(dryRun ? "would be deleted" : "deleted")"
+        if !runs.isEmpty {
+            text +=
+                "; those of \(counted(runs.count, "run")) that "
+                + (runs.count == 1 ? "is" : "are") + " not complete stay: see petiole run --runs"
+        }
+        Standard.output.line(text)
+    }
+
+    /// The queues of runs that go on when their line is started again, or are under way.
+    private static func unfinishedRuns(_ store: JobStore) throws -> [String] {
+        try store.queues().filter {
+            RunIdentity.isRun($0.name) && ($0.counts.unfinished > 0 || $0.ownerPID != nil)
+        }.map { $0.name }
     }
 }
