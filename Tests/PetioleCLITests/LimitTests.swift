@@ -10,6 +10,10 @@ import Testing
         #expect(
             try tool.run("limit", "commands", "--concurrency", "2", "--rate", "600/m").output
                 == "the queue: 2 at once, 600 each 1 min 0 s, 600 may gather\n")
+        #expect(
+            try tool.run("limit", "commands", "--rate", "10/30s").output
+                == "the queue: 10 each 30 s, 10 may gather\n")
+        _ = try tool.run("limit", "commands", "--concurrency", "2", "--rate", "600/m")
         let json = try tool.run("limit", "commands", "--json").output
         #expect(json.contains(#""concurrency":2,"rate":10.0,"burst":600"#))
         #expect(
@@ -27,7 +31,8 @@ import Testing
     @Test(
         "what is no limit is refused with what is allowed",
         arguments: [
-            "--rate 10", "--rate 0/s", "--concurrency 0", "--burst 3", "--fair",
+            "--rate 10", "--rate 0/s", "--rate 10/0s", "--rate 10/2d", "--rate 10/",
+            "--concurrency 0", "--burst 3", "--fair",
             "--remove --concurrency 1",
         ])
     func refused(options: String) throws {

@@ -35,7 +35,7 @@ struct Limit: AsyncParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "At most so many start in a time: 10/s, 100/m, 5/h, 1/d.", valueName: "rate"),
+            "At most so many start in a time: 10/s, 100/m, 5/h, 1/d, 10/30s.", valueName: "rate"),
         transform: Limit.rate)
     var rate: RateLimit?
 
@@ -205,14 +205,16 @@ struct Limit: AsyncParsableCommand {
         return line.line
     }
 
-    /// Reads a rate: a number, a stroke, and one of s, m, h, d.
+    /// Reads a rate: a number, a stroke, and one of s, m, h, d, before which how many of them may stand.
     @Sendable static func rate(_ text: String) throws -> RateLimit {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard parts.count == 2, let count = Int(parts[0]), count > 0,
-            let per = TimeText.age("1" + parts[1]), per <= .seconds(86_400)
+            let per = TimeText.age(parts[1].count == 1 ? "1" + parts[1] : String(parts[1])),
+            per > .zero, per <= .seconds(86_400)
         else {
             throw ValidationError(
-                "\"\(text)\" is no rate; write a number and a time: 10/s, 100/m, 5/h, 1/d")
+                "\"\(text)\" is no rate; write a number and a time, a day at most: 10/s, 100/m, 5/h, 1/d, 10/30s"
+            )
         }
         return RateLimit(count, per: per)
     }
