@@ -10,7 +10,8 @@ struct ConfigCommand: ParsableCommand {
             A setting is an option that need not be typed: run.jobs = 4 stands for petiole run --jobs 4, and jobs = 4 for each \
             command that has it. Later ones of this list go before earlier ones: \
             $XDG_CONFIG_HOME/petiole/config or ~/.config/petiole/config; config in the store's directory; a variable PETIOLE_ \
-            and the key in capitals, with _ for . and - (PETIOLE_RUN_JOBS); the command line. Of one file's keys the one with \
+            and the key in capitals, with _ for . and - (PETIOLE_RUN_JOBS), but for queue, which is PETIOLE_ADD_QUEUE and \
+            PETIOLE_WORKER_QUEUE alone; the command line. Of one file's keys the one with \
             the command's name goes before the general one. Options that may be given several times (env) come beside those that are typed.
 
             A file has lines key = value; those that begin with # are comments. A value is the rest of its line, without quotes.
@@ -112,6 +113,10 @@ struct ConfigSet: ParsableCommand {
     var value: String
 
     func run() throws {
+        if Arguments.isMarked(value) {
+            throw Failure.usage(
+                "the value of \(key.key.name) is not UTF-8, which a setting has to be")
+        }
         if let problem = ConfigFile.problem(key.key, value) { throw Failure.usage(problem) }
         if place.inStore, key.key.name == SettingKey.store.name {
             throw Failure.usage("a store does not say which store it is; leave --in-store out")

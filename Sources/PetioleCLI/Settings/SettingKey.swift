@@ -16,9 +16,11 @@ struct SettingKey: Sendable {
     /// `jobs` gives way to `run.jobs` of the same file.
     var isGeneral: Bool { !name.contains(".") }
 
-    /// The variable of the environment that sets it.
-    var variable: String {
-        "PETIOLE_"
+    /// The variable of the environment that sets it; nil: none does. PETIOLE_QUEUE tells a line of `worker --on-finish` of which
+    /// queue a job was: what that line adds is not to go there for that.
+    var variable: String? {
+        if name == "queue" { return nil }
+        return "PETIOLE_"
             + String(name.uppercased().map { $0 == "." || $0 == "-" ? "_" : $0 })
     }
 

@@ -61,14 +61,16 @@ struct Settings {
             }
         }
         for key in SettingKey.all where key.name != SettingKey.store.name {
-            guard let bytes = Surroundings.variable(key.variable), !bytes.isEmpty else { continue }
+            guard let variable = key.variable, let bytes = Surroundings.variable(variable),
+                !bytes.isEmpty
+            else { continue }
             guard let value = String(validating: bytes, as: UTF8.self) else {
-                throw Failure.usage("\(key.variable) is not UTF-8")
+                throw Failure.usage("\(variable) is not UTF-8")
             }
             if let problem = ConfigFile.problem(key, value) {
-                throw Failure.usage("\(key.variable): \(problem)")
+                throw Failure.usage("\(variable): \(problem)")
             }
-            all.append(Setting(key: key, value: value, origin: .environment(key.variable)))
+            all.append(Setting(key: key, value: value, origin: .environment(variable)))
         }
     }
 
