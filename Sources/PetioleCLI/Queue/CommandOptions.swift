@@ -33,6 +33,9 @@ struct CommandOptions: ParsableArguments {
 
     func validate() throws {
         guard (0...9).contains(priority) else { throw ValidationError("--priority takes 0 to 9") }
+        if tag.contains(where: { Arguments.isMarked($0) }) {
+            throw ValidationError("--tag takes a word in UTF-8")
+        }
         guard (0...254).contains(retries) else { throw ValidationError("--retries takes 0 to 254") }
         try CommandQueue.check(queue)
     }

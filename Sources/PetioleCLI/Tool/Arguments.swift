@@ -7,7 +7,8 @@
 /// The process's arguments, byte for byte, and the texts that stand for them in the argument parser.
 ///
 /// The parser takes text; an argument need not be any. One that is no UTF-8 is parsed under a mark that holds its
-/// place in the list, and is taken from there by ``bytes(of:)``.
+/// place in the list, and is taken from there by ``bytes(of:)``. Of an option with its value in one word, `--env=A=…`, the value
+/// is marked alone, its mark with `=` at the end.
 enum Arguments {
     /// All of them, without the tool's own name.
     static let all: [[UInt8]] = {
@@ -70,31 +71,53 @@ enum Arguments {
 
     /// The arguments before `:::`, as texts.
     static var forParser: [String] {
-        all[..<(separatorIndex ?? all.count)].enumerated().map { index, bytes in
-            guard let text = String(validating: bytes, as: UTF8.self), !text.hasPrefix(mark) else {
-                return mark + String(index)
+        let words = all[..<(separatorIndex ?? all.count)]
+        let end = words.firstIndex(of: Array("--".utf8)) ?? words.endIndex
+        return words.enumerated().map { index, bytes in
+            if let text = String(validating: bytes, as: UTF8.self), !text.contains(mark) {
+                return text
             }
-            return text
+            if index < end, bytes.starts(with: Array("--".utf8)),
+                let equals = bytes.firstIndex(of: UInt8(ascii: "=")),
+                let option = String(validating: bytes[..<equals], as: UTF8.self),
+                !option.contains(mark)
+            {
+                return "\(option)=\(mark)\(index)="
+            }
+            return mark + String(index)
         }
     }
+
+    /// Whether a text of the parser's stands for what is no UTF-8.
+    static func isMarked(_ text: String) -> Bool { text.contains(mark) }
 
     /// A text of the parser's, in which marks give way to what they stand for, as far as that is text.
     static func withoutMarks(_ text: String) -> String {
         guard text.contains(mark) else { return text }
         // The greatest first: the mark of 1 is the beginning of that of 12.
         return all.enumerated().reversed().reduce(text) { text, argument in
-            text.replacing(
-                mark + String(argument.offset),
-                with: String(decoding: argument.element, as: UTF8.self))
+            let own = mark + String(argument.offset)
+            return text.replacing(
+                own + "=", with: String(decoding: value(of: argument.element), as: UTF8.self)
+            ).replacing(own, with: String(decoding: argument.element, as: UTF8.self))
         }
+    }
+
+    /// What stands behind the first `=` of a word.
+    private static func value(of word: [UInt8]) -> ArraySlice<UInt8> {
+        word.firstIndex(of: UInt8(ascii: "=")).map { word[($0 + 1)...] } ?? []
     }
 
     /// The bytes of a parsed argument.
     static func bytes(of text: String) -> [UInt8] {
-        guard text.hasPrefix(mark), let index = Int(text.dropFirst(mark.count)) else {
-            return Array(text.utf8)
-        }
-        return all[index]
+        guard let range = text.firstRange(of: mark) else { return Array(text.utf8) }
+        let isValue = text.hasSuffix("=")
+        guard let index = Int(text[range.upperBound...].dropLast(isValue ? 1 : 0)),
+            all.indices.contains(index)
+        else { return Array(text.utf8) }
+        // An option that was taken for a word of a command is whole.
+        return range.lowerBound == text.startIndex && isValue
+            ? Array(value(of: all[index])) : all[index]
     }
 }
 
