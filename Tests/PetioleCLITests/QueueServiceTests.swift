@@ -113,6 +113,28 @@ struct QueueServiceTests {
         #expect(try tool.run("wait", id).output == "\(id) cancelled\n")
     }
 
+    @Test("who pauses or edits a job is told when the process that runs its queue does not answer")
+    func unanswered() throws {
+        _ = try sleeper()
+        let ready = try add("--", "true")
+        let worker = try tool.start(["worker", "-j1"])
+        _ = tool.read("pid")
+        worker.send(SIGSTOP)
+        let paused = try tool.start(["pause", ready])
+        let edited = try tool.start(["edit", ready, "--priority", "0", "--json"])
+        let pause = paused.end()
+        #expect(pause.status == 75)
+        #expect(pause.output == "\(ready) no answer, from process \(worker.pid)\n")
+        #expect(pause.errorOutput.contains("kill -CONT \(worker.pid)"), "\(pause.errorOutput)")
+        let edit = edited.end()
+        #expect(edit.status == 75 && edit.output.contains("\"result\":\"no answer\""))
+        worker.send(SIGCONT)
+        #expect(try tool.run("pause", ready).output == "\(ready) held, it does not start\n")
+        worker.send(SIGTERM)
+        worker.send(SIGTERM)
+        #expect(worker.end().status == 0)
+    }
+
     @Test("a job that is held does not start until it is resumed")
     func hold() throws {
         let first = try add("--", "sh", "-c", "echo one >> trace")
@@ -139,6 +161,52 @@ struct QueueServiceTests {
             json
                 == "{\"v\":1,\"id\":\(id),\"inherits\":false,\"environment\":[{\"name\":\"A\",\"value\":\"1\\n2\"},{\"name\":\"B\",\"value\":\"x\"}]}\n"
         )
+    }
+
+    @Test("runs that are not complete keep what they know their inputs by, unless they are named")
+    func cleanRuns() throws {
+        let words = [
+            "run", "-j1", "--halt", "now,fail=1", "echo {} >> ran; exit {}", ":::", "0", "1", "2",
+        ]
+        let end = try tool.run(bytes: words.map { Array($0.utf8) })
+        #expect(end.status != 0)
+        #expect(tool.read("ran") == "0\n1\n")
+        let done = try add("--", "true")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        let clean = try tool.run("clean")
+        #expect(
+            clean.output
+                == "1 job deleted; those of 1 run that is not complete stay: see petiole run --runs\n"
+        )
+        #expect(try tool.run("show", done).status == 66)
+        // The same line runs what is left.
+        _ = try tool.run(bytes: words.map { Array($0.utf8) })
+        #expect(!tool.read("ran").hasPrefix("0\n1\n0\n"))
+        let queue = try #require(
+            tool.run("run", "--runs", "--json").output.split(separator: "\"").first {
+                $0.hasPrefix("run-")
+            })
+        #expect(try tool.run("clean", String(queue), "--json").output.contains("\"kept_runs\":0"))
+    }
+
+    @Test(
+        "a value of an option that is no UTF-8 is that option's, and where text is needed it is refused"
+    )
+    func bytes() throws {
+        func run(_ words: [[UInt8]]) throws -> Tool.End { try tool.run(bytes: words) }
+        func utf8(_ words: String...) -> [[UInt8]] { words.map { Array($0.utf8) } }
+        let added = try run(
+            utf8("add", "--env", "none") + [Array("--env=X=".utf8) + [0xE9]]
+                + utf8("--", "sh", "-c", "printf %s \"$X\" > told; printf %s \"$0\" >> told")
+                + [Array("--y=".utf8) + [0xE8]])
+        #expect(added.status == 0, "\(added.errorOutput)")
+        #expect(try tool.run("worker", "--drain").status == 0)
+        #expect(tool.readBytes("told") == [0xE9] + Array("--y=".utf8) + [0xE8])
+        let tag = try run(utf8("add") + [Array("--tag=".utf8) + [0xE9]] + utf8("--", "true"))
+        #expect(tag.status == 64 && tag.errorOutput.contains("--tag takes a word in UTF-8"))
+        let value = try run(utf8("config", "set", "run.tmpdir") + [Array("/tmp/".utf8) + [0xE9]])
+        #expect(value.status == 64 && value.errorOutput.contains("is not UTF-8"))
+        #expect(!tool.exists(".config/petiole/config"))
     }
 
     @Test("what has ended is deleted, what has not stays")

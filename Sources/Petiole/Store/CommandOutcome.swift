@@ -33,6 +33,22 @@ extension JobStore {
             failure: outcome.failure)
     }
 
+    /// Whether a job was accepted for a queue; false for one that there is no more.
+    /// - Complexity: O(log *n*).
+    package func isJob(_ id: JobID, ofQueue name: String) throws(StoreError) -> Bool {
+        let tables = open.tables
+        return try open.read { (reader) throws(StorageError) in
+            guard let block = try Lookup.block(id.rawValue, reader, tables) else { return false }
+            let row = try withBytes(RecordKey.bytes(name)) { (key) throws(StorageError) in
+                try reader.value(tables.queues, key)
+            }
+            guard let row else { return false }
+            return try formatted { () throws(FormatError) in
+                try QueueRecord(row).id == block.queue
+            }
+        }
+    }
+
     /// What a job keeps beside its payload: of a run's job its input. Empty: nothing, or there is no such job.
     package func extras(of id: JobID) throws(StoreError) -> [UInt8] {
         let tables = open.tables

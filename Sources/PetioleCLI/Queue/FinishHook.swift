@@ -10,8 +10,8 @@ import Synchronization
 /// Lines for `/bin/sh` that a worker runs when jobs have ended.
 ///
 /// One runs at a time, on a thread of its own, when the outcome is on the disk: the workers never wait for it. For a job it is
-/// run at most once: what ends while no such worker runs, and what still waits when the worker dies, is not told. When 1,000
-/// wait, those that end are passed over, and the next line is told how many.
+/// run at most once: what ends while no such worker runs, what another process ends, and what still waits when the worker dies,
+/// is not told. When 1,000 wait, those for which a line is to be run are passed over, and the next line is told how many.
 final class FinishHook: Sendable {
     /// What is run when.
     struct Lines: Sendable {
@@ -21,6 +21,11 @@ final class FinishHook: Sendable {
         var onFailure: [UInt8]?
 
         var isEmpty: Bool { onFinish == nil && onFailure == nil }
+        /// By which those are called that were not run.
+        fileprivate var options: String {
+            [onFinish.map { _ in "--on-finish" }, onFailure.map { _ in "--on-failure" }]
+                .compactMap { $0 }.joined(separator: " and ")
+        }
     }
 
     /// So many wait at most.
@@ -29,6 +34,10 @@ final class FinishHook: Sendable {
     private static let timeLimit: Duration = .seconds(60)
     /// So long the lines that wait are run for when the worker ends.
     private static let farewell: Duration = .seconds(10)
+    /// One that runs then is killed so long after it was asked to end.
+    private static let lastGrace: Duration = .seconds(1)
+    /// 32 KiB: the kernel takes 128 KiB in a variable, and all of them share what it takes of arguments.
+    private static let variableLimit = 32 << 10
 
     private struct State {
         var waiting: [JobID] = []
@@ -58,12 +67,15 @@ final class FinishHook: Sendable {
         OSThread.start(named: "petiole-hook-end") { self.endLate() }
     }
 
-    /// On the writer's thread: hands over only.
-    func add(_ range: ClosedRange<UInt64>) {
+    /// Takes a job that has ended, if a line is to be run for it.
+    func add(_ id: JobID, hasSucceeded: Bool) {
+        if hasSucceeded, lines.onFinish == nil { return }
         state.withLock { state in
-            let room = max(0, Self.limit - state.waiting.count)
-            state.waiting += range.prefix(room).map { JobID(rawValue: $0) }
-            state.missed += max(0, range.count - room)
+            if state.waiting.count < Self.limit {
+                state.waiting.append(id)
+            } else {
+                state.missed += 1
+            }
         }
         work.ring()
     }
@@ -82,7 +94,9 @@ final class FinishHook: Sendable {
         }
         let missed = state.withLock { $0.missed }
         if missed > 0 {
-            say("\(counted(missed, "job")) ended for which the line of --on-finish was not run")
+            say(
+                "\(counted(missed, "job")) ended for which the line of \(lines.options) was not run"
+            )
         }
     }
 
@@ -126,6 +140,9 @@ final class FinishHook: Sendable {
         let variables = variables(id, outcome, missed: missed)
         for line in [lines.onFinish, hasSucceeded ? nil : lines.onFailure] {
             guard let line else { continue }
+            if state.withLock({ $0.close.map { $0 <= .now } ?? false }) {
+                return state.withLock { $0.missed += 1 }
+            }
             do {
                 let command = try Command(
                     arguments: [Array("/bin/sh".utf8), Array("-c".utf8), line],
@@ -181,31 +198,39 @@ final class FinishHook: Sendable {
             Command.Variable("PETIOLE_SIGNAL", signal),
             Command.Variable("PETIOLE_ATTEMPTS", String(outcome.attempt)),
             Command.Variable("PETIOLE_SECONDS", String(seconds)),
-            Command.Variable("PETIOLE_ERROR", error),
-            Command.Variable("PETIOLE_COMMAND", command?.description ?? ""),
-            Command.Variable("PETIOLE_TAGS", tags.joined(separator: " ")),
+            Command.Variable("PETIOLE_ERROR", Self.cut(error)),
+            Command.Variable("PETIOLE_COMMAND", Self.cut(command?.description ?? "")),
+            Command.Variable("PETIOLE_TAGS", Self.cut(tags.joined(separator: " "))),
             Command.Variable("PETIOLE_STORE", StoreLocation.resolved(store.path)),
             Command.Variable("PETIOLE_MISSED", String(missed)),
         ].filter { !$0.value.contains(0) }
+    }
+
+    /// A text that is too long for a variable ends in an ellipsis.
+    private static func cut(_ text: String) -> String {
+        guard text.utf8.count > variableLimit else { return text }
+        var end = text.utf8.index(text.startIndex, offsetBy: variableLimit)
+        while end.samePosition(in: text.unicodeScalars) == nil { text.utf8.formIndex(before: &end) }
+        return text[..<end] + "…"
     }
 
     // MARK: The thread that ends those that take too long
 
     private func endLate() {
         while true {
-            let (child, wait) = state.withLock { state -> (ChildProcess?, Int32) in
-                guard let current = state.current else { return (nil, -1) }
+            let (child, isLast, wait) = state.withLock { state -> (ChildProcess?, Bool, Int32) in
+                guard let current = state.current else { return (nil, false, -1) }
                 let end = min(current.end, state.close ?? current.end)
                 let left = end - .now
                 guard left > .zero else {
                     // Asked once; it is killed by itself when it does not heed that.
                     state.current = nil
-                    return (current.child, -1)
+                    return (current.child, state.close.map { $0 <= .now } ?? false, -1)
                 }
                 let milliseconds = left.components.seconds * 1_000 + 1_000
-                return (nil, Int32(clamping: milliseconds))
+                return (nil, false, Int32(clamping: milliseconds))
             }
-            child?.stop()
+            if isLast { child?.stop(after: Self.lastGrace) } else { child?.stop() }
             watch.wait(milliseconds: wait)
         }
     }

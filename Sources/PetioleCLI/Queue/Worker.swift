@@ -24,13 +24,19 @@ struct Worker: AsyncParsableCommand {
             The lines of --on-finish and --on-failure are run when an outcome is on the disk, one at a time, beside the workers, \
             which never wait for them. They find PETIOLE_JOB, PETIOLE_QUEUE, PETIOLE_STATE (succeeded, failed, dead, cancelled, \
             expired, dropped), PETIOLE_EXIT or PETIOLE_SIGNAL, PETIOLE_ATTEMPTS, PETIOLE_SECONDS, PETIOLE_ERROR, \
-            PETIOLE_COMMAND, PETIOLE_TAGS and PETIOLE_STORE in their environment. For a job a line is run once at most: a \
-            crash of the worker loses those that wait. When 1,000 wait, what ends then is passed over, and PETIOLE_MISSED of \
-            the next one counts it. A line that takes longer than 60 s is ended; one that fails is told of on standard error, \
-            and not run again. When the worker ends, those that wait are run for 10 s at most.
+            PETIOLE_COMMAND, PETIOLE_TAGS and PETIOLE_STORE in their environment, long ones cut at 32 KiB. They are run for jobs \
+            of this queue that the worker itself ends; not for those that others end, as `petiole cancel` ends one that has not \
+            started: `petiole tail` tells of all. For a job a line is run once at most: a crash of the worker loses those that \
+            wait. When 1,000 wait, those that end then are passed over, and PETIOLE_MISSED of the next one counts them. A line \
+            that takes longer than 60 s is ended; one that fails is told of on standard error, and not run again. When the \
+            worker ends, those that wait are run for 10 s at most.
 
-            The unit that is printed restarts the worker, and lets its commands end for 40 s when it is stopped. A unit of the \
-            user's own manager runs without a login after: loginctl enable-linger
+            With --drain it also waits for jobs that are held behind others (`petiole add --after`), in other queues too as \
+            long as a process runs those; not for what is held by hand, parked or paused.
+
+            The unit that is printed restarts the worker, however often it fails, and lets its commands end for 40 s when it is \
+            stopped. It names a store that is there, and waits for it: it makes none, as under a disk that is not mounted. A \
+            unit of the user's own manager runs without a login after: loginctl enable-linger
 
             EXAMPLES
               petiole worker
@@ -58,6 +64,9 @@ struct Worker: AsyncParsableCommand {
 
     @Flag(help: "Wait while another process runs the queue.")
     var standby = false
+
+    @Flag(help: "End with an error when the store is not there; else it is made.")
+    var existing = false
 
     @Flag(help: "Say of each job how it ended, not only of those that failed.")
     var verbose = false
@@ -92,12 +101,17 @@ struct Worker: AsyncParsableCommand {
         if system, !systemdUnit {
             throw ValidationError("--system goes with --print-systemd-unit")
         }
+        if drain, systemdUnit {
+            throw ValidationError(
+                "a unit restarts a worker that has ended: leave --drain out with --print-systemd-unit"
+            )
+        }
     }
 
     func run() async throws {
+        if systemdUnit { return try printUnit(location.openExisting()) }
         // A worker may be there before the first job: it makes the store as `add` does.
-        let store = try location.openOrMake()
-        if systemdUnit { return try printUnit(store) }
+        let store = existing ? try location.openExisting() : try location.openOrMake()
         var options = JobRunner.Options()
         options.workers = jobs
         options.asyncLimit = 1
@@ -109,33 +123,38 @@ struct Worker: AsyncParsableCommand {
         let runner = try JobRunner(
             commandsOf: queue, in: store, retryPolicy: .never, options: options, running: running)
         let request = StopRequest()
+        let lines = FinishHook.Lines(
+            onFinish: onFinish.map { Arguments.bytes(of: $0) },
+            onFailure: onFailure.map { Arguments.bytes(of: $0) })
+        // Before anything can end.
+        let hook = lines.isEmpty ? nil : try FinishHook(store, lines: lines)
+        let reporter = OutcomeReporter(store, queue: queue, hook, isVerbose: verbose)
+        let observer = store.observeOutcomes { reporter.add($0) }
+        defer {
+            store.stopObserving(observer)
+            reporter.flush()
+        }
+        let place = visible(StoreLocation.resolved(store.path))
+        let greeting =
+            "runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")"
+        if standby, let pid = try store.queues().first(where: { $0.name == queue })?.ownerPID {
+            say("waits for process \(pid), which runs the queue \"\(queue)\" of \(place)")
+        }
         let task = Task {
-            if drain { try await runner.run {} } else { try await runner.run() }
+            if drain {
+                try await runner.run { say(greeting) }
+            } else {
+                try await runner.runUntilStopped { say(greeting) }
+            }
         }
         StopSignals.start(store) { signal in
             request.answer(signal, runner)
             // One that still waits for the queue has nothing to stop.
             if standby { task.cancel() }
         }
-        let reporter = OutcomeReporter(store, isVerbose: verbose)
-        let lines = FinishHook.Lines(
-            onFinish: onFinish.map { Arguments.bytes(of: $0) },
-            onFailure: onFailure.map { Arguments.bytes(of: $0) })
-        let hook = lines.isEmpty ? nil : try FinishHook(store, lines: lines)
-        let observer = store.observeOutcomes { range in
-            reporter.add(range)
-            hook?.add(range)
-        }
-        let place = visible(StoreLocation.resolved(store.path))
-        say(
-            "runs the queue \"\(queue)\" of \(place)\(drain ? " until it is empty" : "; Ctrl-C stops")"
-        )
-        defer {
-            store.stopObserving(observer)
-            reporter.flush()
-        }
         do {
             try await task.value
+            reporter.flush()
             await hook?.finish()
         } catch is CancellationError {
             if request.signal == nil { throw CancellationError() }
@@ -146,11 +165,19 @@ struct Worker: AsyncParsableCommand {
         var words = ["--queue", queue]
         if let jobs { words += ["-j", String(jobs)] }
         if let needs = resources.resources { words += ["--resources", needs] }
-        words += ["--standby"] + (verbose ? ["--verbose"] : [])
-        var arguments = words.map { Array($0.utf8) }
+        words += ["--standby", "--existing"] + (verbose ? ["--verbose"] : [])
         for (name, line) in [("--on-finish", onFinish), ("--on-failure", onFailure)] {
-            if let line { arguments += [Array(name.utf8), Arguments.bytes(of: line)] }
+            guard let line else { continue }
+            guard let text = String(validating: Arguments.bytes(of: line), as: UTF8.self) else {
+                throw Failure.usage(
+                    """
+                    the line of \(name) is not UTF-8, which a unit has to be
+                    put it into a script, and give that one's path
+                    """)
+            }
+            words += [name, text]
         }
+        var arguments = words.map { Array($0.utf8) }
         let path = StoreLocation.resolved(store.path)
         arguments += [Array("--store".utf8), Array(path.utf8)]
         Standard.output.write(
@@ -160,14 +187,20 @@ struct Worker: AsyncParsableCommand {
     }
 }
 
-/// Says on standard error how jobs ended, on a thread of its own.
+/// Says on standard error how jobs ended, on a thread of its own, and hands them to the lines that are run then.
 private final class OutcomeReporter: Sendable {
     private let store: JobStore
+    private let queue: String
+    private let hook: FinishHook?
     private let isVerbose: Bool
     private let ended = Mutex<(ranges: [ClosedRange<UInt64>], isAwake: Bool)>(([], false))
+    /// Held by who reports: one at a time.
+    private let turn = Mutex(())
 
-    init(_ store: JobStore, isVerbose: Bool) {
+    init(_ store: JobStore, queue: String, _ hook: FinishHook?, isVerbose: Bool) {
         self.store = store
+        self.queue = queue
+        self.hook = hook
         self.isVerbose = isVerbose
     }
 
@@ -183,8 +216,10 @@ private final class OutcomeReporter: Sendable {
         }
     }
 
-    /// Reports all that was handed over.
-    func flush() {
+    /// Reports all that was handed over; behind it nothing of that is still to be said.
+    func flush() { turn.withLock { _ in report() } }
+
+    private func report() {
         while true {
             let ranges = ended.withLock { state in
                 defer { state.ranges = [] }
@@ -201,6 +236,10 @@ private final class OutcomeReporter: Sendable {
     private func report(_ id: JobID) {
         // A store that can no longer be read is told of by the runner.
         guard let outcome = try? store.commandOutcome(of: id) else { return }
+        // Jobs of other queues end here too that come after one of this queue. As above.
+        if let hook, (try? store.isJob(id, ofQueue: queue)) == true {
+            hook.add(id, hasSucceeded: outcome.kind == .succeeded)
+        }
         switch outcome.kind {
         case .succeeded:
             let time = outcome.end.map { " in " + TimeText.duration($0.runTime) } ?? ""

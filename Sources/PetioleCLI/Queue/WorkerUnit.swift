@@ -9,8 +9,9 @@ import Petiole
 /// A systemd unit that keeps a worker going.
 ///
 /// `Type=simple`, since a worker tells nobody that it is ready: jobs may be added before it runs. `KillMode=mixed`: SIGTERM goes
-/// to the worker alone, which lets its commands end for 30 s, then asks them to, and kills them after 10 s more; what is left
-/// after 60 s is killed by systemd.
+/// to the worker alone, which lets its commands end for 30 s, then asks them to, and kills them after 10 s more, and then runs
+/// lines that wait for 11 s at most; what is left after 75 s is killed by systemd. `StartLimitIntervalSec=0`: one that fails at
+/// once, as before its disk is mounted, is tried again and again.
 struct WorkerUnit {
     let store: String
     let queue: String
@@ -25,15 +26,16 @@ struct WorkerUnit {
         return """
             [Unit]
             Description=Petiole worker of the queue \(queue)
+            StartLimitIntervalSec=0
             \(isSystem ? "RequiresMountsFor=\(Self.word(Array(store.utf8)))\n" : "")
             [Service]
             Type=simple
             \(user)ExecStart=\(program) worker \(words)
             Restart=always
             RestartSec=1
-            # The worker ends its commands itself; what it leaves behind is ended after 60 s.
+            # The worker ends its commands itself; what it leaves behind is ended after 75 s.
             KillMode=mixed
-            TimeoutStopSec=60
+            TimeoutStopSec=75
 
             [Install]
             WantedBy=\(isSystem ? "multi-user.target" : "default.target")
