@@ -140,7 +140,10 @@ struct Worker: AsyncParsableCommand {
         if standby, let pid = try store.queues().first(where: { $0.name == queue })?.ownerPID {
             say("waits for process \(pid), which runs the queue \"\(queue)\" of \(place)")
         }
+        // Signals are taken before anybody is told that it runs.
+        let (isBegun, begin) = AsyncStream<Void>.makeStream()
         let task = Task {
+            for await _ in isBegun {}
             if drain {
                 try await runner.run { say(greeting) }
             } else {
@@ -152,6 +155,7 @@ struct Worker: AsyncParsableCommand {
             // One that still waits for the queue has nothing to stop.
             if standby { task.cancel() }
         }
+        begin.finish()
         do {
             try await task.value
             reporter.flush()
