@@ -99,7 +99,8 @@ struct RunHostileTests {
             #expect(tool.read("ran") == "1\n")
             let second = try tool.start(["run", "-j1", line, ":::", "1", "2", "3"])
             // Both may have come before one looks.
-            let starts = try tool.start(shell: "exec 3<> up; read a <&3; read b <&3; echo $a $b").end()
+            let starts = try tool.start(shell: "exec 3<> up; read a <&3; read b <&3; echo $a $b")
+                .end()
             #expect(starts.output == "2 3\n")
             #expect(second.end().status == 0)
             #expect(tool.read("ran") == "1\n2\n3\n")

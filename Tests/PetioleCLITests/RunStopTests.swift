@@ -44,7 +44,8 @@ struct RunStopTests {
         // Nobody reads what it prints.
         let run = try tool.start(
             shell: "exec 3>&2; { \(Tool.path) run -j2 '\(line)' ::: first second; } | exec sleep 0")
-        let pids = try tool.start(shell: "exec 3<> up; read a <&3; read b <&3; echo $a").end().output
+        let pids = try tool.start(shell: "exec 3<> up; read a <&3; read b <&3; echo $a").end()
+            .output
         let pid = try #require(pid_t(pids.dropLast()))
         kill(pid, SIGINT)
         _ = try run.line(beginning: "petiole: stops when the running", inErrors: true)
