@@ -56,7 +56,7 @@ import Testing
         _ = try tool.run("add", "--", "true")
         let aside = try tool.run("drain", "commands")
         #expect(aside.status == 1)
-        #expect(aside.output.contains("1 job left, parked or paused"))
+        #expect(aside.output.contains("1 job left, held, parked or paused"))
         #expect(try tool.run("drain", "defualt").status == 66)
         #expect(try tool.run("drain", "--timeout", "soon").status == 64)
         worker.send(SIGTERM)

@@ -266,7 +266,7 @@ import Testing
                 expectEqual(again, moved)
                 return [result]
             }
-            guard case .started = results[0] else {
+            guard case .unanswered = results[0] else {
                 Issue.record("it was not taken back")
                 return
             }
