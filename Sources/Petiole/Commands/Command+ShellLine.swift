@@ -41,15 +41,18 @@ extension Command: CustomStringConvertible {
         // word with an equals sign is an assignment.
         let isPlain = bytes.allSatisfy(isPlain) && !(isProgram && bytes.contains(equals))
         if isPlain && bytes[0] != equals { return String(decoding: bytes, as: UTF8.self) }
-        if let text = shown(bytes) {
-            return "'"
-                + text.split(separator: "'", omittingEmptySubsequences: false)
-                .joined(separator: "'\\''") + "'"
+        guard shown(bytes) != nil else { return escaped(bytes) }
+        // By bytes: a quote with an accent behind it is one character, and no quote to who looks for characters.
+        var line = [quote]
+        for byte in bytes {
+            if byte == quote { line += Array("'\\''".utf8) } else { line.append(byte) }
         }
-        return escaped(bytes)
+        line.append(quote)
+        return String(decoding: line, as: UTF8.self)
     }
 
     private static let equals = UInt8(ascii: "=")
+    private static let quote = UInt8(ascii: "'")
 
     private static func isPlain(_ byte: UInt8) -> Bool {
         switch byte {

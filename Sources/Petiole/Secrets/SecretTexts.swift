@@ -69,9 +69,13 @@ enum SecretTexts {
 
     /// A failure's text without the secrets.
     static func without(_ texts: [String], _ failure: FailureRecord) -> FailureRecord {
-        var message = failure.message
-        for text in texts { message = message.replacing(text, with: SecretMark.shown) }
-        return FailureRecord(type: failure.type, message: message)
+        // By bytes: a letter with an accent behind it is another character.
+        var message = Array(failure.message.utf8)
+        for text in texts where !text.isEmpty {
+            message = message.replacing(Array(text.utf8), with: Array(SecretMark.shown.utf8))
+        }
+        return FailureRecord(
+            type: failure.type, message: String(decoding: message, as: UTF8.self))
     }
 }
 

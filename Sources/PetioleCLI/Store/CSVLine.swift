@@ -19,9 +19,10 @@ enum CSVLine {
     }
 
     private static func quoted(_ field: String) -> String {
-        // By bytes: CR and LF together are one character.
+        // By bytes: CR and LF together are one character, and so is a quote with an accent behind it.
         let isPlain = !field.utf8.contains { [0x22, 0x2C, 0x0D, 0x0A].contains($0) }
         if isPlain { return field }
-        return "\"" + field.replacing("\"", with: "\"\"") + "\""
+        let inner = field.utf8.flatMap { $0 == 0x22 ? [0x22, 0x22] : [$0] }
+        return "\"" + String(decoding: inner, as: UTF8.self) + "\""
     }
 }

@@ -14,12 +14,15 @@ enum BriefTime {
         return pair(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h")
     }
 
-    /// Jobs each second: "0.02/s", "3.4/s", "1,234/s".
+    /// Jobs each second, or of few each minute or hour: "3.4/s", "1,234/s", "1.2/min", "0.5/h".
     static func rate(_ rate: Double) -> String {
         if rate >= 99.95 { return grouped(Int(min(rate, 1e15).rounded())) + "/s" }
         if rate >= 0.995 || rate <= 0 { return tenths(Int((rate * 1_000).rounded()), 1_000) + "/s" }
-        let hundredths = max(1, Int((rate * 100).rounded()))
-        return "0.\(hundredths < 10 ? "0" : "")\(hundredths)/s"
+        let hundredths = Int((rate * 100).rounded())
+        if hundredths >= 10 { return "0.\(hundredths)/s" }
+        let inHour = Int((rate * 36_000).rounded())
+        if inHour >= 600 { return tenths(Int((rate * 60_000).rounded()), 1_000) + "/min" }
+        return tenths(max(1, inHour) * 100, 1_000) + "/h"
     }
 
     private static func tenths(_ number: Int, _ unit: Int) -> String {

@@ -14,26 +14,42 @@ enum OutputText {
     private static let jsonLimit = 16 << 20
 
     /// Prints an output under a label: as it is to a pipe or file, and to a terminal with what could steer it escaped.
-    static func show(_ label: String, _ output: CapturedOutput, _ store: JobStore) throws {
+    static func show(
+        _ label: String, _ output: CapturedOutput, of id: JobID, _ store: JobStore
+    ) throws {
         if output.byteCount == 0 { return }
-        let isTerminal = Standard.output.isTerminal
-        let bytes = try bytes(output, store, limit: isTerminal ? shownLimit : .max)
         Standard.output.line("\(label), \(counted(Int(clamping: output.byteCount), "byte")):")
-        if isTerminal {
+        if Standard.output.isTerminal {
+            let bytes = try bytes(output, store, limit: shownLimit)
             let text = ShownBytes.whole(bytes)
             for line in text.split(separator: "\n", omittingEmptySubsequences: false).dropLast(
                 text.hasSuffix("\n") ? 1 : 0)
             {
                 Standard.output.line("  " + line)
             }
+            if case .incomplete = output.wanted {
+                // Said below.
+            } else if UInt64(bytes.count) < output.wanted.byteCount {
+                say("all of it is printed by: petiole show --\(label) \(id)")
+            }
         } else {
-            bytes.withUnsafeBytes { _ = Standard.output.write($0) }
-            if bytes.last != UInt8(ascii: "\n") { Standard.output.line("") }
+            var last: UInt8?
+            try forEachPiece(output, store) { bytes in
+                last = bytes.last ?? last
+                return Standard.output.write(bytes) == nil
+            }
+            if last != UInt8(ascii: "\n") { Standard.output.line("") }
         }
-        if UInt64(bytes.count) < output.wanted.byteCount {
-            say("the rest is printed by `petiole show --\(label)`, where it was kept")
-        }
+        sayLost(output, of: id)
         sayCut(output)
+    }
+
+    /// Says how much of an output is lost, if some is.
+    static func sayLost(_ output: CapturedOutput, of id: JobID) {
+        guard case .incomplete(_, let lost, let reason) = output.wanted else { return }
+        say(
+            "\(counted(Int(clamping: lost), "byte")) more that job \(id) wrote \(lost == 1 ? "is" : "are") lost: \(reason.text)"
+        )
     }
 
     /// Prints all that is kept of an output: byte for byte, or with what could steer a terminal written out.
@@ -81,6 +97,8 @@ enum OutputText {
                 bytes.append(contentsOf: $0)
                 return true
             }
+            // What is text stays text.
+            if bytes.count == limit { bytes.removeLast(ShownBytes.unfinishedLetter(bytes)) }
             return bytes
         }
     }

@@ -2,6 +2,12 @@ import ArgumentParser
 import Petiole
 import Synchronization
 
+#if canImport(Darwin)
+    import Darwin
+#else
+    import Glibc
+#endif
+
 /// `petiole follow`: what a job writes, as it writes it.
 struct Follow: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -61,8 +67,8 @@ struct Follow: AsyncParsableCommand {
         }
         if let failure = Standard.output.flush().flatMap(Failure.output) { throw failure }
         if let signal = stop.withLock({ $0 }) { throw Failure("", status: 128 + signal) }
-        // A reader that went away has heard enough.
-        guard let outcome else { return }
+        // A reader that went away has not heard how it ended.
+        guard let outcome else { throw Failure("", status: 128 + SIGPIPE) }
         switch outcome.kind {
         case .succeeded: return
         case .failed, .deadLetter:

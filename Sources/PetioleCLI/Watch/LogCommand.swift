@@ -58,21 +58,32 @@ struct LogCommand: ParsableCommand {
             return Standard.output.line(json ? line.line : "\(counted(count, "job")) ended")
         }
         var problem: (any Error)?
+        var unread: Failure?
         var lines = RunLine()
         try store.forEachRecord(filter) { summary, extras, payload in
             guard summary.state.isEnded, summary.name == CommandJob.name else { return true }
             do {
+                if try store.commandOutcome(of: summary.id)?.end == nil {
+                    // It never ran, and hides none of the others.
+                    if json { Standard.output.line(try line(summary, nil, store)) }
+                    return true
+                }
                 let title = Self.title(
                     summary, Array(payload), InputMark.values(extras), &lines)
                 try print(summary, title: quiet ? nil : title, store)
                 // A reader that went away has heard enough.
                 return Standard.output.flush() == nil
+            } catch let failure as Failure {
+                say("job \(summary.id): \(failure.message)")
+                unread = unread ?? failure
+                return true
             } catch {
                 problem = error
                 return false
             }
         }
         if let problem { throw problem }
+        if let unread { throw Failure("", status: unread.status) }
     }
 
     /// Each is printed that can be; then the first that cannot is told.
@@ -123,11 +134,7 @@ struct LogCommand: ParsableCommand {
         // In the order in which they are read.
         if stream == .errorOutput { Standard.output.flush() }
         try OutputText.copy(output, store, to: target, escapes: target.isTerminal && !raw)
-        if case .incomplete(_, let lost, let reason) = output.wanted {
-            say(
-                "\(grouped(Int(clamping: lost))) bytes more that job \(id) wrote are lost: \(reason.text)"
-            )
-        }
+        OutputText.sayLost(output, of: id)
     }
 
     private func line(

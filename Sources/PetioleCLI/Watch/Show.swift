@@ -173,8 +173,8 @@ struct Show: ParsableCommand {
                 "\(TimeText.local(end.startedAt)), \(TimeText.duration(end.runTime))\(text)")
         }
         if let end = outcome?.end {
-            try OutputText.show("stdout", end.output, store)
-            try OutputText.show("stderr", end.errorOutput, store)
+            try OutputText.show("stdout", end.output, of: summary.id, store)
+            try OutputText.show("stderr", end.errorOutput, of: summary.id, store)
         } else if let result = details.resultJSON() {
             if case .ended(let end) = summary.state, end.kind == .succeeded {
                 line("result", visible(result))
@@ -257,6 +257,10 @@ struct Show: ParsableCommand {
             }
             line.add("stdout", try OutputText.bytes(end.output, store))
             line.add("stderr", try OutputText.bytes(end.errorOutput, store))
+            for (name, output) in [("stdout_bytes", end.output), ("stderr_bytes", end.errorOutput)]
+            {
+                line.add(name, Int(clamping: output.byteCount))
+            }
             for (name, output) in [("stdout_cut", end.output), ("stderr_cut", end.errorOutput)]
             where output.cutByteCount > 0 {
                 line.add(name, Int(clamping: output.cutByteCount))

@@ -100,7 +100,11 @@ struct WorkflowPicture {
     /// A quoted label. A backslash begins an escape there that would stand for a part of the graph.
     private static func dotText(_ lines: String...) -> String {
         let escaped = lines.map { line in
-            visible(line).replacing("\\", with: "\\\\").replacing("\"", with: "\\\"")
+            // By bytes: a quote with an accent behind it is one character.
+            let bytes = visible(line).utf8.flatMap {
+                [0x22, 0x5C].contains($0) ? [0x5C, $0] : [$0]
+            }
+            return String(decoding: bytes, as: UTF8.self)
         }
         return "\"" + escaped.joined(separator: "\\n") + "\""
     }

@@ -133,6 +133,22 @@ struct FollowTests {
         #expect(try spilled == ["1-1.out"])
     }
 
+    @Test("who stops reading is not told that the job has succeeded")
+    func closedReader() throws {
+        mkfifo(tool.file("pipe"), 0o600)
+        let line = "echo a; read x < pipe; while :; do echo b; sleep 0.05; done"
+        _ = try tool.run("add", "--", "sh", "-c", line)
+        let worker = try tool.start(["worker", "--drain"])
+        let follow = try tool.start(
+            shell: "{ \(Tool.path) follow 1; echo status $? >&2; } | { read x; echo $x; }")
+        _ = try follow.line(beginning: "a")
+        try tool.write("x\n", to: "pipe")
+        _ = try follow.line(beginning: "status \(128 + SIGPIPE)", inErrors: true)
+        _ = follow.end()
+        #expect(try tool.run("cancel", "1").status == 0)
+        #expect(worker.end().status == 0)
+    }
+
     @Test(
         "what a job wrote drives no terminal, unless that is asked for", arguments: ["show", "log"])
     func terminal(command: String) throws {
@@ -183,6 +199,11 @@ struct FollowTests {
         _ = try tool.run("cancel", "3")
         #expect(try tool.run("log", "3").status == 66)
         #expect(try tool.run("log").status == 64)
+        // One that never ran hides none of those behind it.
+        _ = try tool.run("add", "--", "echo", "d")
+        _ = try tool.run("worker", "--drain")
+        #expect(try tool.run("log", "-q", "--all").output == "a\nc\nd\n")
+        #expect(try tool.run("log", "--json", "--all").lines.count == 4)
     }
 
     @Test("on a terminal what could drive it is written out, unless it is wanted as it is")

@@ -79,7 +79,8 @@
                     try await expectEqual(job.result, number)
                 }
             }
-            try FileManager.default.removeItem(atPath: filler)
+            // Its room is free at once, whoever has it open.
+            #expect(truncate(filler, 0) == 0)
             try await store.enqueue(Bytes.self, payload: [UInt8](repeating: 1, count: 1 << 20))
             expectSound(store)
             store.close()

@@ -7,7 +7,7 @@ struct Report: ParsableCommand {
         abstract:
             "Report on a run or a queue: counts, rate over time, run times, slowest, failures.",
         discussion: """
-            On the newest run, unless --queue names another (see petiole run --runs) or --all asks for the whole store. \
+            On the run that goes on, or the one whose line was new last, unless --queue names another (see petiole run --runs) or --all asks for the whole store. \
             Told are the jobs that are kept; each is read once, and what is gathered has a fixed size: percentiles are \
             3 % off at most, and beyond 1,000 kinds of failures the others are counted as one.
 
@@ -15,7 +15,7 @@ struct Report: ParsableCommand {
             cancelled, expired, discarded, dropped, running, waiting, retries, first, last (null: none began), \
             run_time (p50, p90, p95, p99, average, longest; microseconds), rate (a list: at, seconds, ended), histogram \
             (a list: from, to in microseconds, count), slowest (a list: id, microseconds, state, attempt), failures (a \
-            list: fingerprint, count, example, error).
+            list: fingerprint, count, example, error), other_failures (of further kinds).
 
             EXAMPLES
               petiole report
@@ -96,14 +96,18 @@ struct Report: ParsableCommand {
             }
             return queue
         }
-        return all ? nil : try store.newestQueue(where: RunIdentity.isRun)
+        if all { return nil }
+        let running = try store.queues().filter {
+            $0.ownerPID != nil && RunIdentity.isRun($0.name)
+        }
+        return try running.last?.name ?? store.newestQueue(where: RunIdentity.isRun)
     }
 
     private func titles(_ data: ReportData, _ store: JobStore) throws -> [JobID: String] {
         var titles: [JobID: String] = [:]
         var lines = RunLine()
         for slow in data.slowest {
-            let details = try store.details(of: slow.id)
+            guard let details = try found(slow.id, store) else { continue }
             let input = details.extras.withUnsafeBytes { InputMark.values($0) }
             titles[slow.id] =
                 JobText.command(name: details.summary.name, payload: details.payload).map {
@@ -111,6 +115,14 @@ struct Report: ParsableCommand {
                 } ?? visible(details.summary.name)
         }
         return titles
+    }
+
+    /// Nil: it was deleted meanwhile.
+    private func found(_ id: JobID, _ store: JobStore) throws -> JobDetails? {
+        do throws(StoreError) { return try store.details(of: id) } catch {
+            guard case .noSuchJob = error else { throw error }
+            return nil
+        }
     }
 
     private static func json(_ data: ReportData, queue: String?, line run: String?) -> String {
@@ -165,6 +177,7 @@ struct Report: ParsableCommand {
                 part.add("error", failure.text)
                 return part
             })
+        line.add("other_failures", data.otherFailures)
         return line.line
     }
 

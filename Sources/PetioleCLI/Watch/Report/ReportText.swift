@@ -157,6 +157,7 @@ struct ReportText {
     }
 
     private mutating func writeSlowest() {
+        if data.slowest.isEmpty { return }
         heading("Slowest", "petiole show ID tells all of one")
         let idWidth = max(6, data.slowest.map { $0.id.description.count }.max() ?? 0)
         for slow in data.slowest {
@@ -164,7 +165,7 @@ struct ReportText {
             let line =
                 "  " + pad(slow.id.description, idWidth, .right) + "  "
                 + pad(BriefTime.text(slow.runTime), 6, .right) + "  " + state + "  "
-                + plain(titles[slow.id] ?? "")
+                + plain(titles[slow.id] ?? "deleted meanwhile")
             lines.append(cut(trimmed(line), columns))
         }
     }
