@@ -14,11 +14,13 @@ extension Family {
         let count = setup.count(1_000_000, quick: 50_000)
         var rate = 0.0
         var memory = 0.0
-        for _ in 0..<setup.rounds {
+        var beside: [Row] = []
+        for round in 0..<setup.rounds {
             try setup.withPath("accept") { path in
                 let run = try Accepting(setup.tool, store: path, count: count)
                 rate = max(rate, Double(count) / run.seconds)
                 memory = max(memory, run.mebibytes)
+                if round == 0 { beside = try Self.beside(setup, store: path, count: count) }
             }
         }
         let name = "seq \(count.formatted()) | petiole run -j1 'sleep 1000'"
@@ -33,7 +35,25 @@ extension Family {
                     name: "\(name), private memory at most", figure: Figure(memory, .mebibytes),
                     target: .atMost(Figure(64, .mebibytes))))
         }
-        return rows
+        return rows + beside
+    }
+
+    /// Whole processes that work on a store with so many jobs.
+    private static func beside(_ setup: Setup, store path: String, count: Int) throws -> [Row] {
+        func row(_ name: String, _ words: [String]) throws -> Row {
+            let times = try Latencies(
+                nanoseconds: (0..<setup.count(100, quick: 10)).map { _ in
+                    try Yardsticks.run(setup.tool.path, [words[0], "--store", path] + words[1...])
+                })
+            return Row(
+                name: "\(name), \(count.formatted()) jobs in the store, p50",
+                figure: times.percentile(50).inMilliseconds,
+                target: .atMost(Figure(15, .milliseconds)))
+        }
+        return [
+            try row("petiole add -- true", ["add", "--", "true"]),
+            try row("petiole status", ["status"]),
+        ]
     }
 
     /// One run whose inputs come from `seq`.
