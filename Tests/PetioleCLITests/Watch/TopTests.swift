@@ -17,13 +17,14 @@ struct TopTests {
         _ = try tool.run("add", "--queue", "nightly", "--", "false")
         // One after the other, so that their order is known.
         _ = try tool.run("worker", "--queue", "nightly", "-j1", "--drain")
+        let worker = try tool.start(["worker", "-j2"])
+        _ = try worker.line(beginning: "petiole: runs", inErrors: true)
         for number in 1...3 {
             _ = try tool.run("add", "--", "sh", "-c", "echo begun \(number); cat gate")
-        }
-        let worker = try tool.start(["worker", "-j2"])
-        for id in [3, 4] {
-            while try !tool.run("jobs", "--json", "--state", "running").output.contains(
-                "\"id\":\(id),")
+            // The one that has run for longest is the first on the screen.
+            while number < 3,
+                try !tool.run("jobs", "--json", "--state", "running").output.contains(
+                    "\"id\":\(number + 2),")
             {}
         }
         return worker
