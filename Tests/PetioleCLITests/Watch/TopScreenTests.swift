@@ -173,17 +173,36 @@ import Testing
 
     @Test("a terminal that is too small is told so, and none is too small to draw on")
     func tiny() {
-        for (rows, columns) in [(1, 1), (2, 30), (9, 200), (10, 39)] {
+        for (rows, columns) in [(1, 1), (2, 30), (11, 200), (12, 39)] {
             let screen = TopScreen.drawn(Self.model, state(), rows: rows, columns: columns)
             #expect(screen.lines[0].hasPrefix("…") || screen.lines[0].hasPrefix("40"))
         }
-        for rows in 10...30 {
+        for rows in 12...30 {
             for columns in stride(from: 40, through: 130, by: 9) {
                 let screen = TopScreen.drawn(
                     Self.model, state(), rows: rows, columns: columns)
                 #expect(screen.lines[rows - 1].contains("choose"))
+                // A line of each list, and what the jobs are.
+                #expect(screen.lines.contains { $0.contains("gzip -9 '") })
+                #expect(screen.lines.contains { $0.contains("gzip -9") && $0.contains("exit") })
             }
         }
+    }
+
+    @Test("failures that are too long ago to be listed are not said to be none")
+    func olderFailures() {
+        var model = Self.model
+        model.failures = []
+        let text = "none among the last 10,000 that ended"
+        #expect(
+            TopScreen.drawn(model, state(), rows: 24, columns: 80).lines.contains {
+                $0.contains(text)
+            })
+        for index in model.queues.indices { model.queues[index].failed = 0 }
+        #expect(
+            !TopScreen.drawn(model, state(), rows: 24, columns: 80).lines.contains {
+                $0.contains(text)
+            })
     }
 
     @Test("keys choose, ask and act")

@@ -43,8 +43,11 @@ struct TopModel: Sendable {
     var queues: [Queue] = []
     /// The longest first.
     var running: [Running] = []
-    /// The newest first.
+    /// The newest first, of the newest ``failuresSearched`` that ended.
     var failures: [Failed] = []
+
+    /// A look at more of them would take longer than there is between two pictures.
+    static let failuresSearched = 10_000
 
     /// Whether something may change without a commit.
     var isBusy: Bool {
@@ -64,8 +67,8 @@ struct TopReader {
     private static let window = Duration.seconds(10)
     private var titles: [JobID: String] = [:]
     private var failures: [RecentFailure] = []
-    /// How many had failed when those were read.
-    private var failuresAt: Int?
+    /// How many had failed when those were read, and how often any did.
+    private var failuresAt: (count: Int, ever: Int)?
     private var limits: [String: Int] = [:]
     private var limitsAt: ContinuousClock.Instant?
     /// So many of each list are read: more than a screen has rows.
@@ -141,12 +144,14 @@ struct TopReader {
         return rates
     }
 
-    /// Read anew when others have failed, or are run once more.
+    /// Read anew when others have failed, or are run once more, or one has failed once more.
     private mutating func readFailures(_ statuses: [QueueStatus]) throws {
         let count = statuses.reduce(0) { $0 + $1.counts.failed + $1.counts.deadLetters }
-        if count == failuresAt { return }
-        failures = try store.recentFailures(limit: Self.listed)
-        failuresAt = count
+        let ever = statuses.reduce(0) { $0 + $1.counts.failuresEver }
+        if let failuresAt, failuresAt == (count, ever) { return }
+        failures = try store.recentFailures(
+            limit: Self.listed, scanned: TopModel.failuresSearched)
+        failuresAt = (count, ever)
     }
 
     /// Every other second: no commit tells of them alone.

@@ -25,13 +25,16 @@ struct TopScreen {
         return drawing.screen
     }
 
-    /// Lines of a job's output that are shown at once.
+    /// A line of each of the three lists, with its heading and the blank before it; head and foot.
+    private static let least = (rows: 12, columns: 40)
+
+    /// Rows of a job's output that are shown at once.
     static func page(rows: Int) -> Int { max(1, rows - 4) }
 
     private mutating func draw(_ pane: OutputPane?, _ lines: [OutputPane.Row]) {
-        if columns < 40 || rows < 10 {
-            return screen.put(
-                CellWidth.cut("40 columns and 10 rows are needed", to: columns), row: 0, column: 0)
+        if columns < Self.least.columns || rows < Self.least.rows {
+            let need = "\(Self.least.columns) columns and \(Self.least.rows) rows are needed"
+            return screen.put(CellWidth.cut(need, to: columns), row: 0, column: 0)
         }
         switch state.mode {
         case .output:
@@ -230,13 +233,21 @@ struct TopScreen {
         columns.reduce(0) { $0 + $1.width + 1 }
     }
 
+    /// Takes columns away, the first one named first, until so many cells are left for what a job is.
+    /// - Returns: how many are left.
+    private func makeRoom(in columns: inout [Column], without names: [String]) -> Int {
+        func rest() -> Int { self.columns - 2 - Self.width(columns) }
+        for name in names where rest() < 20 { columns.removeAll { $0.title == name } }
+        return rest()
+    }
+
     private mutating func drawRunning(at row: Int, _ share: Int) {
         var columns = [
             Column(title: "RUNNING", width: 9), Column(title: "TIME", width: 6),
             Column(title: "PROCESS", width: 8),
             Column(title: "QUEUE", width: queueWidth, side: .left),
         ]
-        let rest = self.columns - 2 - Self.width(columns)
+        let rest = makeRoom(in: &columns, without: ["PROCESS", "QUEUE"])
         columns.append(Column(title: "COMMAND", width: rest, side: .left))
         let chosen = model.running.firstIndex { .running($0.id) == state.choice }
         let window = window(model.running.count, share, chosen: chosen)
@@ -245,12 +256,16 @@ struct TopScreen {
         for (offset, index) in window.enumerated() {
             let job = model.running[index]
             let attempt = job.attempt > 1 ? "(attempt \(job.attempt)) " : ""
+            let all: [String: (String, Screen.Style)] = [
+                "RUNNING": (job.id.description, .plain),
+                "TIME": (BriefTime.text(job.elapsed), .plain),
+                "PROCESS": (String(job.pid), .plain),
+                "QUEUE": (visible(job.queue), .plain),
+                "COMMAND": (attempt + job.title, .plain),
+            ]
             line(
-                [
-                    (job.id.description, .plain), (BriefTime.text(job.elapsed), .plain),
-                    (String(job.pid), .plain), (visible(job.queue), .plain),
-                    (attempt + job.title, .plain),
-                ], columns, row: row + 1 + offset, isChosen: index == chosen)
+                columns.map { all[$0.title] ?? ("", .plain) }, columns, row: row + 1 + offset,
+                isChosen: index == chosen)
         }
     }
 
@@ -260,21 +275,32 @@ struct TopScreen {
             Column(title: "ATTEMPT", width: 8),
             Column(title: "QUEUE", width: queueWidth, side: .left),
         ]
-        let rest = self.columns - 2 - Self.width(columns) - 1
+        let rest = makeRoom(in: &columns, without: ["ATTEMPT", "QUEUE"]) - 1
         columns.append(Column(title: "ERROR", width: rest * 11 / 20, side: .left))
         columns.append(Column(title: "COMMAND", width: rest - rest * 11 / 20, side: .left))
         let chosen = model.failures.firstIndex { .failed($0.id) == state.choice }
         let window = window(model.failures.count, share, chosen: chosen)
         heading(columns, row: row, hidden: model.failures.count - window.count)
-        if model.failures.isEmpty { screen.put("none", row: row + 1, column: 7, .faint) }
+        if model.failures.isEmpty {
+            let hasFailed = model.queues.contains { $0.failed > 0 }
+            let searched = grouped(TopModel.failuresSearched)
+            let text = hasFailed ? "none among the last \(searched) that ended" : "none"
+            screen.put(
+                CellWidth.cut(text, to: self.columns - 8), row: row + 1, column: 7, .faint)
+        }
         for (offset, index) in window.enumerated() {
             let job = model.failures[index]
+            let all: [String: (String, Screen.Style)] = [
+                "FAILED": (job.id.description, .plain),
+                "AGO": (BriefTime.text(job.age), .plain),
+                "ATTEMPT": (String(job.attempt), .plain),
+                "QUEUE": (visible(job.queue), .plain),
+                "ERROR": (job.error, .bad),
+                "COMMAND": (job.title, .plain),
+            ]
             line(
-                [
-                    (job.id.description, .plain), (BriefTime.text(job.age), .plain),
-                    (String(job.attempt), .plain), (visible(job.queue), .plain),
-                    (job.error, .bad), (job.title, .plain),
-                ], columns, row: row + 1 + offset, isChosen: index == chosen)
+                columns.map { all[$0.title] ?? ("", .plain) }, columns, row: row + 1 + offset,
+                isChosen: index == chosen)
         }
     }
 
