@@ -139,8 +139,7 @@ import Testing
         pane.add(.bytes(.errorOutput, Array(String(repeating: "0123456789", count: 9).utf8)))
         var state = state(.tab)
         #expect(state.press(.enter, Self.model, page: 20) == .open(JobID(rawValue: 1_240)))
-        let screen = TopScreen.drawn(
-            Self.model, state, pane, pane.rows(columns: 80), rows: 24, columns: 80)
+        let screen = TopScreen.drawn(Self.model, state, pane, rows: 24, columns: 80)
         GoldenScreen.expect(
             screen.lines,
             are: """
@@ -203,6 +202,35 @@ import Testing
             !TopScreen.drawn(model, state(), rows: 24, columns: 80).lines.contains {
                 $0.contains(text)
             })
+    }
+
+    @Test("where one has scrolled up the same rows stay, though the job writes on")
+    func staysWhereOneReads() {
+        let id = JobID(rawValue: 1_240)
+        var pane = OutputPane(id: id, title: "seq 50")
+        for number in 1...50 { pane.add(.bytes(.output, Array("line \(number)\n".utf8))) }
+        var state = state(.tab)
+        #expect(state.press(.enter, Self.model, page: 20) == .open(id))
+        func text() -> String {
+            state.placeOutput(pane, page: TopScreen.page(rows: 24))
+            return TopScreen.drawn(Self.model, state, pane, rows: 24, columns: 80).lines[2]
+        }
+        #expect(text() == "line 31")
+        _ = state.press(.pageUp, Self.model, page: 20)
+        #expect(text() == "line 11")
+        pane.add(.bytes(.output, Array("more\nthat has no end ye".utf8)))
+        #expect(text() == "line 11")
+        pane.add(.bytes(.output, Array("t\n".utf8)))
+        #expect(text() == "line 11")
+        _ = state.press(.end, Self.model, page: 20)
+        #expect(text() == "line 33")
+        // Lines that were taken away in between have moved nothing either.
+        _ = state.press(.pageUp, Self.model, page: 20)
+        #expect(text() == "line 13")
+        for number in 1...5_470 { pane.add(.bytes(.output, Array("late \(number)\n".utf8))) }
+        #expect(pane.hasLost && text() == "late 450")
+        _ = state.press(.home, Self.model, page: 20)
+        #expect(text() == pane.texts.first)
     }
 
     @Test("keys choose, ask and act")
@@ -333,10 +361,41 @@ import Testing
     func bounded() {
         var pane = OutputPane(id: JobID(rawValue: 1), title: "yes")
         for number in 0..<20_000 { pane.add(.bytes(.output, Array("\(number)\n".utf8))) }
-        #expect(pane.lines.count <= 5_500 && pane.lines.count >= 5_000)
-        #expect(pane.lines.last?.text == "19999" && pane.hasLost)
-        // One line that never ends, too.
-        for _ in 0..<100 { pane.add(.bytes(.errorOutput, [UInt8](repeating: 65, count: 5_000))) }
-        #expect(pane.lines.allSatisfy { $0.text.utf8.count <= 10_000 })
+        #expect(pane.texts.count <= 5_500 && pane.texts.count >= 5_000)
+        #expect(pane.texts.last == "19999" && pane.hasLost)
+    }
+
+    @Test(
+        "a line of any length is kept in parts of 4 KiB, and of all the newest 2 MiB",
+        arguments: ["x", "\t", "é", "写", "e\u{301}", "\u{1B}"])
+    func longLines(letter: String) {
+        var pane = OutputPane(id: JobID(rawValue: 1), title: "base64 -w0")
+        let piece = Array(String(repeating: letter, count: 60_000).utf8)
+        for _ in 0..<6 { pane.add(.bytes(.output, piece)) }
+        // A tab takes eight.
+        #expect(pane.texts.allSatisfy { $0.utf8.count <= (letter == "\t" ? 32_768 : 4_096) })
+        #expect(pane.texts.reduce(0) { $0 + $1.utf8.count } <= 2_400_000)
+        #expect(!pane.rows(last: 20).contains { $0.text.contains("\u{FFFD}") })
+        #expect(pane.rows(last: 20).allSatisfy { CellWidth.of($0.text) <= 80 })
+        #expect(pane.rows(last: 20).count == 20)
+    }
+
+    @Test("the last rows are those at the end of all rows, whatever the width", arguments: 1...9)
+    func lastRows(columns: Int) {
+        var pane = OutputPane(id: JobID(rawValue: 1), title: "cat")
+        pane.add(.bytes(.output, Array("写真 and 0123456789\n\na\tb\nno end".utf8)))
+        pane.add(.bytes(.errorOutput, Array("nor here é".utf8)))
+        pane.wrap(to: columns)
+        let all = pane.rows(last: 1_000).map(\.text)
+        #expect(all.count == pane.rowCount && pane.rowsEver == pane.rowCount)
+        let text = "写真 and 0123456789a       bno endnor here é"
+        #expect(all.joined() == text)
+        for leftOut in 0...all.count {
+            for count in 0...all.count {
+                let wanted = Array(all.dropLast(leftOut).suffix(count))
+                let found = pane.rows(last: count, before: leftOut).map(\.text)
+                #expect(found == wanted)
+            }
+        }
     }
 }

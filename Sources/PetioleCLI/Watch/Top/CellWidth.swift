@@ -29,17 +29,16 @@ enum CellWidth {
     static func of(_ text: String) -> Int { text.reduce(0) { $0 + of($1) } }
 
     /// The beginning of a text that takes so many cells at most; where that is not all of it, with `…` at its end.
+    /// Looks at no more of the text than that.
     static func cut(_ text: String, to width: Int) -> String {
-        if of(text) <= width { return text }
-        if width <= 0 { return "" }
-        var cut = ""
         var used = 0
-        for character in text {
-            let next = of(character)
-            if used + next > width - 1 { break }
-            cut.append(character)
-            used += next
+        /// Of what fits before the mark.
+        var end = text.startIndex
+        for index in text.indices {
+            used += of(text[index])
+            if used > width { return width <= 0 ? "" : text[..<end] + "…" }
+            if used < width { end = text.index(after: index) }
         }
-        return cut + "…"
+        return text
     }
 }

@@ -18,8 +18,9 @@ struct Top: AsyncParsableCommand {
             one that failed once more; p pauses its queue or lets it go on; + and - let one more or less of the queue \
             run at once (as petiole limit --concurrency does), 0 takes that limit away; ? tells them all; q quits.
 
-            A terminal is needed; petiole status prints the same once. NO_COLOR is obeyed. Exit status: 0 after q; 64 \
-            without a terminal; 128 + n stopped by signal n.
+            What keys ask for is done one after another, and before it ends. A terminal of 40 columns and 12 rows is \
+            needed; petiole status prints the same once. NO_COLOR is obeyed. Exit status: 0 after q; 64 without a \
+            terminal; 75 when what was asked for last was not done within ten seconds; 128 + n stopped by signal n.
 
             EXAMPLES
               petiole top

@@ -18,10 +18,10 @@ struct TopScreen {
 
     static func drawn(
         _ model: TopModel, _ state: TopState, _ pane: OutputPane? = nil,
-        _ lines: [OutputPane.Row] = [], rows: Int, columns: Int
+        rows: Int, columns: Int
     ) -> Screen {
         var drawing = TopScreen(model, state, rows: rows, columns: columns)
-        drawing.draw(pane, lines)
+        drawing.draw(pane)
         return drawing.screen
     }
 
@@ -31,14 +31,14 @@ struct TopScreen {
     /// Rows of a job's output that are shown at once.
     static func page(rows: Int) -> Int { max(1, rows - 4) }
 
-    private mutating func draw(_ pane: OutputPane?, _ lines: [OutputPane.Row]) {
+    private mutating func draw(_ pane: OutputPane?) {
         if columns < Self.least.columns || rows < Self.least.rows {
             let need = "\(Self.least.columns) columns and \(Self.least.rows) rows are needed"
             return screen.put(CellWidth.cut(need, to: columns), row: 0, column: 0)
         }
         switch state.mode {
         case .output:
-            if let pane { drawOutput(pane, lines) }
+            if let pane { drawOutput(pane) }
         case .help:
             drawTitle()
             drawHelp()
@@ -306,20 +306,24 @@ struct TopScreen {
 
     // MARK: The other screens
 
-    private mutating func drawOutput(_ pane: OutputPane, _ lines: [OutputPane.Row]) {
-        let page = Self.page(rows: rows)
-        let last = max(0, lines.count - state.scroll)
-        let first = max(0, last - page)
+    private mutating func drawOutput(_ pane: OutputPane) {
+        let rows = pane.rows(last: Self.page(rows: rows), before: state.scroll)
+        let count = pane.rowCount
+        let last = max(0, count - state.scroll)
         let place =
-            lines.isEmpty ? "" : "\(grouped(first + 1))-\(grouped(last)) of \(grouped(lines.count))"
+            count == 0
+            ? "" : "\(grouped(last - rows.count + 1))-\(grouped(last)) of \(grouped(count))"
         drawBand(left: "job \(pane.id)  \(pane.title)", right: place)
-        let note =
-            pane.end ?? (lines.isEmpty ? "nothing written yet" : "it goes on")
+        var note = pane.end ?? (count == 0 ? "nothing written yet" : "it goes on")
+        if pane.hasLost {
+            let condition = pane.end == nil ? " (when it has ended)" : ""
+            note = "older lines: petiole log \(pane.id)\(condition); \(note)"
+        }
         screen.put(CellWidth.cut(note, to: columns - 2), row: 1, column: 1, .faint)
-        for (offset, line) in lines[first..<last].enumerated() {
+        for (offset, row) in rows.enumerated() {
             screen.put(
-                line.text, row: 2 + offset, column: 0,
-                line.stream == .errorOutput ? .warning : .plain)
+                row.text, row: 2 + offset, column: 0,
+                row.stream == .errorOutput ? .warning : .plain)
         }
     }
 

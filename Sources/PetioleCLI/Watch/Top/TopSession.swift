@@ -105,10 +105,12 @@ final class TopSession: Sendable {
     private func draw(
         _ model: TopModel, _ state: inout TopState, rows: Int, columns: Int
     ) -> Screen {
-        let pane = mail.withLock { $0.pane }
-        let lines = pane?.rows(columns: columns) ?? []
-        state.limitScroll(lines.count - TopScreen.page(rows: rows))
-        return TopScreen.drawn(model, state, pane, lines, rows: rows, columns: columns)
+        let pane = mail.withLock { mail in
+            mail.pane?.wrap(to: columns)
+            return mail.pane
+        }
+        if let pane { state.placeOutput(pane, page: TopScreen.page(rows: rows)) }
+        return TopScreen.drawn(model, state, pane, rows: rows, columns: columns)
     }
 
     // MARK: Waiting

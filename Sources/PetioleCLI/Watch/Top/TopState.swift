@@ -25,14 +25,24 @@ struct TopState: Sendable {
         case setLimit(queue: String, Int?)
         case open(JobID)
         case closeOutput
+
+        /// Whether the store is changed by it.
+        var isAct: Bool {
+            switch self {
+            case .quit, .open, .closeOutput: false
+            case .setPaused, .cancel, .requeue, .setLimit: true
+            }
+        }
     }
 
     private(set) var mode = Mode.list
     private(set) var choice: Choice?
     /// What an action came to; in the place of the help line until the next key.
     var message: String?
-    /// How far the output is scrolled up from its end, in lines.
+    /// How far the output is scrolled up from its end, in rows.
     private(set) var scroll = 0
+    /// How many rows of it there ever were when it was last drawn, and how wide they were.
+    private var drawn: (rows: Int, columns: Int)?
 
     // MARK: The choice
 
@@ -76,7 +86,7 @@ struct TopState: Sendable {
 
     // MARK: Keys
 
-    /// - Parameter page: lines of the output that are shown at once.
+    /// - Parameter page: rows of the output that are shown at once.
     mutating func press(_ key: Key, _ model: TopModel, page: Int) -> Action? {
         message = nil
         switch mode {
@@ -109,8 +119,16 @@ struct TopState: Sendable {
         return nil
     }
 
-    /// There is no more above than so many lines.
-    mutating func limitScroll(_ most: Int) { scroll = min(scroll, max(0, most)) }
+    /// Call before the output is drawn: where one has scrolled up, the same rows stay while the job writes on, and there is
+    /// no more above than there is.
+    mutating func placeOutput(_ pane: OutputPane, page: Int) {
+        let ever = pane.rowsEver
+        if scroll > 0, let drawn, drawn.columns == pane.columns {
+            scroll += max(0, ever - drawn.rows)
+        }
+        drawn = (ever, pane.columns)
+        scroll = min(scroll, max(0, pane.rowCount - page))
+    }
 
     private mutating func pressInList(_ key: Key, _ model: TopModel, _ page: Int) -> Action? {
         switch key {
@@ -140,7 +158,7 @@ struct TopState: Sendable {
         switch choice {
         case .running(let id), .failed(let id):
             mode = .output(id)
-            scroll = 0
+            (scroll, drawn) = (0, nil)
             return .open(id)
         case .queue, nil:
             message = "choose a job to see its output"
