@@ -172,6 +172,72 @@ struct TopTests {
         #expect(terminal.isRestored)
     }
 
+    @Test("what keys ask for is done one after another, and before it ends")
+    func keysInOneGo() throws {
+        let worker = try start()
+        defer { stop(worker) }
+        _ = try tool.run("limit", "commands", "--concurrency", "9")
+        let terminal = try top()
+        try terminal.wait(forText: "q quit")
+        // Each takes one from what the one before has left.
+        terminal.type("---pp---q")
+        #expect(try terminal.end() == 0)
+        #expect(try tool.run("limit", "commands").output == "the queue: 3 at once\n")
+        #expect(try tool.run("status").output.contains("paused") == false)
+        let other = try top()
+        try other.wait(forText: "q quit")
+        other.type("\tcyq")
+        #expect(try other.end() == 0)
+        while try !tool.run("jobs", "--json", "--state", "cancelled").output.contains(#""id":3,"#) {
+        }
+    }
+
+    @Test(
+        "one line of any length, and one of tabs, leave the keys alive",
+        arguments: [
+            "head -c 3000000 /dev/zero | tr '\\0' x", "head -c 60000 /dev/zero | tr '\\0' '\\t'",
+        ])
+    func longLine(command: String) throws {
+        mkfifo(tool.file("gate"), 0o600)
+        let worker = try tool.start(["worker", "-j2"])
+        defer { stop(worker) }
+        _ = try tool.run("add", "--", "sh", "-c", "\(command); printf '\\nend of it\\n'; cat gate")
+        while try !tool.run("jobs", "--json", "--state", "running").output.contains("\"id\":1,") {}
+        let terminal = try top()
+        try terminal.wait(forText: "q quit")
+        terminal.type("\to")
+        try terminal.wait(forText: "end of it")
+        terminal.type("g")
+        try terminal.wait(for: "the beginning") { $0.lines[0].contains(" 1-20 of ") }
+        terminal.resize(rows: 30, columns: 100)
+        try terminal.wait(for: "the larger screen") { $0.lines[29].contains("q back") }
+        terminal.type("qq")
+        #expect(try terminal.end() == 0)
+        #expect(terminal.isRestored)
+    }
+
+    @Test("a suspension while a job's output is shown goes on with it")
+    func suspendedOutput() throws {
+        let worker = try start()
+        defer { stop(worker) }
+        let terminal = try top()
+        try terminal.wait(forText: "q quit")
+        terminal.type("\to")
+        // Not the command of the list. A key that makes a signal throws away those before it that were not read yet.
+        try terminal.wait(for: "the output") {
+            $0.lines[2] == "begun 1" && $0.text.contains("it goes on")
+        }
+        terminal.type("\u{1A}")
+        try terminal.waitUntilStopped()
+        #expect(terminal.isRestored)
+        kill(terminal.pid, SIGCONT)
+        try terminal.wait(for: "the output again") {
+            $0.isOnOtherScreen && $0.lines[2] == "begun 1"
+        }
+        terminal.type("qq")
+        #expect(try terminal.end() == 0)
+    }
+
     @Test("what a job writes is shown as it writes it, and that it ended")
     func output() throws {
         let worker = try start()
