@@ -66,14 +66,13 @@ struct Jobs: ParsableCommand {
                 if json {
                     Standard.output.line(Self.json(summary, Array(payload), input))
                 } else {
-                    table.add(Self.row(summary, Array(payload), input, now, &lines))
+                    table.addPrinting(Self.row(summary, Array(payload), input, now, &lines))
                 }
                 return true
             }
         }
         if !json {
-            if count == 0 { Standard.output.line("no such jobs") }
-            for line in table.lines where count > 0 { Standard.output.line(line) }
+            if count == 0 { Standard.output.line("no such jobs") } else { table.printRows() }
             if hasMore { say("there are more: go on with --after \(last), or raise --limit") }
         }
         if let damage { throw damage }

@@ -68,13 +68,13 @@ struct WorkflowList: ParsableCommand {
             if json {
                 Standard.output.line(Self.json(workflow, details))
             } else {
-                table.add(Self.row(workflow, details))
+                table.addPrinting(Self.row(workflow, details))
             }
             return true
         }
         if json { return }
         if count == 0 { return Standard.output.line("no such workflows") }
-        for line in table.lines { Standard.output.line(line) }
+        table.printRows()
         if hasMore { say("there are more: go on with --after \(last), or raise --limit") }
     }
 
