@@ -109,11 +109,12 @@ extension JobStore {
     /// The attempts in flight of all runners, the longest first.
     /// - Complexity: O(places for attempts), whatever the number of jobs.
     package func runningJobs() throws(StoreError) -> [RunningJob] {
+        // Those that have jobs in slots alone: each run of commands leaves a queue behind.
         var names: [UInt32: String] = [:]
-        for row in try queueRows() { names[row.record.id] = row.name }
         var jobs: [RunningJob] = []
         for seat in 0..<RunningSlots.seatCount {
             for slot in open.slots.occupied(seat: seat) {
+                if names[slot.queue] == nil { names[slot.queue] = try queueName(slot.queue) }
                 let job = RunningJob(
                     id: JobID(rawValue: slot.job), queue: names[slot.queue] ?? "?",
                     attempt: Int(slot.attempt), since: WallTime(microseconds: slot.startedAt),
