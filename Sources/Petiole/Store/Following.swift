@@ -173,6 +173,14 @@ extension JobStore {
     public func events(after position: UInt64? = nil) async throws(StoreError) -> AsyncStream<
         JobEvent
     > {
+        try await events(after: position) { _ in }
+    }
+
+    /// The same.
+    /// - Parameter whenBroken: told why the store cannot be read any more, before the stream ends for that.
+    package func events(
+        after position: UInt64?, whenBroken: @escaping @Sendable (StoreError) -> Void
+    ) async throws(StoreError) -> AsyncStream<JobEvent> {
         let store = JobStore(open)
         let open = open
         let begin: UInt64
@@ -181,7 +189,8 @@ extension JobStore {
         } catch let error as StoreError { throw error } catch {
             throw .failed(path: path, reason: "\(error)")
         }
-        let follower = EventFollower(store, after: position, begin: begin)
+        let follower = EventFollower(
+            store, after: position, begin: begin, whenBroken: whenBroken)
         return AsyncStream {
             await follower.next()
         } onCancel: {
@@ -199,6 +208,7 @@ private final class EventFollower: Sendable {
         var given = 0
     }
     private let store: JobStore
+    private let whenBroken: @Sendable (StoreError) -> Void
     private let state: Mutex<State>
     private let isOver = SharedFlag()
     private let hasEnded = Mutex(false)
@@ -206,8 +216,13 @@ private final class EventFollower: Sendable {
     /// - Parameters:
     ///   - position: nil: from the beginning on.
     ///   - begin: the newest position.
-    init(_ store: JobStore, after position: UInt64?, begin: UInt64) {
+    ///   - whenBroken: told why the store cannot be read any more.
+    init(
+        _ store: JobStore, after position: UInt64?, begin: UInt64,
+        whenBroken: @escaping @Sendable (StoreError) -> Void
+    ) {
         self.store = store
+        self.whenBroken = whenBroken
         var first = State(position: min(position ?? begin, begin))
         // Written just now for this follower: nobody can have been told of it.
         if let position, position >= begin {
@@ -260,12 +275,16 @@ private final class EventFollower: Sendable {
             let seen = open.signals.counted.value
             if isOver.isSet { return nil }
             let position = state.withLock { $0.position }
-            // The stream ends with the store.
-            guard
-                let rows = try? open.read({ (reader) throws(StorageError) in
+            let rows: [EventLog.Row]
+            do throws(StoreError) {
+                rows = try open.read { (reader) throws(StorageError) in
                     try EventLog.rows(after: position, reader, open.tables)
-                })
-            else { return nil }
+                }
+            } catch {
+                // The stream ends with the store.
+                whenBroken(error)
+                return nil
+            }
             if !rows.isEmpty {
                 read(rows)
                 if let event = take() { return event }

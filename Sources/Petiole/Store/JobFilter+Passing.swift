@@ -6,6 +6,8 @@ import PetioleStorage
 /// A filter whose names have become the store's numbers.
 struct ResolvedFilter {
     let filter: JobFilter
+    /// Whether payloads are copied, and what lies beside them.
+    var copiesBytes = true
     /// 0: no such queue.
     private let queue: UInt32?
     private let exceptQueues: Set<UInt32>

@@ -43,6 +43,8 @@ public struct JobFilter: Sendable, Hashable {
     package var exceptQueues: Set<String> = []
     /// Only jobs with a greater id.
     public var after: JobID?
+    /// No jobs with a greater id: the log is not read behind it.
+    package var upTo: JobID?
     /// Only jobs with this tag.
     public var tag: String?
     /// Only jobs that ended with a failure of this ``JobFailure/fingerprint``.
@@ -139,11 +141,11 @@ extension JobStore {
     /// nothing comes twice, whatever is accepted, ends or is pruned meanwhile.
     /// - Throws: ``StoreError``; ``StoreError/damaged(path:reason:)``, when all others were visited, if some jobs cannot be read.
     /// - Complexity: O(jobs kept from ``JobFilter/after`` on), a step for each block of the log that the filter's queue or time
-    ///   excludes. The log is read 16 blocks at a time, each time in a view of its own.
+    ///   excludes. The log is read 16 blocks or 1 MiB at a time, each time in a view of its own.
     public func forEachJob(
         _ filter: JobFilter = JobFilter(), _ visit: (JobSummary) -> Bool
     ) throws(StoreError) {
-        try forEachRecord(filter) { summary, _, _ in visit(summary) }
+        try forEachRecord(filter, copiesBytes: false) { summary, _, _ in visit(summary) }
     }
 
     /// A page of jobs in the order of their ids: those with a greater id than ``JobFilter/after``, `limit` at most.
@@ -161,15 +163,17 @@ extension JobStore {
     }
 
     /// The same as ``forEachJob(_:_:)`` with the bytes kept beside each payload, and the payload, lent for the call.
+    /// - Parameter copiesBytes: false: both are empty.
     package func forEachRecord(
-        _ filter: JobFilter,
+        _ filter: JobFilter, copiesBytes: Bool = true,
         _ visit: (JobSummary, UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Bool
     ) throws(StoreError) {
         let open = open
         let queueRows = try queueRows()
         var queueNames: [UInt32: String] = [:]
         for (name, record) in queueRows { queueNames[record.id] = name }
-        let wanted = try ResolvedFilter(filter, queues: queueRows, open)
+        var wanted = try ResolvedFilter(filter, queues: queueRows, open)
+        wanted.copiesBytes = copiesBytes
         var damaged: (first: UInt64, count: Int)?
         let after = filter.after?.rawValue ?? 0
         // Behind the greatest there is none.
@@ -193,7 +197,7 @@ extension JobStore {
                     id: JobID(rawValue: item.id), name: try jobName(item.name) ?? "?",
                     queue: queueNames[item.queue] ?? "?", priority: Int(item.priority),
                     acceptedAt: WallTime(microseconds: item.acceptedAt),
-                    payloadBytes: item.bytes.count - item.extras,
+                    payloadBytes: item.payloadBytes,
                     metadata: item.options.metadata ?? JobMetadata(), state: state)
                 let goesOn = item.bytes.withUnsafeBytes { bytes in
                     visit(
@@ -216,8 +220,10 @@ extension JobStore {
         from first: UInt64, _ wanted: ResolvedFilter, _ reader: Reader, _ tables: StoreTables
     ) throws(StorageError) -> Page {
         var page = Page(next: first)
+        let last = wanted.filter.upTo?.rawValue ?? .max
         var known = try KnownInOrder(reader, tables)
-        // 1,024 jobs that lie alone, or 16 blocks of which some may pass; of those that cannot, as many as take no time.
+        // 1,024 jobs that lie alone, or 16 blocks of which some may pass, of 1 MiB in all and the last of them; of those that
+        // cannot, as many as take no time.
         var budget = 1_024
         for (table, cost) in [(tables.kept, 1), (tables.jobs, 64)] {
             let cursor = try reader.cursor(table)
@@ -228,6 +234,7 @@ extension JobStore {
             while let (key, value) = entry {
                 if budget <= 0 || passedOver > 4_096 { return page }
                 let blockFirst = try Lookup.id(key)
+                if blockFirst > last { break }
                 let block: JobBlockView
                 do throws(FormatError) {
                     block = try JobBlockView(first: blockFirst, value: value)
@@ -239,8 +246,10 @@ extension JobStore {
                     continue
                 }
                 if wanted.passes(block) {
-                    budget -= cost
-                    for id in min(max(block.first, page.next), block.end)..<block.end {
+                    // A payload that lies alone may be larger than all of these are otherwise.
+                    budget -= max(cost, value.count >> 10)
+                    let end = last < block.end ? last + 1 : block.end
+                    for id in min(max(block.first, page.next), end)..<end {
                         try page.take(id, block, wanted, &known)
                     }
                 } else {
@@ -279,7 +288,7 @@ extension JobStore {
             var item = Item(id: id, block, active)
             if let outcomes { try item.read(outcomes, known.reader, known.tables) }
             if !item.isDamaged, !wanted.passes(item.outcome) { return }
-            item.read(block) { entry, options in
+            item.read(block, copiesBytes: wanted.copiesBytes) { entry, options in
                 wanted.passes(name: entry.meta.name) && wanted.passes(options.metadata)
             }
             if item.isDamaged {
@@ -298,7 +307,10 @@ extension JobStore {
         var queue: UInt32
         var priority: UInt8
         var acceptedAt: Int64
+        /// How many of the bytes lie before the payload.
         var extras = 0
+        var payloadBytes = 0
+        /// What was kept beside the payload, and the payload; empty when nobody asked.
         var bytes: [UInt8] = []
         var options = JobOptions()
         /// What was enqueued does not match its checksum.
@@ -343,7 +355,8 @@ extension JobStore {
 
         /// - Parameter isWanted: asked before anything is copied.
         mutating func read(
-            _ block: JobBlockView, isWanted: (JobBlockView.Entry, JobOptions) -> Bool
+            _ block: JobBlockView, copiesBytes: Bool = true,
+            isWanted: (JobBlockView.Entry, JobOptions) -> Bool
         ) {
             do throws(FormatError) {
                 let entry = try block.entry(id)
@@ -352,6 +365,8 @@ extension JobStore {
                 self.isWanted = isWanted(entry, options)
                 if !self.isWanted { return }
                 name = entry.meta.name
+                payloadBytes = entry.payload.count
+                if !copiesBytes { return }
                 self.extras = extras.count
                 bytes = Array(extras) + Array(entry.payload)
             } catch {

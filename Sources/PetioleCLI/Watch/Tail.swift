@@ -63,23 +63,43 @@ struct Tail: AsyncParsableCommand {
         }
         // Also when a reader went away: who is not there any more is not to be written for.
         defer { store.close() }
-        let events = try await store.events(after: from)
+        let broken = Mutex<StoreError?>(nil)
+        let events = try await store.events(after: from) { error in
+            broken.withLock { $0 = error }
+        }
         let task = Task {
             var lines = RunLine()
             for await event in events {
-                try print(event, store, &lines)
-                // A reader that went away has heard enough.
-                guard let code = Standard.output.flush() else { continue }
-                if let failure = Failure.output(code) { throw failure }
-                return
+                // An event may be of millions of jobs: who stops or goes away is not to wait for all of them.
+                var rest = event.ids
+                while true {
+                    let end =
+                        rest.lowerBound + min(Self.piece - 1, rest.upperBound - rest.lowerBound)
+                    try print(event, rest.lowerBound...end, store, &lines)
+                    // A reader that went away has heard enough.
+                    if let code = Standard.output.flush() {
+                        if let failure = Failure.output(code) { throw failure }
+                        return
+                    }
+                    if end == rest.upperBound || Task.isCancelled { break }
+                    rest = end + 1...rest.upperBound
+                }
             }
+            // Nobody has stopped it: the store cannot be read any more.
+            if !Task.isCancelled, let error = broken.withLock({ $0 }) { throw error }
         }
         StopSignals.start(store) { _ in task.cancel() }
         say("follows \(visible(StoreLocation.resolved(store.path))); Ctrl-C stops")
         do { try await task.value } catch is CancellationError {}
     }
 
-    private func print(_ event: JobEvent, _ store: JobStore, _ lines: inout RunLine) throws {
+    /// So many jobs of an event are printed before it is looked whether to go on.
+    private static let piece: UInt64 = 1_000
+
+    /// - Parameter ids: those of the event's jobs that are to be printed.
+    private func print(
+        _ event: JobEvent, _ ids: ClosedRange<UInt64>, _ store: JobStore, _ lines: inout RunLine
+    ) throws {
         let word = EventWord(event.kind)
         if !self.event.isEmpty, !self.event.contains(word) { return }
         if case .missed = event.kind {
@@ -87,30 +107,30 @@ struct Tail: AsyncParsableCommand {
             return
         }
         var filter = JobFilter()
-        filter.after = JobID(rawValue: event.ids.lowerBound - 1)
+        filter.after = JobID(rawValue: ids.lowerBound - 1)
+        filter.upTo = JobID(rawValue: ids.upperBound)
         filter.queue = queue
         filter.name = name
         filter.tag = tag
         let isFiltered = queue != nil || name != nil || tag != nil
         // A job that is gone by now is told without what was known of it.
-        var next = event.ids.lowerBound
+        var next = ids.lowerBound
         if case .deleted = event.kind {
-            if !isFiltered { for id in event.ids { tell(event, word, id: id, nil, &lines) } }
+            if !isFiltered { for id in ids { tell(event, word, id: id, nil, &lines) } }
             return
         }
         try store.forEachRecord(filter) { summary, extras, payload in
             let id = summary.id.rawValue
-            guard id <= event.ids.upperBound else { return false }
             if !isFiltered {
                 for gone in next..<id { tell(event, word, id: gone, nil, &lines) }
             }
             next = id + 1
             let input = InputMark.values(extras)
             tell(event, word, id: id, (summary, Array(payload), input), &lines)
-            return id < event.ids.upperBound
+            return true
         }
-        if !isFiltered, next <= event.ids.upperBound {
-            for gone in next...event.ids.upperBound { tell(event, word, id: gone, nil, &lines) }
+        if !isFiltered, next <= ids.upperBound {
+            for gone in next...ids.upperBound { tell(event, word, id: gone, nil, &lines) }
         }
     }
 

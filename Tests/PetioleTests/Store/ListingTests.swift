@@ -1,3 +1,4 @@
+import PetioleStorage
 import Testing
 
 @testable import Petiole
@@ -94,6 +95,34 @@ import Testing
                 expectEqual(seen, [5, 10, 15, 20] + Array(21...30))
             }
             expectEqual(try store.jobs(limit: 0).count, 0)
+            try await makeRunner(store, [Self.job]).run {}
+        }
+    }
+
+    @Test("a listing reads nothing behind the last id that it is asked for")
+    func upTo() async throws {
+        try await withStore { store in
+            for number in 1...3 { try await store.numbers("job", [number * 2, number * 2 + 1]) }
+            var filter = JobFilter()
+            filter.after = JobID(rawValue: 1)
+            filter.upTo = JobID(rawValue: 3)
+            #expect(try store.jobs(filter).map { $0.id.rawValue } == [2, 3])
+            // What is behind it cannot be read: nobody sees that.
+            let open = store.open
+            try await open.perform { (transaction, _) throws(StorageError) -> Void in
+                try transaction.put(open.tables.jobs, Key(UInt64(1_000)), count: 4) {
+                    $0.storeBytes(of: 0, as: UInt32.self)
+                }
+            }
+            filter.name = "none"
+            #expect(try store.jobs(filter).isEmpty)
+            filter.upTo = JobID(rawValue: 999)
+            #expect(try store.jobs(filter).isEmpty)
+            filter.upTo = nil
+            #expect(throws: StoreError.self) { try store.jobs(filter) }
+            try await open.perform { (transaction, _) throws(StorageError) -> Void in
+                try transaction.delete(open.tables.jobs, Key(UInt64(1_000)))
+            }
             try await makeRunner(store, [Self.job]).run {}
         }
     }
