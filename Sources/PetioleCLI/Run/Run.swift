@@ -14,14 +14,14 @@ struct Run: AsyncParsableCommand {
         usage: "petiole run [options] <command> ... [::: <input> ...]",
         discussion: """
             EXAMPLES
-              petiole run 'gzip -9 {}' ::: logs/*.log
+              petiole run 'gzip -9 < {} > {}.gz' ::: logs/*.log
               find . -name '*.png' -print0 | petiole run -0 -j4 --bar optipng -quiet
               petiole run --retries 3 'curl -fsS {} | sha256sum' < urls.txt > sums.txt
               petiole run --dry-run 'convert {} {.}.png' ::: *.jpg
               petiole run --csv -a people.csv 'mail -s {subject} {address} < {letter}'
               petiole run echo {2}-{1} ::: a b ::: 1 2 3
               petiole run -j 50% --delay 0.2 --timeout 300% --tag wget -q < urls.txt
-              petiole run --set-jobs 8 'gzip -9 {}'
+              petiole run --set-jobs 8 'gzip -9 < {} > {}.gz'
               petiole run --pipe --block 10M -k 'grep -c ERROR' < large.log
               petiole run --then 'sort *.part > all' './count {} > {}.part' ::: *.log
 

@@ -24,7 +24,7 @@ struct PetioleTool: ParsableCommand {
             signal n. `import`: 1 some jobs were left out.
 
             EXAMPLES
-              petiole run --bar 'gzip -9 {}' ::: logs/*.log
+              petiole run --bar 'gzip -9 < {} > {}.gz' ::: logs/*.log
               petiole add -- make -C docs html
               petiole worker
               petiole status

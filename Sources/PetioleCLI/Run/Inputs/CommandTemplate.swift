@@ -47,7 +47,8 @@ struct CommandTemplate: Sendable {
     ) throws {
         guard let first = words.first, !first.isEmpty else {
             throw Failure.usage(
-                "there is no command to run\nfor example: petiole run 'gzip -9 {}' ::: *.log")
+                "there is no command to run\nfor example: petiole run 'gzip -9 < {} > {}.gz' ::: *.log"
+            )
         }
         if let word = words.first(where: { $0.contains(0) }) {
             throw Failure.usage("\(Command.quoted(word)) holds a zero byte")

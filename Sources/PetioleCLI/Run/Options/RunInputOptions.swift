@@ -233,7 +233,7 @@ struct RunInputOptions: ParsableArguments {
                 throw Failure.usage(
                     """
                     there are no inputs: give them after ::: or on standard input
-                    for example: petiole run 'gzip -9 {}' ::: *.log
+                    for example: petiole run 'gzip -9 < {} > {}.gz' ::: *.log
                     """)
             }
             try add(file: Array("-".utf8))
